@@ -1,0 +1,137 @@
+//! Bytes of an entry: postcard, exactly one encoding per entry (`docs/format.md`, section 2).
+//!
+//! Limit: a body is at most [`MAX_BODY`] bytes, so a fixed buffer always suffices.
+//!
+//! 1. `decode(encode(e)) == e`, and `encode(decode(b)) == b` for every `b` that decodes.
+//! 2. Anything else is an [`EntryError`]; nothing is coerced.
+
+use super::{Entry, EntryError, Event, Header, MAX_BODY, Slots, field};
+use crate::FORMAT;
+use serde::{Deserialize, Serialize};
+
+/// Space for one body.
+pub type Buffer = [u8; MAX_BODY];
+
+/// Kinds this version understands are below; the encoding reserves up to 127 for later ones.
+const KINDS: u8 = 10;
+const MAX_KIND: u8 = 127;
+
+/// Encodes and checks an entry; returns the part of `buffer` that holds the body.
+pub fn encode<'b>(entry: &Entry<'_>, buffer: &'b mut Buffer) -> Result<&'b [u8], EntryError> {
+    entry.check()?;
+    put(&(FORMAT, entry), buffer)
+}
+
+/// Encodes header and event, then copies `fields`, which must be an encoded list that [`decode_slots`] accepts.
+///
+/// This is what a store does that keeps the slots in their encoded form.
+pub fn encode_with_fields<'b>(
+    header: &Header<'_>,
+    event: &Event<'_>,
+    fields: &[u8],
+    buffer: &'b mut Buffer,
+) -> Result<&'b [u8], EntryError> {
+    header.check()?;
+    event.check()?;
+    let length = put(&(FORMAT, header, event), buffer)?.len();
+    let end = length + fields.len();
+    buffer.get_mut(length..end).ok_or(EntryError::TooLarge)?.copy_from_slice(fields);
+    buffer.get(..end).ok_or(EntryError::TooLarge)
+}
+
+/// Decodes a body, refusing every encoding but the canonical one.
+///
+/// [`EntryError::NotUnderstood`] means a later version or kind: keep the bytes, hash them, go on.
+pub fn decode(body: &[u8]) -> Result<Entry<'_>, EntryError> {
+    if body.len() > MAX_BODY {
+        return Err(EntryError::TooLarge);
+    }
+    let (version, rest) = postcard::take_from_bytes::<u8>(body).map_err(|_| EntryError::Encoding)?;
+    if version != FORMAT {
+        return Err(EntryError::NotUnderstood);
+    }
+    let (header, rest) = postcard::take_from_bytes::<Header<'_>>(rest).map_err(|_| EntryError::Encoding)?;
+    if let Some(&kind) = rest.first()
+        && (KINDS..=MAX_KIND).contains(&kind)
+    {
+        header.check()?;
+        return check_prefix(&header, body).and(Err(EntryError::NotUnderstood));
+    }
+    let (event, rest) = postcard::take_from_bytes::<Event<'_>>(rest).map_err(|_| EntryError::Encoding)?;
+    let fields = canonical::<Slots>(rest)?;
+    let entry = Entry { header, event, fields };
+    let mut buffer = [0; MAX_BODY];
+    if encode(&entry, &mut buffer)? == body { Ok(entry) } else { Err(EntryError::NotCanonical) }
+}
+
+/// The seq of a body that is of version 1, whether its kind is understood or not.
+pub fn peek_seq(body: &[u8]) -> Option<u64> {
+    let (version, rest) = body.split_first()?;
+    if *version != FORMAT {
+        return None;
+    }
+    postcard::take_from_bytes::<u64>(rest).ok().map(|(seq, _)| seq)
+}
+
+/// Encodes a list of slots as it stands at the end of a body.
+pub fn encode_slots<'b>(slots: &Slots, buffer: &'b mut Buffer) -> Result<&'b [u8], EntryError> {
+    field::check(slots)?;
+    put(slots, buffer)
+}
+
+/// Decodes a list of slots, refusing every encoding but the canonical one.
+pub fn decode_slots(bytes: &[u8]) -> Result<Slots, EntryError> {
+    let slots = canonical::<Slots>(bytes)?;
+    field::check(&slots)?;
+    Ok(slots)
+}
+
+/// Encodes the payload of an event: its bytes without the kind.
+pub fn encode_event<'b>(event: &Event<'_>, buffer: &'b mut Buffer) -> Result<&'b [u8], EntryError> {
+    event.check()?;
+    put(event, buffer)?.get(1..).ok_or(EntryError::Encoding)
+}
+
+/// Decodes the payload of an event of that kind, refusing every encoding but the canonical one.
+///
+/// The bytes must be preceded by room for the kind: `tagged` is the kind byte followed by the payload.
+pub fn decode_event(tagged: &[u8]) -> Result<Event<'_>, EntryError> {
+    let event = canonical::<Event<'_>>(tagged)?;
+    event.check()?;
+    Ok(event)
+}
+
+fn check_prefix(header: &Header<'_>, body: &[u8]) -> Result<(), EntryError> {
+    let mut buffer = [0; MAX_BODY];
+    if body.starts_with(put(&(FORMAT, header), &mut buffer)?) { Ok(()) } else { Err(EntryError::NotCanonical) }
+}
+
+fn put<'b, T: Serialize>(value: &T, buffer: &'b mut Buffer) -> Result<&'b [u8], EntryError> {
+    postcard::to_slice(value, buffer).map(|bytes| &*bytes).map_err(|_| EntryError::TooLarge)
+}
+
+fn canonical<'a, T: Deserialize<'a> + Serialize>(bytes: &'a [u8]) -> Result<T, EntryError> {
+    let (value, rest) = postcard::take_from_bytes::<T>(bytes).map_err(|_| EntryError::Encoding)?;
+    let mut buffer = [0; MAX_BODY];
+    if !rest.is_empty() || put(&value, &mut buffer)? != bytes {
+        return Err(EntryError::NotCanonical);
+    }
+    Ok(value)
+}
+
+/// The bytes of a varint, least significant group first.
+pub(crate) fn varint(value: u64) -> impl Iterator<Item = u8> {
+    let mut rest = Some(value);
+    core::iter::from_fn(move || {
+        let value = rest?;
+        let [low, ..] = value.to_le_bytes();
+        rest = (value >= 0x80).then_some(value >> 7);
+        Some(if rest.is_some() { low | 0x80 } else { low })
+    })
+}
+
+/// What follows the varint at the start of `bytes`.
+pub(crate) fn skip_varint(bytes: &[u8]) -> &[u8] {
+    let length = bytes.iter().take_while(|byte| **byte & 0x80 != 0).count() + 1;
+    bytes.get(length..).unwrap_or_default()
+}

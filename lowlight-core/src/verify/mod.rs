@@ -1,0 +1,321 @@
+//! The verifier that host, export and flash share: no I/O, constant memory, reports every fault and goes on.
+//!
+//! Limits: keeps `P` problems (counts all) and tracks 32 open faults; memory does not depend on the log.
+//!
+//! ```text
+//! source items -> Verifier::item -> (nodes to compare) -> ... -> Verifier::finish -> Verdict
+//! ```
+//!
+//! 1. One pass, in the order of the source; nothing is read twice.
+//! 2. A broken chain is a [`Verdict`], never an `Err`; `Err` means that reading failed.
+//! 3. At most one problem per seq; the rules are those of `docs/format.md`, section 8, in their order.
+
+mod chain_rules;
+mod end;
+mod verdict;
+
+pub use verdict::{Problem, ProblemKind, Problems, Verdict};
+
+use crate::chain::{Digest, LogId};
+use crate::commit::{Commitment, Salt};
+use crate::entry::codec::{decode, peek_seq};
+use crate::entry::{EntryError, Event, FieldId, SlotState, Slots};
+use crate::sink::Node;
+use crate::source::{EntrySource, Item, Start, StoredNode, Tip};
+use crate::tree::{Frontier, LEVELS, STORED_LEVEL};
+use chain_rules::Failed;
+
+/// Problems that a host keeps and prints.
+pub const MAX_PROBLEMS: usize = 100;
+const OPEN_FAULTS: usize = 32;
+
+/// Nodes that an entry completed and whose stored form must be compared.
+pub type CompletedNodes = heapless::Vec<Node, LEVELS>;
+
+/// The state of a verification.
+#[derive(Debug)]
+pub struct Verifier<const P: usize> {
+    log_id: LogId,
+    tip: Option<Tip>,
+    first: u64,
+    expected: u64,
+    prev: Option<Digest>,
+    shift: i64,
+    failed: Option<Failed>,
+    open_faults: heapless::Deque<(u64, Digest), OPEN_FAULTS>,
+    sound: bool,
+    tip_right: bool,
+    frontier: Frontier,
+    contents: Option<OpenContents>,
+    /// The last run of missing entries, so that their contents are not reported as well.
+    missing: core::ops::Range<u64>,
+    result: Verdict<P>,
+}
+
+/// Slots of the entry at hand whose contents are still to come.
+#[derive(Debug)]
+struct OpenContents {
+    seq: u64,
+    slots: Slots,
+    seen: u64,
+    check: bool,
+}
+
+/// Reads `source` to its end.
+///
+/// # Errors
+///
+/// What the source failed with, together with what was found until then: an altered entry stays found.
+pub fn verify<S: EntrySource, const P: usize>(source: &mut S, start: Start) -> Result<Verdict<P>, (S::Error, Verdict<P>)> {
+    let mut verifier = Verifier::new(start);
+    loop {
+        let nodes = match source.next() {
+            Ok(Some(item)) => verifier.item(&item),
+            Ok(None) => return Ok(verifier.finish()),
+            Err(error) => return Err((error, verifier.result)),
+        };
+        for node in nodes {
+            match source.node(node.level, node.index) {
+                Ok(stored) => verifier.compare_node(&node, stored),
+                Err(error) => return Err((error, verifier.result)),
+            }
+        }
+    }
+}
+
+impl<const P: usize> Verifier<P> {
+    /// A verifier that has seen nothing yet.
+    pub fn new(start: Start) -> Self {
+        let prev = if start.first == 0 { Some(start.log_id.genesis()) } else { start.prev };
+        Self {
+            log_id: start.log_id,
+            tip: start.tip,
+            first: start.first,
+            expected: start.first,
+            prev,
+            shift: 0,
+            failed: None,
+            open_faults: heapless::Deque::new(),
+            sound: start.frontier.size() == start.first,
+            tip_right: false,
+            frontier: start.frontier,
+            contents: None,
+            missing: 0..0,
+            result: Verdict {
+                problems: Problems::default(),
+                entries: 0,
+                records: 0,
+                not_understood: 0,
+                first_seq: None,
+                last_seq: None,
+                root: None,
+            },
+        }
+    }
+
+    /// Adds a problem that the source found outside the entries, for instance in the schema.
+    pub fn add_problem(&mut self, problem: Problem) {
+        self.result.problems.add(problem);
+    }
+
+    /// What was found so far.
+    pub fn so_far(&self) -> &Verdict<P> {
+        &self.result
+    }
+
+    /// The seq that should come next.
+    pub fn expected(&self) -> u64 {
+        self.expected
+    }
+
+    /// Takes one item; returns the nodes whose stored form must be passed to [`Self::compare_node`].
+    pub fn item(&mut self, item: &Item<'_>) -> CompletedNodes {
+        match *item {
+            Item::Entry { seq, body, leaf } => self.row(seq, |this| this.entry(seq, body, leaf)),
+            Item::Malformed { seq, leaf, why } => {
+                let seq = seq.unwrap_or(self.expected);
+                self.row(seq, |this| this.malformed(seq, leaf, why))
+            }
+            Item::LeafOnly { seq, leaf } => self.row(seq, |this| this.leaf_only(leaf)),
+            Item::Content { seq, field, salt, value } => {
+                self.content(seq, field, salt, value);
+                CompletedNodes::new()
+            }
+        }
+    }
+
+    /// Compares a node that [`Self::item`] asked for with what is stored.
+    pub fn compare_node(&mut self, node: &Node, stored: StoredNode) {
+        let detail = match stored {
+            StoredNode::NotKept => return,
+            StoredNode::Present(hash) if hash == node.hash => return,
+            StoredNode::Present(_) => "a stored tree node differs from the entries below it",
+            StoredNode::Absent => "a stored tree node is not there",
+        };
+        self.report(self.expected.saturating_sub(1), ProblemKind::RootMismatch, detail);
+    }
+
+    /// Order and presence (8.2), then `place` for a row that stands in the log.
+    fn row(&mut self, seq: u64, place: impl FnOnce(&mut Self) -> Option<Digest>) -> CompletedNodes {
+        self.close_contents();
+        if seq < self.expected {
+            let (kind, detail) = if seq + 1 == self.expected && self.expected > self.first {
+                (ProblemKind::Inserted, "the same seq stands here twice")
+            } else {
+                (ProblemKind::Reordered, "an entry stands after later ones")
+            };
+            self.sound = false;
+            self.report(seq, kind, detail);
+            return CompletedNodes::new();
+        }
+        if self.tip_right {
+            self.report(seq, ProblemKind::Inserted, "an entry stands beyond the tip of the log");
+            return CompletedNodes::new();
+        }
+        if seq > self.expected {
+            self.decide_failed(ProblemKind::Broken, BROKEN);
+            self.failed = None;
+            self.missing = self.expected..seq;
+            self.sound = false;
+            self.prev = None;
+            let detail = "no entry with this seq, and later ones are there";
+            let problem = Problem { seq: Some(self.expected), kind: ProblemKind::Missing, detail, span: seq - self.expected };
+            self.result.problems.add(problem);
+        }
+        self.expected = seq + 1;
+        self.result.first_seq.get_or_insert(seq);
+        self.result.last_seq = Some(seq);
+        let leaf = place(self);
+        self.grow(leaf)
+    }
+
+    fn entry(&mut self, seq: u64, body: &[u8], leaf: Digest) -> Option<Digest> {
+        self.result.entries += 1;
+        let decoded = match decode(body) {
+            Ok(entry) if entry.header.seq == seq => Some(entry),
+            Err(EntryError::NotUnderstood) if peek_seq(body).is_none_or(|inside| inside == seq) => None,
+            Ok(_) | Err(_) => return self.fault_malformed(seq, Some(leaf), "the body is not one of this seq or not canonical"),
+        };
+        let open_id = match decoded.as_ref().map(|entry| &entry.event) {
+            Some(Event::Open(open)) => Some(open.log_id),
+            _ => None,
+        };
+        self.chain(seq, body, leaf, open_id);
+        if seq == 0 && self.failed.is_none() && (open_id.is_none() || open_id.is_some_and(|id| id != self.log_id)) {
+            self.report(0, ProblemKind::Malformed, "entry 0 does not open this log");
+        }
+        match decoded {
+            Some(entry) => {
+                self.result.records += u64::from(entry.event.kind().is_record());
+                let check = self.failed.is_none();
+                self.contents = Some(OpenContents { seq, slots: entry.fields, seen: 0, check });
+            }
+            None => self.result.not_understood += 1,
+        }
+        Some(leaf)
+    }
+
+    fn malformed(&mut self, seq: u64, leaf: Option<Digest>, why: &'static str) -> Option<Digest> {
+        self.result.entries += 1;
+        self.fault_malformed(seq, leaf, why)
+    }
+
+    /// Rule 1 of the decision table.
+    fn fault_malformed(&mut self, seq: u64, leaf: Option<Digest>, why: &'static str) -> Option<Digest> {
+        self.decide_failed(ProblemKind::Broken, BROKEN);
+        self.failed = None;
+        self.prev = leaf;
+        self.sound &= leaf.is_some();
+        self.report(seq, ProblemKind::Malformed, why);
+        self.contents = Some(OpenContents { seq, slots: Slots::new(), seen: 0, check: false });
+        leaf
+    }
+
+    fn leaf_only(&mut self, leaf: Digest) -> Option<Digest> {
+        self.decide_failed(ProblemKind::Broken, BROKEN);
+        self.failed = None;
+        self.prev = Some(leaf);
+        Some(leaf)
+    }
+
+    /// Adds a leaf to the tree and says which stored nodes it can be compared with; notes whether the tip is reached.
+    fn grow(&mut self, leaf: Option<Digest>) -> CompletedNodes {
+        let mut nodes = CompletedNodes::new();
+        let Some(leaf) = leaf else { return nodes };
+        self.frontier.push(leaf, |level, index, hash| {
+            if level >= STORED_LEVEL {
+                // The capacity is the number of levels, so this always fits.
+                let _ = nodes.push(Node { level, index, hash: *hash });
+            }
+        });
+        if !self.sound || self.failed.is_some() {
+            nodes.clear();
+        }
+        self.tip_right = self.at_tip(leaf);
+        nodes
+    }
+
+    fn at_tip(&self, leaf: Digest) -> bool {
+        self.sound
+            && self.failed.is_none()
+            && self.shift == 0
+            && self
+                .tip
+                .as_ref()
+                .is_some_and(|tip| tip.size == self.frontier.size() && tip.head == leaf && tip.hashes.iter().eq(self.frontier.hashes()))
+    }
+
+    fn content(&mut self, seq: u64, field: FieldId, salt: Option<[u8; 16]>, value: Option<&[u8]>) {
+        let Some(open) = self.contents.as_mut().filter(|open| open.seq == seq) else {
+            return self.stray_content(seq);
+        };
+        if !open.check {
+            return;
+        }
+        let slot = open.slots.iter().find(|slot| slot.field == field).copied();
+        open.seen |= 1 << field.get();
+        let detail = match (slot, salt, value) {
+            (None, ..) => "there is content that the entry does not commit to",
+            (Some(_), None, _) => "a salt is not 16 bytes",
+            (Some(slot), _, Some(_)) if slot.state == SlotState::HashOnly => "a value is stored though only its hash should be",
+            (Some(slot), _, None) if slot.state == SlotState::Kept => "a value is not there and no tombstone explains it",
+            (Some(slot), Some(salt), Some(value)) if Commitment::new(&Salt(salt), field, value).0 != slot.commitment => {
+                "content does not match its commitment"
+            }
+            _ => return,
+        };
+        self.report(seq, ProblemKind::ContentMismatch, detail);
+    }
+
+    /// Content without an entry row of that seq.
+    fn stray_content(&mut self, seq: u64) {
+        self.close_contents();
+        let cut_off = seq >= self.expected && self.tip.as_ref().is_some_and(|tip| seq > tip.last_seq && seq < tip.size);
+        if !self.missing.contains(&seq) && !cut_off && !self.row_to_come(seq) && seq >= self.expected {
+            self.report(seq, ProblemKind::ContentMismatch, "there is content of an entry that is not there");
+        }
+    }
+
+    /// Contents of a run of missing entries come before the row that ends the run.
+    fn row_to_come(&self, seq: u64) -> bool {
+        self.tip.as_ref().is_some_and(|tip| seq < tip.last_seq)
+    }
+
+    fn close_contents(&mut self) {
+        let Some(open) = self.contents.take() else { return };
+        let unseen = open.slots.iter().any(|slot| open.seen >> slot.field.get() & 1 == 0);
+        if open.check && unseen {
+            self.report(open.seq, ProblemKind::ContentMismatch, "content is not there and no tombstone explains it");
+        }
+    }
+
+    fn report(&mut self, seq: u64, kind: ProblemKind, detail: &'static str) {
+        self.result.problems.add(Problem { seq: Some(seq), kind, detail, span: 1 });
+    }
+
+    fn report_log(&mut self, kind: ProblemKind, detail: &'static str) {
+        self.result.problems.add(Problem { seq: None, kind, detail, span: 1 });
+    }
+}
+
+const BROKEN: &str = "the chain does not hold here and neither neighbour tells why";
