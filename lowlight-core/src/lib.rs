@@ -37,6 +37,8 @@ pub mod writer;
 pub use chain::{Digest, Head, LogId};
 pub use commit::{Commitment, Salt};
 pub use entry::{Entry, Event, FieldId, Header};
+pub use heapless;
+pub use postcard;
 pub use queue::{Losses, OverflowPolicy, Ring};
 pub use sink::Sink;
 pub use source::EntrySource;

@@ -20,6 +20,8 @@ pub struct Start {
     pub frontier: crate::tree::Frontier,
     /// The tip of a whole log; `None` for an export.
     pub tip: Option<Tip>,
+    /// One past the last seq that an export holds.
+    pub end: Option<u64>,
 }
 
 /// The tip of a log, as the medium states it.

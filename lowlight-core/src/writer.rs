@@ -59,6 +59,11 @@ impl<'s, S: Sink> Batch<'s, S> {
         &self.head
     }
 
+    /// The sink, for bookkeeping that belongs to the same transaction.
+    pub fn sink(&self) -> &S {
+        self.sink
+    }
+
     /// Seals a draft and hands it to the sink; returns its seq.
     pub fn append(&mut self, draft: Draft<'_>) -> Result<u64, AppendError<S::Error>> {
         let seq = self.head.size();

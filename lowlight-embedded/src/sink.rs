@@ -10,7 +10,6 @@
 
 use embedded_io::Error;
 
-
 /// Non-volatile storage for the entries of one device log.
 ///
 /// # Power loss

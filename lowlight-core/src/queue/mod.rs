@@ -59,6 +59,7 @@ pub struct Ring<T, const N: usize> {
     max_items: usize,
     policy: OverflowPolicy,
     turn: u32,
+    full_reason: GapReason,
     losses: Losses,
 }
 
@@ -66,7 +67,16 @@ impl<T, const N: usize> Ring<T, N> {
     /// An empty ring; `max_items` above `N` means `N`.
     pub const fn new(policy: OverflowPolicy, max_items: usize, max_weight: usize) -> Self {
         let max_items = if max_items < N { max_items } else { N };
-        Self { items: Deque::new(), weight: 0, max_weight, max_items, policy, turn: 0, losses: Losses::new() }
+        Self {
+            items: Deque::new(),
+            weight: 0,
+            max_weight,
+            max_items,
+            policy,
+            turn: 0,
+            full_reason: GapReason::QueueFull,
+            losses: Losses::new(),
+        }
     }
 
     /// Number of items in the ring.
@@ -82,6 +92,11 @@ impl<T, const N: usize> Ring<T, N> {
     /// Total weight of the items in the ring.
     pub fn weight(&self) -> usize {
         self.weight
+    }
+
+    /// Says why the queue is full when it is: [`GapReason::DiskFull`] while storage has no space.
+    pub fn set_full_reason(&mut self, reason: GapReason) {
+        self.full_reason = reason;
     }
 
     /// What was lost since the last [`Losses::take`].
@@ -104,18 +119,18 @@ impl<T, const N: usize> Ring<T, N> {
     /// ```
     pub fn push(&mut self, item: T, weight: usize, now: i64, mut on_evicted: impl FnMut(T)) -> Pushed<T> {
         if weight > self.max_weight || self.max_items == 0 {
-            return self.lose(item, GapReason::QueueFull, now);
+            return self.lose(item, self.full_reason, now);
         }
         if self.sampled_out() {
             return self.lose(item, GapReason::Sampled, now);
         }
         while !self.fits(weight) {
             match self.policy {
-                OverflowPolicy::DropNewest | OverflowPolicy::Sample { .. } => return self.lose(item, GapReason::QueueFull, now),
+                OverflowPolicy::DropNewest | OverflowPolicy::Sample { .. } => return self.lose(item, self.full_reason, now),
                 OverflowPolicy::Block => return Pushed::Full(item),
                 OverflowPolicy::DropOldest => {
-                    let Some(oldest) = self.pop() else { return self.lose(item, GapReason::QueueFull, now) };
-                    self.losses.add(GapReason::QueueFull, 1, now);
+                    let Some(oldest) = self.pop() else { return self.lose(item, self.full_reason, now) };
+                    self.losses.add(self.full_reason, 1, now);
                     on_evicted(oldest);
                 }
             }
@@ -125,7 +140,7 @@ impl<T, const N: usize> Ring<T, N> {
                 self.weight += weight;
                 Pushed::Queued
             }
-            Err((item, _)) => self.lose(item, GapReason::QueueFull, now),
+            Err((item, _)) => self.lose(item, self.full_reason, now),
         }
     }
 

@@ -37,6 +37,7 @@ pub type CompletedNodes = heapless::Vec<Node, LEVELS>;
 pub struct Verifier<const P: usize> {
     log_id: LogId,
     tip: Option<Tip>,
+    end: Option<u64>,
     first: u64,
     expected: u64,
     prev: Option<Digest>,
@@ -90,6 +91,7 @@ impl<const P: usize> Verifier<P> {
         Self {
             log_id: start.log_id,
             tip: start.tip,
+            end: start.end,
             first: start.first,
             expected: start.first,
             prev,
@@ -168,8 +170,8 @@ impl<const P: usize> Verifier<P> {
             self.report(seq, kind, detail);
             return CompletedNodes::new();
         }
-        if self.tip_right {
-            self.report(seq, ProblemKind::Inserted, "an entry stands beyond the tip of the log");
+        if self.tip_right || self.end.is_some_and(|end| seq >= end) {
+            self.report(seq, ProblemKind::Inserted, "an entry stands beyond the end");
             return CompletedNodes::new();
         }
         if seq > self.expected {

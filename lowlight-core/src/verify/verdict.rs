@@ -109,10 +109,11 @@ impl<const P: usize> Problems<P> {
         let _ = self.kept.insert(place, problem);
     }
 
-    /// Replaces the kind of the problem at `seq`, or adds it.
-    pub(super) fn replace(&mut self, problem: Problem) {
+    /// Adds a problem that explains more than `broken` does: it takes the place of that one at its seq.
+    pub(super) fn add_better(&mut self, problem: Problem) {
         match self.kept.iter_mut().find(|known| known.seq == problem.seq) {
-            Some(known) => *known = problem,
+            Some(known) if known.kind == ProblemKind::Broken => *known = problem,
+            Some(_) => {}
             None => self.add(problem),
         }
     }

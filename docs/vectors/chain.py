@@ -1,0 +1,206 @@
+"""The pass over the entries: format.md sections 8.2 and 8.3, and the part of 8.4 that is done on the way."""
+
+from tree import commitment, genesis
+
+ORDER_FAULTS = ("missing", "inserted", "reordered", "broken")
+MAX_OPEN_FAULTS = 32
+
+
+class Problems:
+    """What was found: at most one problem per seq, and any number without one."""
+
+    def __init__(self):
+        self.schema, self.by_seq, self.tail = [], {}, []
+
+    def add(self, seq, kind, detail):
+        """Adds a problem unless its seq has one already."""
+        if seq is not None:
+            self.by_seq.setdefault(seq, (kind, detail))
+        elif kind == "schema":
+            self.schema.append((kind, detail))
+        else:
+            self.tail.append((kind, detail))
+
+    def listed(self):
+        """All problems in the order of section 8."""
+        by_seq = [(seq, *self.by_seq[seq]) for seq in sorted(self.by_seq)]
+        return [(None, *p) for p in self.schema] + by_seq + [(None, *p) for p in self.tail]
+
+
+class Failed:
+    """The entry before, when it did not check."""
+
+    def __init__(self, seq, alt, before):
+        self.seq, self.alt, self.before = seq, alt, before
+
+
+class Chain:
+    """State of the pass."""
+
+    def __init__(self, problems, prev, first, tree):
+        self.problems, self.prev, self.expected, self.tree = problems, prev, first, tree
+        self.shift, self.sound, self.failed, self.open_faults = 0, True, None, []
+        self.missing_runs, self.last_used, self.tip_shift = [], None, None
+        self.own_log_id = None  # of a database: tried when the first entry does not fit (root_mismatch "log id")
+        self.completed = []  # nodes the latest entry completed
+        self.absent, self.tombstones = [], []
+
+    def decide(self, seq, kind, detail):
+        """Reports a problem of an entry and what it does to the tree."""
+        self.problems.add(seq, kind, detail)
+        if kind in ORDER_FAULTS:
+            self.sound = False
+
+    def settle(self):
+        """An undecided entry before becomes broken, and is forgotten."""
+        if self.failed:
+            self.decide(self.failed.seq, "broken", "nothing after it tells what happened")
+            self.failed = None
+
+    def undecided(self):
+        """Whether the last entry failed and has no problem yet."""
+        return self.failed is not None and self.failed.seq not in self.problems.by_seq
+
+    def skip_to(self, seq):
+        """8.2: entries from the expected seq to before `seq` are missing."""
+        self.settle()
+        self.decide(self.expected, "missing", "up to %d" % (seq - 1))
+        self.missing_runs.append((self.expected, seq))
+        self.prev, self.expected = None, seq
+
+    def malformed_line(self, detail):
+        """An export line that is no line of the format: it takes the place of the expected entry."""
+        self.settle()
+        self.problems.add(self.expected, "malformed", detail)
+        self.prev, self.sound, self.last_used = None, False, self.expected
+        self.expected += 1
+
+    def place(self, row):
+        """8.3 for a row in its place; True when it is neither malformed nor failed."""
+        self.expected, self.last_used = row.seq + 1, row.seq
+        if row.error:
+            self.settle()
+            self.problems.add(row.seq, "malformed", row.error)
+            fine = False
+        elif row.leaf_only or self.prev is None:
+            self.settle()
+            fine = True
+        else:
+            fine = self.link(row)
+        self.prev = row.leaf
+        self.completed = []
+        if row.leaf is None:
+            self.sound = False
+        elif self.sound:
+            self.completed = self.tree.push(row.leaf)
+        return fine
+
+    def link(self, row):
+        """Rules 3 to 9."""
+        seq, failed, position = row.seq, self.failed, row.seq + self.shift
+        recomputed = row.leaf_at(self.prev, position)
+        if recomputed == row.leaf:
+            if failed:
+                self.decide(failed.seq, "modified", "columns do not give the stored leaf")
+            self.failed = None
+            return True
+        if seq == 0 and self.fits_own_log_id(row):
+            return True
+        if failed and self.after_failed(row, failed, position):
+            self.failed = None
+            return True
+        for index, (other, prev) in enumerate(self.open_faults):
+            if row.leaf_at(prev, other) == row.leaf:
+                self.swap(index, row)
+                break
+        else:
+            if failed:
+                self.decide(failed.seq, "broken", "nothing after it tells what happened")
+                self.decide(seq, "broken", "follows an entry that failed")
+            elif len(self.open_faults) < MAX_OPEN_FAULTS:
+                self.open_faults.append((seq, self.prev))
+        self.failed = Failed(seq, recomputed, self.prev)
+        return False
+
+    def fits_own_log_id(self, row):
+        """The first entry of a database that is chained to its own log id and not to that of the tip."""
+        if self.own_log_id is None or row.kind != 0:
+            return False
+        if row.leaf_at(genesis(row.event["log_id"]), 0) != row.leaf:
+            return False
+        self.problems.add(None, "root_mismatch", "log id")
+        return True
+
+    def after_failed(self, row, failed, position):
+        """Rules 4, 5 and 6: the row tells what happened to the entry before."""
+        if row.leaf_at(failed.alt, position) == row.leaf:
+            self.decide(failed.seq, "modified", "stored leaf is not that of the columns")
+            self.sound = False
+            return True
+        if row.leaf_at(failed.before, position) == row.leaf:
+            self.decide(failed.seq, "broken", "does not belong here")
+            return True
+        for shift in (self.shift + 1, self.shift - 1, self.tip_shift):
+            if shift is None:
+                continue
+            moved = row.seq + shift
+            if row.leaf in (row.leaf_at(self.prev, moved), row.leaf_at(failed.before, moved)):
+                kind = "missing" if shift > self.shift else "inserted"
+                self.decide(failed.seq, kind, "seqs from here on are shifted by %d" % -shift)
+                self.shift = shift
+                return True
+        return False
+
+    def swap(self, index, row):
+        """Rule 7: the row is one that belongs where an earlier one failed."""
+        other, _ = self.open_faults.pop(index)
+        if self.failed and self.failed.seq != other:
+            self.decide(self.failed.seq, "broken", "nothing after it tells what happened")
+        if self.problems.by_seq.get(other, ("broken",))[0] == "broken":
+            self.problems.by_seq.pop(other, None)
+        self.decide(other, "reordered", "the entry of this place is at %d" % row.seq)
+        self.decide(row.seq, "reordered", "the entry of place %d" % other)
+
+    def contents(self, row, contents):
+        """8.3, contents: `contents` maps field ids to (salt, value); None where there is none."""
+        for slot in row.slots:
+            salt, value = contents.get(slot["field"], (None, None))
+            fault = None
+            if slot["state"] == 0 and salt is None and value is None:
+                self.absent.append((row.seq, slot["field"]))
+            elif type(salt) is not bytes or len(salt) != 16:
+                fault = "salt"
+            elif slot["state"] == 1:
+                fault = None if value is None else "a value where only a hash belongs"
+            elif not isinstance(value, bytes):
+                fault = "no value"
+            elif commitment(salt, slot["field"], value) != slot["commitment"]:
+                fault = "differs from its commitment"
+            if fault:
+                self.problems.add(row.seq, "content_mismatch", "field %d: %s" % (slot["field"], fault))
+        if set(contents) - {slot["field"] for slot in row.slots}:
+            self.problems.add(row.seq, "content_mismatch", "content without a slot")
+        if row.kind == 6:
+            self.tombstones.append(row.event)
+
+    def head(self, row, log_id):
+        """8.4: entry 0, which checks, must be the `open` of this log."""
+        if row.kind != 0:
+            self.problems.add(0, "malformed", "entry 0 is not open")
+        elif row.event["log_id"] != log_id and not self.problems.tail:
+            self.problems.add(0, "malformed", "log id of the open entry")
+
+    def erasures(self):
+        """Kept contents that are absent must be covered by a tombstone."""
+        for seq, field in self.absent:
+            if not any(covers(tombstone, seq, field) for tombstone in self.tombstones):
+                if self.problems.by_seq.get(seq, ("",))[0] == "root_mismatch":
+                    del self.problems.by_seq[seq]
+                self.problems.add(seq, "content_mismatch", "field %d is absent without a tombstone" % field)
+
+
+def covers(tombstone, seq, field):
+    """Whether a tombstone says that a field of an entry was erased."""
+    if tombstone["fields"] and not tombstone["fields"] >> field & 1:
+        return False
+    return any(run["start"] <= seq < run["start"] + run["length"] for run in tombstone["runs"])

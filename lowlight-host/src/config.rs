@@ -1,0 +1,234 @@
+//! Configuration: `lowlight.toml`, then `LOWLIGHT_*` variables; unknown keys are errors.
+//!
+//! 1. Each value says where it came from.
+//! 2. A file that is named but not there, or not valid, stops the program before anything is recorded.
+
+use crate::record::ContentMode;
+use crate::recorder::{Builder, Recorder, VerifyAtStart};
+use crate::redact::RedactConfig;
+use lowlight_core::OverflowPolicy;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Everything that can be configured. Absent means the default of [`Builder`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "docs/guide.md has the table of keys; each is the builder option of that name")]
+pub struct Config {
+    pub enabled: Option<bool>,
+    pub app: Option<String>,
+    pub environment: Option<String>,
+    pub content: Option<Content>,
+    pub content_cap: Option<usize>,
+    pub queue_entries: Option<usize>,
+    pub queue_bytes: Option<usize>,
+    pub overflow: Option<Overflow>,
+    pub overflow_sample_one_in: Option<u32>,
+    pub block_ms: Option<u64>,
+    pub sample_one_in: Option<u32>,
+    pub batch_entries: Option<usize>,
+    pub batch_bytes: Option<usize>,
+    pub max_loss_window_ms: Option<u64>,
+    pub verify_at_start: Option<Verify>,
+    pub event_types: Option<Vec<String>>,
+    pub redact: Option<RedactConfig>,
+}
+
+/// `content` in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "as in ContentMode")]
+pub enum Content {
+    Full,
+    HashOnly,
+    None,
+}
+
+/// `overflow` in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "as in OverflowPolicy")]
+pub enum Overflow {
+    DropNewest,
+    DropOldest,
+    Sample,
+    Block,
+}
+
+/// `verify_at_start` in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "as in VerifyAtStart")]
+pub enum Verify {
+    Tail,
+    Full,
+    Off,
+}
+
+/// Why a configuration was not accepted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("configuration {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not valid.
+    #[error("configuration {path}: {why}; `lowlight config show` lists the keys")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with its line.
+        why: String,
+    },
+    /// A variable is not valid.
+    #[error("variable {name}: {why}; unset it or correct it")]
+    Variable {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// A configuration with the source of each key.
+#[derive(Debug, Clone, Default)]
+pub struct Loaded {
+    /// The values.
+    pub config: Config,
+    /// Key and where it came from, for keys that are set.
+    pub sources: Vec<(String, String)>,
+}
+
+/// Variables that are read elsewhere.
+const OTHER_VARIABLES: [&str; 2] = ["LOWLIGHT_PATH", "LOWLIGHT_CONFIG"];
+
+impl Loaded {
+    /// Reads the configuration: `file` if given, else `./lowlight.toml`, else the system's configuration folder; then
+    /// `variables`.
+    pub fn read(file: Option<&Path>, variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let found = match file {
+            Some(file) => Some(file.to_path_buf()),
+            None => default_files().into_iter().find(|path| path.exists()),
+        };
+        let mut loaded = Self::default();
+        if let Some(path) = found {
+            let text = std::fs::read_to_string(&path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+            loaded.merge_file(&path, &text)?;
+        }
+        for (name, value) in variables {
+            if let Some(key) = name.strip_prefix("LOWLIGHT_").filter(|_| !OTHER_VARIABLES.contains(&name.as_str())) {
+                loaded.merge_variable(&name, &key.to_ascii_lowercase(), &value)?;
+            }
+        }
+        Ok(loaded)
+    }
+
+    fn merge_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+        let wrong = |error: toml::de::Error| ConfigError::File { path: path.to_path_buf(), why: error.to_string().trim_end().to_owned() };
+        self.config = toml::from_str(text).map_err(wrong)?;
+        let table: toml::Table = toml::from_str(text).map_err(wrong)?;
+        self.sources = table.keys().map(|key| (key.clone(), path.display().to_string())).collect();
+        Ok(())
+    }
+
+    fn merge_variable(&mut self, name: &str, key: &str, value: &str) -> Result<(), ConfigError> {
+        let wrong = |why: String| ConfigError::Variable { name: name.to_owned(), why };
+        // A value is TOML where it can be (numbers, true, lists) and a plain word otherwise.
+        let value = match (key, value) {
+            ("enabled", "0") => "false".to_owned(),
+            ("enabled", "1") => "true".to_owned(),
+            _ => value.to_owned(),
+        };
+        let quoted = format!("{key} = {}", toml::Value::String(value.clone()));
+        let parsed = toml::from_str::<Config>(&format!("{key} = {value}")).or_else(|_| toml::from_str::<Config>(&quoted));
+        let single = parsed.map_err(|error| wrong(error.message().to_owned()))?;
+        let mut all = toml::Table::try_from(&self.config).map_err(|error| wrong(error.to_string()))?;
+        all.extend(toml::Table::try_from(&single).map_err(|error| wrong(error.to_string()))?);
+        self.config = all.try_into().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
+        self.sources.retain(|(known, _)| known != key);
+        self.sources.push((key.to_owned(), format!("variable {name}")));
+        Ok(())
+    }
+
+    /// Where a key came from.
+    pub fn source(&self, key: &str) -> &str {
+        self.sources.iter().find(|(known, _)| known == key).map_or("default", |(_, source)| source)
+    }
+}
+
+fn default_files() -> Vec<PathBuf> {
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config"));
+    let user = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or(home);
+    let mut files = vec![PathBuf::from("lowlight.toml")];
+    files.extend(user.map(|folder| folder.join("lowlight/lowlight.toml")));
+    files.push(PathBuf::from("/etc/lowlight/lowlight.toml"));
+    files
+}
+
+impl Config {
+    /// Whether recording is on at all.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled.unwrap_or(true)
+    }
+
+    /// The redaction part, defaults filled in.
+    pub fn redaction(&self) -> RedactConfig {
+        self.redact.clone().unwrap_or_default()
+    }
+
+    /// A builder for a log in `path` with these options.
+    pub fn builder(&self, path: &Path) -> Builder {
+        let mut builder = Recorder::builder(path).redact(self.redaction());
+        let defaults = builder.queue_bounds();
+        builder = builder.queue(self.queue_entries.unwrap_or(defaults.0), self.queue_bytes.unwrap_or(defaults.1));
+        let batch = builder.batch_bounds();
+        builder = builder.batch(self.batch_entries.unwrap_or(batch.0), self.batch_bytes.unwrap_or(batch.1));
+        if let Some(app) = &self.app {
+            builder = builder.app(app.as_str());
+        }
+        if let Some(environment) = &self.environment {
+            builder = builder.environment(environment.as_str());
+        }
+        if let Some(content) = self.content {
+            builder = builder.content(match content {
+                Content::Full => ContentMode::Full,
+                Content::HashOnly => ContentMode::HashOnly,
+                Content::None => ContentMode::None,
+            });
+        }
+        if let Some(cap) = self.content_cap {
+            builder = builder.content_cap(cap);
+        }
+        if let Some(overflow) = self.overflow {
+            builder = builder.overflow(match overflow {
+                Overflow::DropNewest => OverflowPolicy::DropNewest,
+                Overflow::DropOldest => OverflowPolicy::DropOldest,
+                Overflow::Sample => OverflowPolicy::Sample { one_in: self.overflow_sample_one_in.unwrap_or(10) },
+                Overflow::Block => OverflowPolicy::Block,
+            });
+        }
+        if let Some(milliseconds) = self.block_ms {
+            builder = builder.block_for(Duration::from_millis(milliseconds));
+        }
+        if let Some(one_in) = self.sample_one_in {
+            builder = builder.sample(one_in);
+        }
+        if let Some(milliseconds) = self.max_loss_window_ms {
+            builder = builder.max_loss_window(Duration::from_millis(milliseconds));
+        }
+        if let Some(verify) = self.verify_at_start {
+            builder = builder.verify_at_start(match verify {
+                Verify::Tail => VerifyAtStart::Tail,
+                Verify::Full => VerifyAtStart::Full,
+                Verify::Off => VerifyAtStart::Off,
+            });
+        }
+        builder
+    }
+}

@@ -1,0 +1,265 @@
+//! Writing an export, streamed.
+
+use super::line::{Opening, entry_line, string};
+use super::{cover, frontier_at, hex};
+use crate::store::columns::{self, Value};
+use crate::store::{DbSource, Filter, Reader, StoreError};
+use lowlight_core::entry::codec;
+use lowlight_core::entry::{EntryError, Kind, MAX_BODY};
+use lowlight_core::source::{EntrySource, Item};
+use lowlight_core::{Digest, Entry};
+use sha2::{Digest as _, Sha256};
+use std::io::Write;
+
+/// Which of the two forms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// An array, one object a line.
+    Json,
+    /// One object a line.
+    Ndjson,
+}
+
+/// What to export.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Only entries recorded at or after this time, ns since 1970-01-01T00:00:00Z.
+    pub since: Option<i64>,
+    /// Only entries recorded before this time, ns since 1970-01-01T00:00:00Z.
+    pub until: Option<i64>,
+    /// Verdict to state in the trailer: whether the log was intact and how many problems it had.
+    pub problems_total: u64,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Entries in full.
+    pub entries: u64,
+    /// Entries of which only the leaf was written.
+    pub leaf_only: u64,
+}
+
+/// Why an export failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// The log could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The output could not be written.
+    #[error("writing the export: {0}")]
+    Write(#[from] std::io::Error),
+}
+
+/// Counts and digests objects on their way out.
+struct Lines<'w, W: Write> {
+    out: &'w mut W,
+    form: Form,
+    digest: Sha256,
+    first: bool,
+}
+
+impl<W: Write> Lines<'_, W> {
+    fn object(&mut self, object: &[u8]) -> std::io::Result<()> {
+        self.digest.update(object);
+        self.digest.update(b"\n");
+        self.raw(object)
+    }
+
+    fn raw(&mut self, object: &[u8]) -> std::io::Result<()> {
+        match (self.form, self.first) {
+            (Form::Json, true) => self.out.write_all(b"[\n")?,
+            (Form::Json, false) => self.out.write_all(b",\n")?,
+            (Form::Ndjson, true) => {}
+            (Form::Ndjson, false) => self.out.write_all(b"\n")?,
+        }
+        self.first = false;
+        self.out.write_all(object)
+    }
+}
+
+/// The smallest range of seqs that holds every entry of the asked times.
+fn range(reader: &Reader, options: &Options) -> Result<std::ops::Range<u64>, StoreError> {
+    let size = reader.tip().size;
+    if options.since.is_none() && options.until.is_none() {
+        return Ok(0..size);
+    }
+    let sql = "SELECT min(seq), max(seq) FROM entry WHERE recorded >= ?1 AND recorded < ?2 AND seq < ?3";
+    let (since, until) = (options.since.unwrap_or(i64::MIN), options.until.unwrap_or(i64::MAX));
+    let bound = i64::try_from(size).unwrap_or(i64::MAX);
+    let row =
+        reader.connection().query_row(sql, [since, until, bound], |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?)));
+    let (first, last) = row.map_err(|source| StoreError::from_sqlite(reader.path(), source))?;
+    Ok(match (first.and_then(|n| u64::try_from(n).ok()), last.and_then(|n| u64::try_from(n).ok())) {
+        (Some(first), Some(last)) => first..last + 1,
+        _ => 0..0,
+    })
+}
+
+/// Writes an export of the log. `progress` is told the seq after every entry.
+pub fn write<W: Write>(
+    reader: &Reader,
+    options: &Options,
+    form: Form,
+    out: &mut W,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Summary, ExportError> {
+    let range = range(reader, options)?;
+    let mut lines = Lines { out, form, digest: Sha256::new(), first: true };
+    lines.object(&preamble(reader, options, &range)?)?;
+    let mut summary = Summary { entries: 0, leaf_only: 0 };
+    let mut entries = Entries::new(reader.source(range.clone(), &Filter::default(), true));
+    let mut written = 0;
+    let mut line = Vec::new();
+    while let Some(full) = entries.next(options, &mut line)? {
+        lines.object(&line)?;
+        written += 1;
+        *(if full { &mut summary.entries } else { &mut summary.leaf_only }) += 1;
+        progress(entries.seq);
+    }
+    let verdict = if options.problems_total == 0 { "intact" } else { "broken" };
+    let digest = hex(&std::mem::take(&mut lines.digest).finalize());
+    let trailer = format!(
+        "{{\"lowlight\":\"end\",\"count\":{written},\"digest\":\"{digest}\",\"verdict\":\"{verdict}\",\"problems_total\":{}}}",
+        options.problems_total
+    );
+    lines.raw(trailer.as_bytes())?;
+    lines.out.write_all(if form == Form::Json { b"\n]\n" } else { b"\n" })?;
+    lines.out.flush()?;
+    Ok(summary)
+}
+
+fn preamble(reader: &Reader, options: &Options, range: &std::ops::Range<u64>) -> Result<Vec<u8>, StoreError> {
+    let size = reader.tip().size;
+    let list = |hashes: &[Digest]| hashes.iter().map(|hash| format!("\"{hash}\"")).collect::<Vec<_>>().join(",");
+    // Hashes that a broken log no longer has are left out: the export then does not give the root, as it should not.
+    let frontier: Vec<Digest> = frontier_at(reader, range.start)?.map(|tree| tree.hashes().copied().collect()).unwrap_or_default();
+    let right_edge = cover(reader, range.end, size)?.unwrap_or_default();
+    let hashes = reader.tip().hashes.iter().copied();
+    let root = lowlight_core::Frontier::from_hashes(size, hashes).map_or(Digest([0; 32]), |tree| tree.root());
+    let mut out = format!(
+        "{{\"lowlight\":\"export\",\"version\":{},\"log_id\":\"{}\",\"size\":{size},\"root\":\"{root}\",\"first\":{},\"end\":{},\"frontier\":[{}]",
+        lowlight_core::FORMAT,
+        reader.log_id(),
+        range.start,
+        range.end,
+        list(&frontier)
+    )
+    .into_bytes();
+    if range.start > 0
+        && let Some(prev) = reader.leaf(range.start - 1)?
+    {
+        out.extend_from_slice(format!(",\"prev\":\"{prev}\"").as_bytes());
+    }
+    out.extend_from_slice(format!(",\"right_edge\":[{}],\"asked\":{{", list(&right_edge)).as_bytes());
+    let mut separator = "";
+    for (name, bound) in [("since", options.since), ("until", options.until)] {
+        if let Some(bound) = bound {
+            out.extend_from_slice(format!("{separator}\"{name}\":").as_bytes());
+            string(&mut out, &crate::time::rfc3339(bound));
+            separator = ",";
+        }
+    }
+    out.extend_from_slice(b"},\"tombstones\":[]}");
+    Ok(out)
+}
+
+/// An entry in hand while its contents are still coming.
+struct Pending {
+    seq: u64,
+    body: Result<Vec<u8>, Option<Digest>>,
+    leaf: Digest,
+    openings: Vec<Opening>,
+}
+
+struct Entries<'r> {
+    source: DbSource<'r>,
+    pending: Option<Pending>,
+    seq: u64,
+}
+
+impl<'r> Entries<'r> {
+    fn new(source: DbSource<'r>) -> Self {
+        Self { source, pending: None, seq: 0 }
+    }
+
+    /// Writes the next entry's line into `line`; says whether it is in full, or `None` at the end.
+    fn next(&mut self, options: &Options, line: &mut Vec<u8>) -> Result<Option<bool>, StoreError> {
+        loop {
+            let next = match self.source.next()? {
+                Some(Item::Content { seq, field, salt, value }) => {
+                    if let Some(pending) = self.pending.as_mut().filter(|pending| pending.seq == seq) {
+                        let value = value.map(|value| String::from_utf8_lossy(value).into_owned());
+                        pending.openings.push(Opening { field, salt, value });
+                    }
+                    continue;
+                }
+                Some(Item::Entry { seq, body, leaf }) => Some(Pending { seq, body: Ok(body.to_vec()), leaf, openings: Vec::new() }),
+                Some(Item::Malformed { seq, leaf, .. }) => {
+                    let seq = seq.unwrap_or(self.seq);
+                    Some(Pending { seq, body: Err(leaf), leaf: Digest([0; 32]), openings: Vec::new() })
+                }
+                Some(Item::LeafOnly { .. }) => continue,
+                None => None,
+            };
+            let is_end = next.is_none();
+            let Some(done) = std::mem::replace(&mut self.pending, next) else {
+                if is_end {
+                    return Ok(None);
+                }
+                continue;
+            };
+            self.seq = done.seq;
+            line.clear();
+            return Ok(Some(done.write(options, line)));
+        }
+    }
+}
+
+impl Pending {
+    fn write(&self, options: &Options, line: &mut Vec<u8>) -> bool {
+        let body = match &self.body {
+            Ok(body) => body,
+            Err(leaf) => {
+                // What does not make an entry is kept visible as such: the line is malformed for every verifier.
+                let leaf = leaf.map_or(String::new(), |leaf| leaf.to_string());
+                line.extend_from_slice(format!("{{\"seq\":{},\"kind\":\"unreadable\",\"leaf\":\"{leaf}\"}}", self.seq).as_bytes());
+                return true;
+            }
+        };
+        let mut buffer = [0; MAX_BODY];
+        match codec::decode(body) {
+            Ok(entry) if options.covers(&entry) => {
+                let mut encoded = [0; MAX_BODY];
+                let fields = codec::encode_slots(&entry.fields, &mut encoded).unwrap_or_default();
+                let row = columns::row(&entry, fields, &self.leaf, &mut buffer);
+                if entry_line(line, &row, &self.openings).is_ok() {
+                    return true;
+                }
+                line.clear();
+            }
+            Err(EntryError::NotUnderstood) if options.since.is_none() && options.until.is_none() => {
+                let mut row = [Value::Null; columns::COUNT];
+                row[columns::Col::Seq as usize] = Value::Int(self.seq.cast_signed());
+                row[columns::Col::Kind as usize] = Value::Int(Kind::Unknown.number().into());
+                row[columns::Col::Raw as usize] = Value::Blob(body);
+                row[columns::Col::Leaf as usize] = Value::Blob(&self.leaf.0);
+                if entry_line(line, &row, &[]).is_ok() {
+                    return true;
+                }
+                line.clear();
+            }
+            _ => {}
+        }
+        line.extend_from_slice(format!("{{\"seq\":{},\"leaf\":\"{}\"}}", self.seq, self.leaf).as_bytes());
+        false
+    }
+}
+
+impl Options {
+    fn covers(&self, entry: &Entry<'_>) -> bool {
+        let at = entry.header.recorded;
+        self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at < until)
+    }
+}

@@ -1,0 +1,608 @@
+//! What a caller hands over: one record, borrowed, before redaction.
+//!
+//! ```text
+//! Record --prepare(redact, cut, bound)--> Prepared (owned, redacted) --queue--> Draft
+//! ```
+//!
+//! 1. Nothing of a record reaches a [`Prepared`] without passing redaction.
+//! 2. Texts over their cap are cut with a visible mark; tokens that break their alphabet are refused.
+
+use crate::redact::{Redactor, Session};
+use lowlight_core::entry::{Audit, Clock, Event, FieldId, Header, Inference, Kind, Lifecycle, Log, MAX_INTEGER, Severity, is_token};
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// Event types that are known without being registered; others are recorded and marked.
+pub const AUDIT_TAXONOMY: &[&str] = &[
+    "access.denied",
+    "access.granted",
+    "access.revoked",
+    "account.created",
+    "account.deleted",
+    "account.disabled",
+    "account.updated",
+    "agent.action",
+    "agent.handoff",
+    "ai.blocked",
+    "ai.feedback",
+    "ai.request",
+    "ai.response",
+    "approval.denied",
+    "approval.granted",
+    "approval.requested",
+    "auth.failed",
+    "auth.login",
+    "auth.logout",
+    "auth.mfa",
+    "auth.password",
+    "auth.token",
+    "backup.created",
+    "backup.restored",
+    "config.change",
+    "config.read",
+    "consent.granted",
+    "consent.withdrawn",
+    "data.created",
+    "data.deleted",
+    "data.exported",
+    "data.imported",
+    "data.read",
+    "data.updated",
+    "deploy.finished",
+    "deploy.rolled_back",
+    "deploy.started",
+    "device.attached",
+    "device.detached",
+    "error.raised",
+    "file.deleted",
+    "file.downloaded",
+    "file.uploaded",
+    "job.failed",
+    "job.finished",
+    "job.started",
+    "key.created",
+    "key.rotated",
+    "model.deployed",
+    "model.loaded",
+    "model.removed",
+    "model.updated",
+    "permission.changed",
+    "policy.changed",
+    "role.assigned",
+    "role.removed",
+    "tool.called",
+    "tool.failed",
+    "ui.click",
+    "ui.input",
+    "ui.navigate",
+    "ui.view",
+    "workflow.finished",
+    "workflow.started",
+];
+
+/// One content value.
+#[derive(Debug, Clone)]
+enum Content<'a> {
+    Text(Cow<'a, str>),
+    Json(Value),
+}
+
+/// One record: an inference, an audit event or a log line, with its content.
+///
+/// ```
+/// use lowlight_host::Record;
+/// use std::time::Duration;
+/// let record = Record::inference("phi-3-mini")
+///     .prompt("is the door open?")
+///     .response("no")
+///     .duration(Duration::from_millis(87))
+///     .actor("alice");
+/// assert_eq!(record.kind(), lowlight_core::entry::Kind::Inference);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Record<'a> {
+    /// The event; its fields may be set directly.
+    pub event: Event<'a>,
+    /// When it happened, ns since 1970-01-01T00:00:00Z, if not now.
+    pub occurred: Option<i64>,
+    /// Record id; made by the recorder if absent.
+    pub id: Option<[u8; 16]>,
+    /// Severity, or level of a log line.
+    pub severity: Severity,
+    /// Application; the recorder's default if absent.
+    pub app: Option<&'a str>,
+    /// Environment; the recorder's default if absent.
+    pub environment: Option<&'a str>,
+    /// Module.
+    pub module: Option<&'a str>,
+    /// Trace id.
+    pub trace_id: Option<&'a str>,
+    /// Span id.
+    pub span_id: Option<&'a str>,
+    /// Parent span id.
+    pub parent_id: Option<&'a str>,
+    /// Request id.
+    pub request_id: Option<&'a str>,
+    contents: Vec<(FieldId, Content<'a>)>,
+}
+
+/// Why a record was refused at the door. The message never repeats what was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// A model name is empty.
+    #[error("model is empty")]
+    EmptyModel,
+    /// A token breaks its alphabet.
+    #[error("{0} must be 1 to {1} characters of a-z, 0-9, '_', '.' and '-'")]
+    Token(&'static str, usize),
+    /// A number does not fit.
+    #[error("{0} is larger than 9223372036854775807")]
+    Number(&'static str),
+    /// More than 16 content fields.
+    #[error("more than 16 content fields")]
+    TooManyFields,
+}
+
+impl<'a> Record<'a> {
+    fn new(event: Event<'a>, severity: Severity) -> Self {
+        Self {
+            event,
+            occurred: None,
+            id: None,
+            severity,
+            app: None,
+            environment: None,
+            module: None,
+            trace_id: None,
+            span_id: None,
+            parent_id: None,
+            request_id: None,
+            contents: Vec::new(),
+        }
+    }
+
+    /// An inference of `model`, operation `chat`, status `ok`.
+    pub fn inference(model: &'a str) -> Self {
+        Self::new(Event::Inference(inference(model)), Severity::Info)
+    }
+
+    /// An audit event such as `auth.login`.
+    pub fn audit(event_type: &'a str) -> Self {
+        let audit = Audit {
+            event_type,
+            registered: AUDIT_TAXONOMY.binary_search(&event_type).is_ok(),
+            action: None,
+            outcome: None,
+            resource: None,
+            auth_method: None,
+            cost_nano_usd: None,
+            rate_version: None,
+        };
+        Self::new(Event::Audit(audit), Severity::Info)
+    }
+
+    /// A log line of a level.
+    pub fn log(level: Severity, message: impl Into<Cow<'a, str>>) -> Self {
+        let log = Log { target: None, file: None, line: None, function: None };
+        Self::new(Event::Log(log), level).text(FieldId::MESSAGE, message)
+    }
+
+    /// A model was loaded: name and digest of its file.
+    pub fn model_loaded(name: &'a str, digest: Option<&'a str>) -> Self {
+        Self::new(Event::Lifecycle(Lifecycle::ModelLoaded { name, digest }), Severity::Info)
+    }
+
+    /// The kind of entry this becomes.
+    pub fn kind(&self) -> Kind {
+        self.event.kind()
+    }
+
+    /// Sets a content field; a field set twice keeps the last value.
+    #[must_use]
+    pub fn text(mut self, field: FieldId, value: impl Into<Cow<'a, str>>) -> Self {
+        self.set(field, Content::Text(value.into()));
+        self
+    }
+
+    /// Sets the prompt.
+    #[must_use]
+    pub fn prompt(self, text: impl Into<Cow<'a, str>>) -> Self {
+        self.text(FieldId::PROMPT, text)
+    }
+
+    /// Sets the response.
+    #[must_use]
+    pub fn response(self, text: impl Into<Cow<'a, str>>) -> Self {
+        self.text(FieldId::RESPONSE, text)
+    }
+
+    /// Sets who did it.
+    #[must_use]
+    pub fn actor(self, subject: impl Into<Cow<'a, str>>) -> Self {
+        self.text(FieldId::ACTOR, subject)
+    }
+
+    /// Sets the session.
+    #[must_use]
+    pub fn session(self, id: impl Into<Cow<'a, str>>) -> Self {
+        self.text(FieldId::SESSION_ID, id)
+    }
+
+    /// Sets the attributes, a JSON object. Keys and values are redacted at every depth.
+    #[must_use]
+    pub fn attributes(mut self, attributes: Map<String, Value>) -> Self {
+        self.set(FieldId::ATTRIBUTES, Content::Json(Value::Object(attributes)));
+        self
+    }
+
+    /// Sets a content field to a JSON value, redacted at every depth and stored as its text.
+    #[must_use]
+    pub fn json(mut self, field: FieldId, value: Value) -> Self {
+        self.set(field, Content::Json(value));
+        self
+    }
+
+    /// Sets the error text; the status of an inference that was `ok` becomes `error`.
+    #[must_use]
+    pub fn error(mut self, text: impl Into<Cow<'a, str>>) -> Self {
+        self.set(FieldId::ERROR, Content::Text(text.into()));
+        self.severity = self.severity.max(Severity::Error);
+        if let Event::Inference(inference) = &mut self.event
+            && inference.status == "ok"
+        {
+            inference.status = "error";
+        }
+        self
+    }
+
+    /// Changes the inference, if it is one.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Inference<'a>)) -> Self {
+        if let Event::Inference(inference) = &mut self.event {
+            change(inference);
+        }
+        self
+    }
+
+    /// Changes the audit event, if it is one.
+    #[must_use]
+    pub fn with_audit(mut self, change: impl FnOnce(&mut Audit<'a>)) -> Self {
+        if let Event::Audit(audit) = &mut self.event {
+            change(audit);
+        }
+        self
+    }
+
+    /// Sets how long an inference took.
+    #[must_use]
+    pub fn duration(self, duration: Duration) -> Self {
+        self.with(|inference| inference.duration_ns = Some(nanoseconds(duration)))
+    }
+
+    fn set(&mut self, field: FieldId, value: Content<'a>) {
+        match self.contents.binary_search_by_key(&field, |known| known.0) {
+            Ok(place) => self.contents[place].1 = value,
+            Err(place) => self.contents.insert(place, (field, value)),
+        }
+    }
+
+    fn check(&self) -> Result<(), RecordError> {
+        let token = |name, value: &str, cap| if is_token(value, cap) { Ok(()) } else { Err(RecordError::Token(name, cap)) };
+        let number = |name, value: Option<u64>| if value.unwrap_or(0) > MAX_INTEGER { Err(RecordError::Number(name)) } else { Ok(()) };
+        if self.contents.len() > lowlight_core::entry::MAX_FIELDS {
+            return Err(RecordError::TooManyFields);
+        }
+        match &self.event {
+            Event::Inference(it) => {
+                if it.model.is_empty() {
+                    return Err(RecordError::EmptyModel);
+                }
+                token("operation", it.operation, 32)?;
+                token("status", it.status, 32)?;
+                number("duration", it.duration_ns)?;
+                number("time to first token", it.ttft_ns)?;
+                number("input_tokens", it.input_tokens)?;
+                number("output_tokens", it.output_tokens)?;
+                number("cached_tokens", it.cached_tokens)?;
+                number("reasoning_tokens", it.reasoning_tokens)?;
+                number("cost", it.cost_nano_usd)
+            }
+            Event::Audit(audit) => {
+                token("event_type", audit.event_type, 64)?;
+                audit.outcome.map_or(Ok(()), |outcome| token("outcome", outcome, 32))?;
+                number("cost", audit.cost_nano_usd)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An inference of which only the model is known.
+pub fn inference(model: &str) -> Inference<'_> {
+    Inference {
+        operation: "chat",
+        provider: None,
+        model,
+        model_actual: None,
+        model_digest: None,
+        status: "ok",
+        error_type: None,
+        finish_reason: None,
+        duration_ns: None,
+        ttft_ns: None,
+        input_tokens: None,
+        output_tokens: None,
+        cached_tokens: None,
+        reasoning_tokens: None,
+        tokens_source: None,
+        attempt: None,
+        tier: None,
+        cost_nano_usd: None,
+        rate_version: None,
+    }
+}
+
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).min(MAX_INTEGER)
+}
+
+/// How a record's content is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ContentMode {
+    /// Redacted content is stored.
+    #[default]
+    Full,
+    /// Content is committed to, its salt is stored, the content is not.
+    HashOnly,
+    /// Content is neither stored nor committed to.
+    None,
+}
+
+/// What preparing a record needs to know.
+#[derive(Debug)]
+pub struct Preparation<'p> {
+    /// Redaction, if it is on, with the number of its policy.
+    pub redactor: Option<(&'p Redactor, u32)>,
+    /// How content is stored.
+    pub mode: ContentMode,
+    /// Most bytes of one content value.
+    pub content_cap: usize,
+    /// Default application.
+    pub app: Option<&'p str>,
+    /// Default environment.
+    pub environment: Option<&'p str>,
+    /// Now, ns since 1970-01-01T00:00:00Z.
+    pub recorded: i64,
+    /// Now, on a clock that never goes back, ns.
+    pub monotonic: u64,
+    /// Quality of `recorded`.
+    pub clock: Clock,
+}
+
+/// A redacted record in one piece of memory, ready for the queue.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// Header and event, encoded; seq and run are still 0, an id of zeros means "make one".
+    head: Vec<u8>,
+    /// Redacted content, ascending by field.
+    pub contents: Vec<PreparedContent>,
+}
+
+/// One redacted content value.
+#[derive(Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as in lowlight_core::sink::Content")]
+pub struct PreparedContent {
+    pub field: FieldId,
+    pub value: Box<str>,
+    pub cut_from: Option<u64>,
+}
+
+impl Prepared {
+    /// Header and event.
+    pub fn head(&self) -> Option<(Header<'_>, Event<'_>)> {
+        lowlight_core::postcard::from_bytes(&self.head).ok()
+    }
+
+    /// Bytes this occupies, for the queue's bound.
+    pub fn weight(&self) -> usize {
+        const OVERHEAD: usize = 160;
+        let contents = self.contents.iter().map(|content| content.value.len() + size_of::<PreparedContent>()).sum::<usize>();
+        OVERHEAD + self.head.len() + contents
+    }
+}
+
+impl Record<'_> {
+    /// Redacts, cuts and encodes. Cost is bounded by the content cap, whatever the size of the input.
+    pub fn prepare(self, with: &Preparation<'_>) -> Result<Prepared, RecordError> {
+        self.check()?;
+        let mut session = with.redactor.map(|(redactor, _)| redactor.session());
+        let mut texts: Vec<Option<String>> = Vec::new();
+        let mut collect = |text: &str, cap: usize, alphabet: Alphabet| texts.push(clean(session.as_mut(), text, cap, alphabet));
+        let (header, event) = (self.header(with), self.event.clone());
+        map_header(&header, &mut |text, cap| (collect(text, cap, Alphabet::Text), text).1);
+        map_event(&event, &mut |text, cap, alphabet| (collect(text, cap, alphabet), text).1);
+        let contents = prepare_contents(self.contents, with, session.as_mut());
+        let mut cleaned = texts.iter();
+        let mut pick = |text| cleaned.next().and_then(Option::as_deref).unwrap_or(text);
+        let mut header = map_header(&header, &mut |text, _| pick(text));
+        let event = map_event(&event, &mut |text, _, _| pick(text));
+        if let (Some(session), Some((_, number))) = (&session, with.redactor) {
+            header.redactions = session.total();
+            header.redaction_kinds = session.kinds();
+            header.redaction_policy = number;
+        }
+        // A slice of a Vec cannot run out of space; an unencodable value would show as an empty head, which is rejected.
+        let head = lowlight_core::postcard::to_extend(&(header, event), Vec::with_capacity(192)).unwrap_or_default();
+        Ok(Prepared { head, contents })
+    }
+
+    fn header<'h>(&self, with: &Preparation<'h>) -> Header<'h>
+    where
+        Self: 'h,
+    {
+        Header {
+            seq: 0,
+            recorded: with.recorded,
+            occurred: self.occurred,
+            monotonic: with.monotonic.min(MAX_INTEGER),
+            run: 0,
+            clock: with.clock,
+            id: self.id.unwrap_or_default(),
+            severity: self.severity,
+            app: self.app.or(with.app),
+            environment: self.environment.or(with.environment),
+            module: self.module,
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+            parent_id: self.parent_id,
+            request_id: self.request_id,
+            redactions: 0,
+            redaction_kinds: 0,
+            redaction_policy: 0,
+        }
+    }
+}
+
+/// What characters a text may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Alphabet {
+    Text,
+    Token,
+}
+
+/// The text as it may be stored; `None` when it already is.
+fn clean(session: Option<&mut Session<'_>>, text: &str, cap: usize, alphabet: Alphabet) -> Option<String> {
+    let redacted = session.map_or(Cow::Borrowed(text), |session| session.cut_text(text, cap.max(text.len().min(1 << 16)) + (4 << 10)).0);
+    if alphabet == Alphabet::Token {
+        return (redacted != text).then(|| "redacted".to_owned());
+    }
+    let fits = redacted.len() <= cap && !redacted.contains('\0');
+    match redacted {
+        Cow::Borrowed(_) if fits => None,
+        Cow::Owned(owned) if fits => Some(owned),
+        redacted => {
+            let mut owned = redacted.replace('\0', "\u{fffd}");
+            if owned.len() > cap {
+                let mut end = cap - '…'.len_utf8();
+                while !owned.is_char_boundary(end) {
+                    end -= 1;
+                }
+                owned.truncate(end);
+                owned.push('…');
+            }
+            Some(owned)
+        }
+    }
+}
+
+fn prepare_contents(
+    contents: Vec<(FieldId, Content<'_>)>,
+    with: &Preparation<'_>,
+    mut session: Option<&mut Session<'_>>,
+) -> Vec<PreparedContent> {
+    if with.mode == ContentMode::None {
+        return Vec::new();
+    }
+    let mut prepared = Vec::with_capacity(contents.len());
+    for (field, content) in contents {
+        let (text, cut_from) = match (content, session.as_deref_mut()) {
+            (Content::Text(text), Some(session)) => {
+                let (text, cut_from) = session.cut_text(&text, with.content_cap);
+                (text.into_owned(), cut_from)
+            }
+            (Content::Text(text), None) => cut_owned(&text, with.content_cap),
+            (Content::Json(mut value), session) => {
+                if let Some(session) = session {
+                    session.json(&mut value);
+                }
+                cut_owned(&value.to_string(), with.content_cap)
+            }
+        };
+        prepared.push(PreparedContent { field, value: text.into_boxed_str(), cut_from });
+    }
+    prepared
+}
+
+fn cut_owned(text: &str, cap: usize) -> (String, Option<u64>) {
+    let (kept, cut_from) = crate::redact::cut(text, cap);
+    (kept.to_owned(), cut_from)
+}
+
+/// Applies `change` to every text of a header, in order.
+fn map_header<'i, 'o>(header: &Header<'i>, change: &mut impl FnMut(&'i str, usize) -> &'o str) -> Header<'o> {
+    let mut map = |text: Option<&'i str>, cap| text.map(|text| change(text, cap));
+    Header {
+        app: map(header.app, 64),
+        environment: map(header.environment, 32),
+        module: map(header.module, 128),
+        trace_id: map(header.trace_id, 64),
+        span_id: map(header.span_id, 32),
+        parent_id: map(header.parent_id, 32),
+        request_id: map(header.request_id, 128),
+        seq: header.seq,
+        recorded: header.recorded,
+        occurred: header.occurred,
+        monotonic: header.monotonic,
+        run: header.run,
+        clock: header.clock,
+        id: header.id,
+        severity: header.severity,
+        redactions: header.redactions,
+        redaction_kinds: header.redaction_kinds,
+        redaction_policy: header.redaction_policy,
+    }
+}
+
+/// Applies `change` to every text of an event that callers can write, in order.
+fn map_event<'i: 'o, 'o>(event: &Event<'i>, change: &mut impl FnMut(&'i str, usize, Alphabet) -> &'o str) -> Event<'o> {
+    use Alphabet::{Text, Token};
+    match event {
+        Event::Inference(it) => Event::Inference(Inference {
+            operation: change(it.operation, 32, Token),
+            provider: it.provider.map(|text| change(text, 64, Text)),
+            model: change(it.model, 128, Text),
+            model_actual: it.model_actual.map(|text| change(text, 128, Text)),
+            model_digest: it.model_digest.map(|text| change(text, 96, Text)),
+            status: change(it.status, 32, Token),
+            error_type: it.error_type.map(|text| change(text, 64, Text)),
+            finish_reason: it.finish_reason.map(|text| change(text, 64, Text)),
+            tier: it.tier.map(|text| change(text, 32, Text)),
+            rate_version: it.rate_version.map(|text| change(text, 32, Text)),
+            duration_ns: it.duration_ns,
+            ttft_ns: it.ttft_ns,
+            input_tokens: it.input_tokens,
+            output_tokens: it.output_tokens,
+            cached_tokens: it.cached_tokens,
+            reasoning_tokens: it.reasoning_tokens,
+            tokens_source: it.tokens_source,
+            attempt: it.attempt,
+            cost_nano_usd: it.cost_nano_usd,
+        }),
+        Event::Audit(it) => Event::Audit(Audit {
+            event_type: change(it.event_type, 64, Token),
+            registered: it.registered,
+            action: it.action.map(|text| change(text, 128, Text)),
+            outcome: it.outcome.map(|text| change(text, 32, Token)),
+            resource: it.resource.map(|text| change(text, 128, Text)),
+            auth_method: it.auth_method.map(|text| change(text, 64, Text)),
+            cost_nano_usd: it.cost_nano_usd,
+            rate_version: it.rate_version.map(|text| change(text, 32, Text)),
+        }),
+        Event::Log(it) => Event::Log(Log {
+            target: it.target.map(|text| change(text, 128, Text)),
+            file: it.file.map(|text| change(text, 256, Text)),
+            line: it.line,
+            function: it.function.map(|text| change(text, 128, Text)),
+        }),
+        Event::Lifecycle(Lifecycle::ModelLoaded { name, digest }) => {
+            Event::Lifecycle(Lifecycle::ModelLoaded { name: change(name, 128, Text), digest: digest.map(|text| change(text, 96, Text)) })
+        }
+        Event::Lifecycle(Lifecycle::Alarm { code, detail }) => {
+            Event::Lifecycle(Lifecycle::Alarm { code, detail: change(detail, 256, Text) })
+        }
+        // The recorder's own events have no text from outside.
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,215 @@
+//! How a recorder is set up.
+
+use super::{Recorder, RecorderError, Shared, worker};
+use crate::record::ContentMode;
+use crate::redact::{RedactConfig, Redactor};
+use lowlight_core::OverflowPolicy;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Most entries a queue can be set to hold.
+pub const MAX_QUEUE: usize = 16_384;
+
+/// What is verified when a log is opened for writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VerifyAtStart {
+    /// The newest entries, at least 1,000.
+    #[default]
+    Tail,
+    /// All entries.
+    Full,
+    /// Nothing.
+    Off,
+}
+
+/// How things stand when a callback for backpressure is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pressure {
+    /// Records in memory.
+    pub queued: u64,
+    /// Most records that may be in memory.
+    pub capacity: u64,
+    /// Records lost so far.
+    pub lost: u64,
+}
+
+type Callback = dyn Fn(Pressure) + Send + Sync;
+
+/// Options of a recorder; [`Recorder::builder`] makes one.
+#[derive(Clone)]
+pub struct Builder {
+    pub(super) path: PathBuf,
+    pub(super) queue_entries: usize,
+    pub(super) queue_bytes: usize,
+    pub(super) overflow: OverflowPolicy,
+    pub(super) block_for: Duration,
+    pub(super) sample_one_in: u32,
+    pub(super) batch_entries: usize,
+    pub(super) batch_bytes: usize,
+    pub(super) max_loss_window: Duration,
+    pub(super) content: ContentMode,
+    pub(super) content_cap: usize,
+    pub(super) redact: RedactConfig,
+    pub(super) verify: VerifyAtStart,
+    pub(super) app: Option<String>,
+    pub(super) environment: Option<String>,
+    pub(super) open_deadline: Duration,
+    pub(super) on_pressure: Option<Arc<Callback>>,
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("path", &self.path).field("overflow", &self.overflow).finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            queue_entries: 8_192,
+            queue_bytes: 8 << 20,
+            overflow: OverflowPolicy::DropNewest,
+            block_for: Duration::from_millis(100),
+            sample_one_in: 1,
+            batch_entries: 250,
+            batch_bytes: 256 << 10,
+            max_loss_window: Duration::from_secs(1),
+            content: ContentMode::Full,
+            content_cap: 1 << 20,
+            redact: RedactConfig::default(),
+            verify: VerifyAtStart::Tail,
+            app: None,
+            environment: None,
+            open_deadline: Duration::from_secs(10),
+            on_pressure: None,
+        }
+    }
+
+    /// Bounds the queue: at most `entries` (up to 16,384) and `bytes`. Default 8,192 and 8 MiB.
+    #[must_use]
+    pub fn queue(mut self, entries: usize, bytes: usize) -> Self {
+        (self.queue_entries, self.queue_bytes) = (entries, bytes);
+        self
+    }
+
+    /// The queue's bounds: entries and bytes.
+    pub fn queue_bounds(&self) -> (usize, usize) {
+        (self.queue_entries, self.queue_bytes)
+    }
+
+    /// A batch's bounds: entries and bytes.
+    pub fn batch_bounds(&self) -> (usize, usize) {
+        (self.batch_entries, self.batch_bytes)
+    }
+
+    /// What happens when the queue is full. Default: the newest record is dropped.
+    #[must_use]
+    pub fn overflow(mut self, policy: OverflowPolicy) -> Self {
+        self.overflow = policy;
+        self
+    }
+
+    /// How long [`OverflowPolicy::Block`] lets a caller wait before the record is dropped. Default 100 ms.
+    #[must_use]
+    pub fn block_for(mut self, deadline: Duration) -> Self {
+        self.block_for = deadline;
+        self
+    }
+
+    /// Records one in `one_in`, always; the others are counted as sampled out. Default 1.
+    #[must_use]
+    pub fn sample(mut self, one_in: u32) -> Self {
+        self.sample_one_in = one_in.max(1);
+        self
+    }
+
+    /// A batch is committed at the latest with so many entries or bytes. Default 250 and 256 KiB.
+    #[must_use]
+    pub fn batch(mut self, entries: usize, bytes: usize) -> Self {
+        (self.batch_entries, self.batch_bytes) = (entries.max(1), bytes.max(1));
+        self
+    }
+
+    /// A record is committed at the latest after this time: what a power cut can take. Default 1 s.
+    #[must_use]
+    pub fn max_loss_window(mut self, window: Duration) -> Self {
+        self.max_loss_window = window;
+        self
+    }
+
+    /// How content is stored. Default: redacted, in full.
+    #[must_use]
+    pub fn content(mut self, mode: ContentMode) -> Self {
+        self.content = mode;
+        self
+    }
+
+    /// Most bytes of one content value; longer ones are cut with a mark. Default 1 MiB, at most 16 MiB, at least 8 KiB.
+    #[must_use]
+    pub fn content_cap(mut self, bytes: usize) -> Self {
+        self.content_cap = bytes.clamp(8 << 10, lowlight_core::entry::MAX_CONTENT);
+        self
+    }
+
+    /// What is redacted. Default: every built-in rule.
+    #[must_use]
+    pub fn redact(mut self, config: RedactConfig) -> Self {
+        self.redact = config;
+        self
+    }
+
+    /// What is verified when the log is opened. Default: the tail.
+    #[must_use]
+    pub fn verify_at_start(mut self, verify: VerifyAtStart) -> Self {
+        self.verify = verify;
+        self
+    }
+
+    /// Application that records name unless they say otherwise.
+    #[must_use]
+    pub fn app(mut self, app: impl Into<String>) -> Self {
+        self.app = Some(app.into());
+        self
+    }
+
+    /// Environment that records name unless they say otherwise.
+    #[must_use]
+    pub fn environment(mut self, environment: impl Into<String>) -> Self {
+        self.environment = Some(environment.into());
+        self
+    }
+
+    /// How long [`open`](Self::open) waits for storage before recording starts without it. Default 10 s.
+    #[must_use]
+    pub fn open_deadline(mut self, deadline: Duration) -> Self {
+        self.open_deadline = deadline;
+        self
+    }
+
+    /// Called in the caller's thread when a record is lost and when the queue gets more than 80 % full. It may panic.
+    #[must_use]
+    pub fn on_pressure(mut self, callback: impl Fn(Pressure) + Send + Sync + 'static) -> Self {
+        self.on_pressure = Some(Arc::new(callback));
+        self
+    }
+
+    /// Opens the log and starts the writer thread.
+    ///
+    /// # Errors
+    ///
+    /// Redaction rules that are not valid; a path that can never become a log of ours (a foreign or newer database, wrong
+    /// permissions, a file system without shared memory). A disk that is full or a database that is locked is not an
+    /// error: recording starts, within the bounds of the queue, and the writer goes on trying.
+    pub fn open(self) -> Result<Recorder, RecorderError> {
+        let redactor = if self.redact.enabled { Some(Redactor::new(&self.redact)?) } else { None };
+        let deadline = self.open_deadline;
+        let shared = Arc::new(Shared::new(self, redactor));
+        let thread = std::thread::Builder::new().name("lowlight-writer".to_owned());
+        let for_thread = Arc::clone(&shared);
+        thread.spawn(move || worker::run(&for_thread)).map_err(RecorderError::Thread)?;
+        shared.wait_opened(deadline)?;
+        Ok(Recorder::from_shared(shared))
+    }
+}

@@ -1,0 +1,461 @@
+//! The recorder: any thread hands records over and goes on, one thread writes them.
+//!
+//! Limits: at most the configured number of entries and bytes in memory, plus one batch in hand.
+//!
+//! ```text
+//! record() -> redact -> queue (bounded) -> writer thread -> COMMIT -> tickets
+//! ```
+//!
+//! 1. `record` never waits for disk. Under [`OverflowPolicy::Block`](lowlight_core::OverflowPolicy::Block) it waits for space, up to its deadline.
+//! 2. `received == durable + queued + lost`, at every instant, over all kinds of loss.
+//! 3. A ticket resolves exactly once: durable with its seq, or lost with the reason.
+//! 4. Nothing a callback or a waker does stops the writer thread.
+
+mod builder;
+mod entries;
+mod span;
+mod ticket;
+mod worker;
+
+pub use builder::{Builder, MAX_QUEUE, Pressure, VerifyAtStart};
+pub use span::Span;
+pub use ticket::{LossReason, Outcome, Ticket};
+
+use crate::record::{ContentMode, Preparation, Prepared, Record, RecordError};
+use crate::redact::{RedactError, Redactor};
+use crate::store::StoreError;
+use lowlight_core::Ring;
+use lowlight_core::entry::{Clock, GapReason};
+use lowlight_core::queue::Pushed;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+use ticket::Cell;
+
+/// Why a recorder could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecorderError {
+    /// Redaction is configured wrongly.
+    #[error(transparent)]
+    Redaction(#[from] RedactError),
+    /// The log cannot be written, now or later.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The writer thread could not be started.
+    #[error("the writer thread could not be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Counts since the recorder was opened.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Records accepted by `record` (refused ones are not counted).
+    pub received: u64,
+    /// Records on disk.
+    pub durable: u64,
+    /// Records in memory.
+    pub queued: u64,
+    /// Records lost, per reason.
+    pub lost: Lost,
+    /// What the writer is waiting for, if it cannot write.
+    pub waiting: Option<String>,
+    /// Seq of the newest durable record.
+    pub last_seq: Option<u64>,
+    /// What verification at start found, if it found something.
+    pub verify_problem: Option<String>,
+    /// Where a damaged log was moved at start, if there was one.
+    pub quarantined: Option<String>,
+    /// Id of the log, once it is open.
+    pub log_id: Option<String>,
+}
+
+/// Losses per reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "as in LossReason")]
+pub struct Lost {
+    pub queue_full: u64,
+    pub sampled: u64,
+    pub disk_full: u64,
+    pub rejected: u64,
+    pub abandoned: u64,
+}
+
+impl Lost {
+    /// All losses together.
+    pub fn total(&self) -> u64 {
+        self.queue_full + self.sampled + self.disk_full + self.rejected + self.abandoned
+    }
+
+    fn count(&mut self, reason: LossReason) {
+        *match reason {
+            LossReason::QueueFull => &mut self.queue_full,
+            LossReason::Sampled => &mut self.sampled,
+            LossReason::DiskFull => &mut self.disk_full,
+            LossReason::Rejected => &mut self.rejected,
+            LossReason::Abandoned => &mut self.abandoned,
+        } += 1;
+    }
+}
+
+/// The time was over before the work was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{pending} records were not durable yet when the time was over")]
+pub struct TimedOut {
+    /// Records still in memory.
+    pub pending: u64,
+}
+
+#[derive(Debug)]
+struct Item {
+    prepared: Prepared,
+    mode: ContentMode,
+    cell: Arc<Cell>,
+}
+
+struct State {
+    ring: Ring<Box<Item>, MAX_QUEUE>,
+    stats: Stats,
+    /// Records that ever entered the ring, and that left it settled; it is first in, first out.
+    entered: u64,
+    settled: u64,
+    /// When the oldest record in the ring came.
+    oldest: Option<Instant>,
+    /// Somebody waits: commit without collecting more.
+    urgent: bool,
+    closing: bool,
+    /// The deadline of `close` has passed: give up at the next failure.
+    abandon: bool,
+    ended: bool,
+    opened: Option<Result<(), StoreError>>,
+    turn: u32,
+    above_mark: bool,
+}
+
+impl State {
+    /// `count` records left the queue, durable or lost.
+    fn settle(&mut self, count: u64) {
+        self.stats.queued -= count;
+        self.settled += count;
+    }
+}
+
+struct Shared {
+    options: Builder,
+    redactor: Option<(Redactor, u32)>,
+    epoch: Instant,
+    clock: AtomicU8,
+    hurried: AtomicBool,
+    state: Mutex<State>,
+    /// Signalled for the writer thread.
+    work: Condvar,
+    /// Signalled for everyone else.
+    progress: Condvar,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn new(options: Builder, redactor: Option<Redactor>) -> Self {
+        let redactor = redactor.map(|redactor| {
+            let [a, b, c, d, ..] = redactor.fingerprint();
+            // Any policy in force has a number other than 0.
+            (redactor, u32::from_le_bytes([a, b, c, d]).max(1))
+        });
+        let state = State {
+            ring: Ring::new(options.overflow, options.queue_entries, options.queue_bytes),
+            stats: Stats::default(),
+            entered: 0,
+            settled: 0,
+            oldest: None,
+            urgent: false,
+            closing: false,
+            abandon: false,
+            ended: false,
+            opened: None,
+            turn: 0,
+            above_mark: false,
+        };
+        Self {
+            options,
+            redactor,
+            epoch: Instant::now(),
+            clock: AtomicU8::new(0),
+            hurried: AtomicBool::new(false),
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            progress: Condvar::new(),
+        }
+    }
+
+    /// A poisoned lock only means that some caller panicked; the state is consistent at every unlock.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hurry(&self) {
+        if !self.hurried.swap(true, Ordering::AcqRel) {
+            self.lock().urgent = true;
+            self.work.notify_one();
+        }
+    }
+
+    fn clock(&self) -> Clock {
+        match self.clock.load(Ordering::Relaxed) {
+            0 => Clock::Unset,
+            1 => Clock::Rtc,
+            _ => Clock::Synchronised,
+        }
+    }
+
+    fn monotonic(&self) -> u64 {
+        crate::record::nanoseconds(self.epoch.elapsed())
+    }
+
+    fn wait_opened(&self, deadline: Duration) -> Result<(), StoreError> {
+        let until = Instant::now() + deadline;
+        let mut state = self.lock();
+        while state.opened.is_none() {
+            let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { return Ok(()) };
+            state = self.progress.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.opened.take().unwrap_or(Ok(()))
+    }
+}
+
+/// Nanoseconds since 1970-01-01T00:00:00Z.
+fn now() -> i64 {
+    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),
+    }
+}
+
+/// A handle to a log that is open for recording; cheap to clone. The last one to go closes it.
+///
+/// ```
+/// use lowlight_host::{Outcome, Record, Recorder};
+/// use std::time::Duration;
+/// let dir = tempfile::tempdir()?;
+/// let recorder = Recorder::builder(dir.path()).open()?;
+/// let ticket = recorder.record(Record::inference("phi-3-mini").prompt("hello").response("hi"))?;
+/// assert!(matches!(ticket.wait(), Outcome::Durable(_)));
+/// recorder.close(Duration::from_secs(5))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    handle: Arc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle(Arc<Shared>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Who wants to know calls `close`.
+        let _ = self.0.close(Duration::from_secs(5));
+    }
+}
+
+impl Recorder {
+    /// Options for a log in directory `path`.
+    pub fn builder(path: impl AsRef<Path>) -> Builder {
+        Builder::new(path.as_ref().to_path_buf())
+    }
+
+    fn from_shared(shared: Arc<Shared>) -> Self {
+        Self { handle: Arc::new(Handle(shared)) }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.handle.0
+    }
+
+    /// Hands a record over and returns at once.
+    ///
+    /// # Errors
+    ///
+    /// A record that breaks the format's limits is refused; nothing of it is kept or counted.
+    pub fn record(&self, record: Record<'_>) -> Result<Ticket, RecordError> {
+        let shared = self.shared();
+        let options = &shared.options;
+        let recorded = now();
+        let preparation = Preparation {
+            redactor: shared.redactor.as_ref().map(|(redactor, number)| (redactor, *number)),
+            mode: options.content,
+            content_cap: options.content_cap,
+            app: options.app.as_deref(),
+            environment: options.environment.as_deref(),
+            recorded,
+            monotonic: shared.monotonic(),
+            clock: shared.clock(),
+        };
+        let prepared = record.prepare(&preparation)?;
+        let cell = Arc::new(Cell::default());
+        shared.push(Item { prepared, mode: options.content, cell: Arc::clone(&cell) }, recorded);
+        Ok(Ticket { cell, shared: Arc::clone(shared) })
+    }
+
+    /// Starts an inference of `model`; see [`Span`].
+    pub fn span(&self, model: &str) -> Span {
+        Span::new(self.clone(), model)
+    }
+
+    /// Waits until all records accepted before the call are durable or lost.
+    ///
+    /// # Errors
+    ///
+    /// The deadline passed first.
+    pub fn flush(&self, deadline: Duration) -> Result<(), TimedOut> {
+        self.shared().flush(deadline)
+    }
+
+    /// Accepts no more records, waits until all are durable or lost, writes the stop entry. Safe to call twice.
+    ///
+    /// # Errors
+    ///
+    /// The deadline passed first: the writer goes on with what it has in hand and gives up at the next failure.
+    pub fn close(&self, deadline: Duration) -> Result<Stats, TimedOut> {
+        self.shared().close(deadline)
+    }
+
+    /// Counts so far.
+    pub fn stats(&self) -> Stats {
+        self.shared().lock().stats.clone()
+    }
+}
+
+impl Shared {
+    fn push(&self, item: Item, recorded: i64) {
+        let mut state = self.lock();
+        if state.closing {
+            drop(state);
+            return item.cell.resolve(Outcome::Closed);
+        }
+        state.stats.received += 1;
+        let turn = state.turn;
+        state.turn = (turn + 1) % self.options.sample_one_in;
+        if turn != 0 {
+            state.ring.losses().add(GapReason::Sampled, 1, recorded);
+            state.stats.lost.count(LossReason::Sampled);
+            drop(state);
+            return item.cell.resolve(Outcome::Lost(LossReason::Sampled));
+        }
+        let weight = item.prepared.weight();
+        let mut item = Box::new(item);
+        let until = Instant::now() + self.options.block_for;
+        loop {
+            let mut evicted = Vec::new();
+            let pushed = state.ring.push(item, weight, recorded, |old| evicted.push(old));
+            let disk_full = state.stats.waiting.is_some();
+            let full = if disk_full { LossReason::DiskFull } else { LossReason::QueueFull };
+            for old in &evicted {
+                state.settle(1);
+                state.stats.lost.count(full);
+                old.cell.resolve(Outcome::Lost(full));
+            }
+            match pushed {
+                Pushed::Queued => return self.queued(state, !evicted.is_empty()),
+                Pushed::Lost(item, reason) => {
+                    return self.lost(state, &item, if reason == GapReason::Sampled { LossReason::Sampled } else { full });
+                }
+                Pushed::Full(back) => item = back,
+            }
+            // OverflowPolicy::Block: wait for the writer, up to the deadline.
+            let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
+                let reason = if disk_full { GapReason::DiskFull } else { GapReason::QueueFull };
+                state.ring.losses().add(reason, 1, recorded);
+                return self.lost(state, &item, full);
+            };
+            state = self.progress.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn queued(&self, mut state: MutexGuard<'_, State>, evicted: bool) {
+        state.stats.queued += 1;
+        state.entered += 1;
+        let count = state.ring.len();
+        let first = count == 1;
+        if first {
+            state.oldest = Some(Instant::now());
+        }
+        let batch_is_full = count == self.options.batch_entries || state.ring.weight() >= self.options.batch_bytes;
+        let above = state.ring.len() * 5 >= self.options.queue_entries.min(MAX_QUEUE) * 4;
+        let rising = above && !state.above_mark;
+        state.above_mark = above;
+        let pressure = self.pressure(&state);
+        drop(state);
+        if first || batch_is_full {
+            self.work.notify_one();
+        }
+        if rising || evicted {
+            self.tell(pressure);
+        }
+    }
+
+    fn lost(&self, mut state: MutexGuard<'_, State>, item: &Item, reason: LossReason) {
+        state.stats.lost.count(reason);
+        let pressure = self.pressure(&state);
+        drop(state);
+        item.cell.resolve(Outcome::Lost(reason));
+        self.tell(pressure);
+    }
+
+    fn pressure(&self, state: &State) -> Pressure {
+        let capacity = self.options.queue_entries.min(MAX_QUEUE) as u64;
+        Pressure { queued: state.stats.queued, capacity, lost: state.stats.lost.total() }
+    }
+
+    /// Calls the callback, outside the lock; its panics stay here, and records it makes itself do not call it again.
+    fn tell(&self, pressure: Pressure) {
+        thread_local!(static INSIDE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) });
+        let Some(callback) = &self.options.on_pressure else { return };
+        if INSIDE.replace(true) {
+            return;
+        }
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| callback(pressure)));
+        INSIDE.set(false);
+    }
+
+    fn flush(&self, deadline: Duration) -> Result<(), TimedOut> {
+        let until = Instant::now() + deadline;
+        let mut state = self.lock();
+        let target = state.entered;
+        loop {
+            if state.settled >= target || state.ended {
+                return Ok(());
+            }
+            let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
+                return Err(TimedOut { pending: state.stats.queued });
+            };
+            state.urgent = true;
+            self.work.notify_one();
+            state = self.progress.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn close(&self, deadline: Duration) -> Result<Stats, TimedOut> {
+        let until = Instant::now() + deadline;
+        let mut state = self.lock();
+        state.closing = true;
+        state.urgent = true;
+        self.work.notify_all();
+        while !state.ended {
+            let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
+                state.abandon = true;
+                self.work.notify_all();
+                return Err(TimedOut { pending: state.stats.queued });
+            };
+            state = self.progress.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(state.stats.clone())
+    }
+}

@@ -1,0 +1,330 @@
+//! The writer thread: collects a batch, writes it, tells the tickets; stays alive whatever storage does.
+//!
+//! ```text
+//! open (retry) -> start entries -> { collect -> write (retry, reopen, quarantine) -> settle }* -> stop entry -> end
+//! ```
+//!
+//! 1. A batch stays in hand until storage says that it is durable or the recorder is told to give up.
+//! 2. After a failed COMMIT the stored leaf at our first seq tells whether the batch is there; nothing is written twice.
+//! 3. Losses are written as Gap entries in front of the next batch; they are forgotten only once that is durable.
+
+use super::entries::{self, Entropy};
+use super::{Item, LossReason, Outcome, Shared, State, VerifyAtStart, now};
+use crate::store::{Layout, Quarantined, RunLock, Store, StoreError};
+use crate::verify;
+use lowlight_core::entry::{GapReason, Predecessor};
+use lowlight_core::{Batch, Digest, Losses};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Most records drained from the queue at a time.
+pub(super) const DRAIN: usize = 1_000;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_secs(60);
+
+/// What the thread owns.
+pub(super) struct Worker<'s> {
+    pub(super) shared: &'s Shared,
+    store: Option<Store>,
+    pub(super) run: Option<RunLock>,
+    pub(super) entropy: Entropy,
+    pub(super) losses: Losses,
+    pub(super) alarms: Vec<(&'static str, String)>,
+    pub(super) predecessor: Option<Predecessor>,
+    doubtful: Option<Doubtful>,
+    /// Whether the entries that begin a run are durable.
+    started: bool,
+}
+
+/// A batch whose COMMIT failed and that may be there all the same.
+struct Doubtful {
+    first: u64,
+    leaf: Digest,
+    outcomes: Vec<Outcome>,
+}
+
+/// Ends the recorder when the thread ends, even by a panic, so that nobody waits for ever.
+struct EndGuard<'s>(&'s Shared);
+
+impl Drop for EndGuard<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.closing = true;
+        state.ended = true;
+        state.opened.get_or_insert(Ok(()));
+        while let Some(item) = state.ring.pop() {
+            state.settle(1);
+            state.stats.lost.count(LossReason::Abandoned);
+            item.cell.resolve(Outcome::Lost(LossReason::Abandoned));
+        }
+        drop(state);
+        self.0.progress.notify_all();
+    }
+}
+
+pub(super) fn run(shared: &Shared) {
+    let _end = EndGuard(shared);
+    let mut worker = Worker {
+        shared,
+        store: None,
+        run: None,
+        entropy: Entropy::default(),
+        losses: Losses::new(),
+        alarms: Vec::new(),
+        predecessor: None,
+        doubtful: None,
+        started: false,
+    };
+    worker.measure_clock();
+    // The start entries go through the same path as any batch: an empty one.
+    if !worker.settle_batch(Vec::new()) {
+        return;
+    }
+    while let Some(items) = worker.collect() {
+        worker.measure_clock();
+        if !worker.settle_batch(items) {
+            return;
+        }
+    }
+    worker.stop();
+}
+
+impl Worker<'_> {
+    /// Waits for the next batch; `None` when the recorder is closing and the queue is empty.
+    fn collect(&mut self) -> Option<Vec<Box<Item>>> {
+        let options = &self.shared.options;
+        let mut state = self.shared.lock();
+        loop {
+            if state.ring.is_empty() {
+                if state.closing {
+                    return None;
+                }
+                state = self.shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let due = state.oldest.unwrap_or_else(Instant::now) + options.max_loss_window;
+            let full = state.ring.len() >= options.batch_entries || state.ring.weight() >= options.batch_bytes;
+            let left = due.saturating_duration_since(Instant::now());
+            if full || state.urgent || state.closing || left.is_zero() {
+                break;
+            }
+            state = self.shared.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Some(self.drain(&mut state))
+    }
+
+    fn drain(&mut self, state: &mut State) -> Vec<Box<Item>> {
+        let items: Vec<_> = std::iter::from_fn(|| state.ring.pop()).take(DRAIN).collect();
+        if state.ring.is_empty() {
+            state.urgent = false;
+            self.shared.hurried.store(false, Ordering::Release);
+            state.oldest = None;
+        }
+        self.shared.progress.notify_all();
+        items
+    }
+
+    /// Writes a batch, however long it takes; `false` when the recorder is to end without it.
+    fn settle_batch(&mut self, items: Vec<Box<Item>>) -> bool {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.write(&items) {
+                Ok(outcomes) => {
+                    self.settled(items, &outcomes);
+                    return true;
+                }
+                Err(error) => {
+                    if !self.recover(error, &mut pause) {
+                        return self.abandon(items);
+                    }
+                }
+            }
+        }
+    }
+
+    fn settled(&mut self, items: Vec<Box<Item>>, outcomes: &[Outcome]) {
+        let mut state = self.shared.lock();
+        state.settle(items.len() as u64);
+        state.stats.waiting = None;
+        state.ring.set_full_reason(GapReason::QueueFull);
+        state.stats.log_id = self.store.as_ref().and_then(Store::log_id).map(|id| id.to_string());
+        state.opened.get_or_insert(Ok(()));
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Durable(seq) => {
+                    state.stats.durable += 1;
+                    state.stats.last_seq = Some(*seq);
+                }
+                _ => state.stats.lost.count(LossReason::Rejected),
+            }
+        }
+        drop(state);
+        self.shared.progress.notify_all();
+        for (item, outcome) in items.iter().zip(outcomes) {
+            item.cell.resolve(*outcome);
+        }
+    }
+
+    /// Decides what to do about a failure; `false` means give up.
+    fn recover(&mut self, error: StoreError, pause: &mut Duration) -> bool {
+        let opening = self.store.is_none();
+        let hopeless = matches!(
+            error,
+            StoreError::NotOurs { .. } | StoreError::Newer { .. } | StoreError::Unsafe { .. } | StoreError::Unsupported { .. }
+        );
+        let mut state = self.shared.lock();
+        state.stats.waiting = Some(error.to_string());
+        if matches!(error, StoreError::Full { .. }) {
+            state.ring.set_full_reason(GapReason::DiskFull);
+            if !self.alarms.iter().any(|(code, _)| *code == "disk_full") {
+                self.alarms.push(("disk_full", "storage had no space or was read-only; what was dropped stands in a gap entry".to_owned()));
+            }
+        }
+        if hopeless && opening && !self.started && state.opened.is_none() {
+            state.opened = Some(Err(error));
+            return false;
+        }
+        // A busy database is waited for inside SQLite already; everything else leaves the connection in doubt.
+        let corrupt = matches!(error, StoreError::Corrupt { .. });
+        let wait_until = Instant::now() + if corrupt { Duration::ZERO } else { *pause };
+        *pause = (*pause * 2).min(LAST_PAUSE);
+        if !matches!(error, StoreError::Busy(_) | StoreError::Full { .. }) {
+            self.store = None;
+        }
+        while !state.abandon {
+            let Some(left) = wait_until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { break };
+            state = self.shared.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        !state.abandon
+    }
+
+    fn abandon(&mut self, items: Vec<Box<Item>>) -> bool {
+        let mut state = self.shared.lock();
+        state.settle(items.len() as u64);
+        for item in items {
+            state.stats.lost.count(LossReason::Abandoned);
+            item.cell.resolve(Outcome::Lost(LossReason::Abandoned));
+        }
+        false
+    }
+
+    /// One attempt at a batch, start entries first if they are still to be written.
+    fn write(&mut self, items: &[Box<Item>]) -> Result<Vec<Outcome>, StoreError> {
+        let mut store = match self.store.take() {
+            Some(store) => store,
+            None => self.open()?,
+        };
+        let result = self.write_to(&mut store, items);
+        self.store = Some(store);
+        result
+    }
+
+    fn open(&mut self) -> Result<Store, StoreError> {
+        let layout = Layout::new(&self.shared.options.path);
+        let (store, quarantined) = Store::open_or_recover(&layout)?;
+        if let Some(Quarantined { path, why, predecessor }) = quarantined {
+            let name = path.strip_prefix(layout.dir()).unwrap_or(&path).display().to_string();
+            self.shared.lock().stats.quarantined = Some(format!("{} ({why})", path.display()));
+            self.alarms.push(("quarantined", format!("a damaged log was moved to {name}")));
+            self.predecessor = Some(predecessor);
+            self.run = None;
+            self.started = false;
+        }
+        if !self.started {
+            self.verify(&layout);
+        }
+        Ok(store)
+    }
+
+    fn verify(&mut self, layout: &Layout) {
+        let found = match self.shared.options.verify {
+            VerifyAtStart::Off => return,
+            VerifyAtStart::Tail => verify::log_tail(layout.dir(), 1_000),
+            VerifyAtStart::Full => verify::log(layout.dir()),
+        };
+        // A log that is not there yet or cannot be read is dealt with by opening it.
+        let Ok(report) = found else { return };
+        if let Some(problem) = report.first_problem() {
+            self.alarms.push(("verify_failed", problem.clone()));
+            self.shared.lock().stats.verify_problem = Some(problem);
+        }
+    }
+
+    fn write_to(&mut self, store: &mut Store, items: &[Box<Item>]) -> Result<Vec<Outcome>, StoreError> {
+        let fresh = self.shared.lock().ring.losses().take().collect::<Vec<_>>();
+        fresh.into_iter().for_each(|gap| self.losses.merge(gap));
+        let replaced = store.replaced();
+        let mut batch = Batch::begin(store)?;
+        let first = batch.head().size();
+        if let Some(doubtful) = self.doubtful.take()
+            && batch.sink().leaf(doubtful.first)? == Some(doubtful.leaf)
+        {
+            // The COMMIT that failed was durable after all: all entries of the batch are there.
+            drop(batch);
+            self.committed();
+            return Ok(doubtful.outcomes);
+        }
+        if !self.started || first == 0 || batch.sink().replaced() != replaced {
+            self.run = None;
+            self.run = Some(entries::start(self, &mut batch)?);
+        }
+        let run = self.run.as_ref().map_or(0, |run| run.number);
+        entries::notices(&mut batch, run, self)?;
+        let mut outcomes = Vec::with_capacity(items.len());
+        for item in items {
+            outcomes.push(entries::append(&mut batch, item, run, &mut self.entropy)?);
+        }
+        if batch.head().size() == first {
+            return Ok(outcomes);
+        }
+        let leaf = batch.sink().leaf(first)?;
+        if let Err(error) = batch.commit() {
+            self.doubtful = leaf.map(|leaf| Doubtful { first, leaf, outcomes });
+            return Err(error);
+        }
+        self.committed();
+        Ok(outcomes)
+    }
+
+    /// What went into the batch that is durable now need not be written again.
+    fn committed(&mut self) {
+        self.started = true;
+        self.losses = Losses::new();
+        self.alarms.clear();
+        self.predecessor = None;
+    }
+
+    /// Writes the stop entry and marks the run as stopped.
+    fn stop(&mut self) {
+        let mut pause = FIRST_PAUSE;
+        let Some(mut store) = self.store.take() else { return };
+        loop {
+            let written = entries::stop(self, &mut store);
+            let Err(error) = written else { return };
+            let mut state = self.shared.lock();
+            state.stats.waiting = Some(error.to_string());
+            let until = Instant::now() + pause;
+            pause = (pause * 2).min(LAST_PAUSE);
+            while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+                if state.abandon {
+                    return;
+                }
+                state = self.shared.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            }
+            drop(state);
+            if !matches!(error, StoreError::Busy(_) | StoreError::Full { .. }) && store.reopen().is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Notes how far the wall clock can be trusted.
+    fn measure_clock(&self) {
+        // Before 2025 the clock cannot have been set: this software is younger.
+        const YOUNGEST: i64 = 1_735_689_600_000_000_000;
+        let synchronised = || std::path::Path::new("/run/systemd/timesync/synchronized").exists();
+        let quality = if now() < YOUNGEST { 0 } else { 1 + u8::from(synchronised()) };
+        self.shared.clock.store(quality, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,230 @@
+//! One entry's worth of redaction: finds the spans of a text, numbers their values and writes the placeholders.
+//!
+//! Invariants: the same value of the same name has the same number in one session; numbers begin at 1 and count up;
+//! a text without a span is borrowed and costs no allocation.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use super::bytes::floor_char;
+use super::custom::Exhausted;
+use super::cut::{SLACK, cut_points};
+use super::kind::Kind;
+use super::rules::Policy;
+use super::scan::{Hint, Scan, Span};
+
+/// A placeholder opens a boundary where a letter was: a neighbour that was no candidate may be one now. So a text
+/// that changed is scanned again until it is quiet, at most this often.
+const ROUNDS: usize = 3;
+
+/// One entry's worth of redaction: numbering, counts and kinds across its fields.
+///
+/// Made by [`Redactor::session`](super::Redactor::session).
+pub struct Session<'r> {
+    policy: &'r Policy,
+    numbers: Vec<(&'r str, Numbers)>,
+    spans: Vec<Span>,
+    total: u32,
+    kinds: u64,
+}
+
+/// The numbers given under one placeholder name.
+#[derive(Default)]
+struct Numbers {
+    last: u32,
+    seen: HashMap<String, u32>,
+}
+
+impl std::fmt::Debug for Session<'_> {
+    /// Shows counts only: a session holds the values it redacted.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("total", &self.total).field("kinds", &self.kinds).finish_non_exhaustive()
+    }
+}
+
+impl<'r> Session<'r> {
+    pub(super) fn new(policy: &'r Policy) -> Self {
+        Self { policy, numbers: Vec::new(), spans: Vec::new(), total: 0, kinds: 0 }
+    }
+
+    /// Redacts a text. Clean text is borrowed.
+    pub fn text<'t>(&mut self, text: &'t str) -> Cow<'t, str> {
+        self.scrub(text, text.len(), Hint::default(), false)
+    }
+
+    /// Cuts a text over `cap` bytes as [`cut`](fn@super::cut) does, and redacts the kept part.
+    ///
+    /// Reads the 4 KiB behind the kept part too, so that a secret which begins in the kept part is recognised by its
+    /// whole; a key block or an assignment that is still open at the cap is redacted to the end. Costs time in
+    /// proportion to `cap`, not to the text. The second value is the original length in bytes when it was cut.
+    pub fn cut_text<'t>(&mut self, text: &'t str, cap: usize) -> (Cow<'t, str>, Option<u64>) {
+        let Some((window, keep)) = cut_points(text, cap) else {
+            return (self.text(text), None);
+        };
+        let window = text.get(..window).unwrap_or("");
+        let kept = self.scrub(window, keep, Hint::default(), true);
+        // A placeholder may be longer than what it replaces; the promise about the length holds all the same.
+        let most = cap.saturating_sub(SLACK);
+        let kept = if kept.len() > most { shorten(kept, most) } else { kept };
+        (kept, Some(text.len() as u64))
+    }
+
+    /// How many spans were replaced so far.
+    #[must_use]
+    pub fn total(&self) -> u32 {
+        self.total
+    }
+
+    /// The kinds replaced so far: bit n is the [`Kind`] with discriminant n.
+    #[must_use]
+    pub fn kinds(&self) -> u64 {
+        self.kinds
+    }
+
+    pub(super) fn policy(&self) -> &'r Policy {
+        self.policy
+    }
+
+    /// Redacts `window` and returns its first `keep` bytes; a span over that end is redacted to the end.
+    pub(super) fn scrub<'t>(&mut self, window: &'t str, keep: usize, hint: Hint, open: bool) -> Cow<'t, str> {
+        let kept = window.get(..keep).unwrap_or(window);
+        if !self.policy.enabled {
+            return Cow::Borrowed(kept);
+        }
+        let mut done = match self.pass(window, keep, hint, open) {
+            Ok(None) => return Cow::Borrowed(kept),
+            Ok(Some(text)) => text,
+            Err(Exhausted) => return Cow::Owned(self.withhold(Some(window))),
+        };
+        for _ in 0..ROUNDS {
+            match self.pass(&done, done.len(), hint, false) {
+                Ok(None) => break,
+                Ok(Some(text)) => done = text,
+                Err(Exhausted) => return Cow::Owned(self.withhold(Some(window))),
+            }
+        }
+        Cow::Owned(done)
+    }
+
+    /// One scan and one rendering; `None` when nothing changed.
+    fn pass(&mut self, window: &str, keep: usize, hint: Hint, open: bool) -> Result<Option<String>, Exhausted> {
+        let mut spans = std::mem::take(&mut self.spans);
+        spans.clear();
+        let result = find(self.policy, window, hint, open, &mut spans);
+        let text = match result {
+            Ok(()) if spans.first().is_some_and(|span| span.start < keep) => Ok(Some(self.render(window, keep, &spans))),
+            Ok(()) => Ok(None),
+            Err(error) => Err(error),
+        };
+        self.spans = spans;
+        text
+    }
+
+    fn render(&mut self, window: &str, keep: usize, spans: &[Span]) -> String {
+        let mut out = String::with_capacity(keep + 16);
+        let mut from = 0;
+        for span in spans.iter().take_while(|span| span.start < keep) {
+            out.push_str(window.get(from..span.start).unwrap_or(""));
+            let value = window.get(span.start..span.end).unwrap_or("");
+            let policy: &'r Policy = self.policy;
+            let label = match span.kind {
+                Kind::Custom => policy.custom.label(span.rule),
+                kind => kind.name(),
+            };
+            let number = self.number(label, Some(value));
+            self.count(span.kind);
+            write_placeholder(&mut out, label, number);
+            from = span.end;
+        }
+        if from < keep {
+            out.push_str(window.get(from..keep).unwrap_or(""));
+        }
+        out
+    }
+
+    /// A placeholder for a whole value; without an identity it has a number of its own.
+    pub(super) fn replace(&mut self, kind: Kind, identity: Option<&str>) -> String {
+        let label = kind.name();
+        let number = self.number(label, identity);
+        self.count(kind);
+        let mut out = String::with_capacity(label.len() + 8);
+        write_placeholder(&mut out, label, number);
+        out
+    }
+
+    /// The placeholder of a text that could not be scanned.
+    pub(super) fn withhold(&mut self, identity: Option<&str>) -> String {
+        self.replace(Kind::Withheld, identity)
+    }
+
+    fn count(&mut self, kind: Kind) {
+        self.total = self.total.saturating_add(1);
+        self.kinds |= kind.bit();
+    }
+
+    fn number(&mut self, label: &'r str, identity: Option<&str>) -> u32 {
+        let slot = match self.numbers.iter().position(|(name, _)| *name == label) {
+            Some(slot) => slot,
+            None => {
+                self.numbers.push((label, Numbers::default()));
+                self.numbers.len() - 1
+            }
+        };
+        let numbers = &mut self.numbers[slot].1;
+        if let Some(&known) = identity.and_then(|value| numbers.seen.get(value)) {
+            return known;
+        }
+        numbers.last = numbers.last.saturating_add(1);
+        if let Some(value) = identity {
+            numbers.seen.insert(value.to_owned(), numbers.last);
+        }
+        numbers.last
+    }
+}
+
+fn write_placeholder(out: &mut String, label: &str, number: u32) {
+    // Writing to a `String` cannot fail.
+    let _ = write!(out, "[{label}_{number}]");
+}
+
+/// Drops whole placeholders and characters from the end until at most `most` bytes are left.
+fn shorten(text: Cow<'_, str>, most: usize) -> Cow<'_, str> {
+    let mut end = floor_char(&text, most);
+    // Half a placeholder would not be one any more.
+    let head = text.get(..end).unwrap_or("");
+    if let Some(open) = head.rfind('[') {
+        let whole = head.get(open..).is_some_and(|tail| tail.contains(']'));
+        if !whole && end - open < 48 {
+            end = open;
+        }
+    }
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.get(..end).unwrap_or("")),
+        Cow::Owned(mut text) => {
+            text.truncate(end);
+            Cow::Owned(text)
+        }
+    }
+}
+
+/// The spans of a text in order: built-in rules and own rules, overlapping ones joined.
+pub(super) fn find(policy: &Policy, text: &str, hint: Hint, open: bool, spans: &mut Vec<Span>) -> Result<(), Exhausted> {
+    Scan::new(text, policy, hint, open).run(spans);
+    let built_in = spans.len();
+    policy.custom.run(text, policy, spans)?;
+    if spans.len() == built_in {
+        return Ok(());
+    }
+    // The earliest start wins, then the longest; the winner takes what the loser had beyond it, because the rest of
+    // a secret is still part of one.
+    spans.sort_by_key(|span| (span.start, usize::MAX - span.end, span.rule));
+    spans.dedup_by(|next, kept| {
+        let overlaps = next.start < kept.end;
+        if overlaps {
+            kept.end = kept.end.max(next.end);
+        }
+        overlaps
+    });
+    Ok(())
+}

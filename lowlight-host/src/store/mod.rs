@@ -1,0 +1,27 @@
+//! The log on disk: one SQLite database in WAL mode, appended by one batch at a time.
+//!
+//! ```text
+//! DIR/lowlight.db (+ -wal, -shm)   the log          DIR/lowlight.lock   held while a batch is written
+//! DIR/run/<n>.lock                 held by run n    DIR/quarantine/     damaged files, moved aside
+//! ```
+//!
+//! 1. A batch is acknowledged only after COMMIT has returned, with synchronous=FULL and psow=0.
+//! 2. The tip is read inside the transaction that appends to it; nothing about it is cached.
+//! 3. Files are 0600, directories 0700, and symbolic links in their place are refused.
+//! 4. The database file is only ever opened through SQLite: closing any other handle would drop SQLite's locks.
+
+pub mod columns;
+mod error;
+mod files;
+mod reader;
+mod recover;
+mod runs;
+pub mod schema;
+mod writer;
+
+pub use error::StoreError;
+pub use files::Layout;
+pub use reader::{DbSource, Filter, Reader};
+pub use recover::Quarantined;
+pub use runs::{Crashed, RunLock};
+pub use writer::Store;

@@ -1,0 +1,461 @@
+//! The reading side: opens a log without changing it and feeds it, row by row, to the verifier and the exports.
+//!
+//! Limits: one chunk of rows (256 rows or about 1 MiB) and one content value in memory at a time.
+//!
+//! ```text
+//! directory or file -> live (read-only connection) | immutable (no -wal) | private copy of db and -wal
+//! ```
+//!
+//! 1. Nothing in the directory of the log is written, created or locked for longer than one chunk.
+//! 2. The size is pinned when the reader is opened: entries added later are not seen.
+
+use super::columns::{self, Row, Value};
+use super::files::Layout;
+use super::recover::with_suffix;
+use super::schema::{self, Identity, SchemaReport};
+use super::writer::{node_id, uri};
+use super::{StoreError, columns::COUNT};
+use lowlight_core::entry::{FieldId, MAX_BODY};
+use lowlight_core::source::{EntrySource, Item, Start, StoredNode, Tip};
+use lowlight_core::{Digest, Frontier, LogId};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags, params_from_iter};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+const CHUNK_ROWS: usize = 256;
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// A log open for reading.
+#[derive(Debug)]
+pub struct Reader {
+    path: PathBuf,
+    connection: Connection,
+    log_id: LogId,
+    tip: Tip,
+    first_seq: Option<u64>,
+    schema: SchemaReport,
+    stray_nodes: bool,
+    negative_rows: bool,
+    /// Holds the private copy, if one was needed, until the reader is dropped.
+    _copy: Option<PrivateCopy>,
+}
+
+/// A folder only we can read, removed when dropped.
+#[derive(Debug)]
+struct PrivateCopy(PathBuf);
+
+impl Drop for PrivateCopy {
+    fn drop(&mut self) {
+        // A copy that cannot be removed is left to the system's own clean-up of temporary files.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Which entries to read: an SQL condition over the columns of `entry`, with its parameters.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    conditions: Vec<String>,
+    parameters: Vec<rusqlite::types::Value>,
+}
+
+impl Filter {
+    /// Adds a condition; each `?` in it takes one of `parameters`. The condition must be a constant of this program.
+    pub fn and(&mut self, condition: &'static str, parameters: impl IntoIterator<Item = rusqlite::types::Value>) {
+        self.conditions.push(format!("({condition})"));
+        self.parameters.extend(parameters);
+    }
+
+    fn sql(&self) -> String {
+        if self.conditions.is_empty() { "1".to_owned() } else { self.conditions.join(" AND ") }
+    }
+}
+
+impl Reader {
+    /// Opens the log in a directory, or a database file.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let path = if path.is_dir() { Layout::new(path).database() } else { path.to_path_buf() };
+        match path.metadata() {
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Err(StoreError::Missing(path)),
+            Err(source) => return Err(StoreError::from_io(&path, source)),
+            Ok(meta) if !meta.is_file() => {
+                return Err(StoreError::NotOurs { path, why: "it is neither a file nor a directory".to_owned() });
+            }
+            Ok(_) => {}
+        }
+        let (connection, copy) = connect(&path)?;
+        Self::pin(path, connection, copy)
+    }
+
+    /// Reads tip, schema and bounds in one transaction.
+    fn pin(path: PathBuf, connection: Connection, copy: Option<PrivateCopy>) -> Result<Self, StoreError> {
+        let sqlite = |source| StoreError::from_sqlite(&path, source);
+        schema::distrust(&connection).map_err(sqlite)?;
+        connection.execute_batch("PRAGMA query_only=ON; PRAGMA cache_size=-2048; BEGIN").map_err(sqlite)?;
+        if schema::identify(&connection, &path)? == Identity::Empty {
+            return Err(StoreError::Missing(path));
+        }
+        let schema = schema::compare(&connection).map_err(sqlite)?;
+        let unusable = |why: &str| StoreError::Corrupt { path: path.clone(), why: why.to_owned() };
+        let (log_id, mut tip) = read_log_row(&connection).map_err(sqlite)?.ok_or_else(|| unusable("its log row is not valid"))?;
+        let bound = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).map_err(sqlite);
+        let first_seq = bound("SELECT min(seq) FROM entry")?.and_then(|seq| u64::try_from(seq).ok());
+        let last = bound("SELECT max(seq) FROM entry")?;
+        tip.last_seq = last.and_then(|seq| u64::try_from(seq).ok()).ok_or_else(|| unusable("no entry is left in it"))?;
+        let stray_nodes = stray_nodes(&connection, tip.size.min(tip.last_seq.saturating_add(1))).map_err(sqlite)?;
+        let negative = "SELECT EXISTS (SELECT 1 FROM entry WHERE seq < 0) OR EXISTS (SELECT 1 FROM content WHERE id < 0)";
+        let negative_rows = connection.query_row(negative, [], |row| row.get(0)).map_err(sqlite)?;
+        connection.execute_batch("COMMIT").map_err(sqlite)?;
+        Ok(Self { path, connection, log_id, tip, first_seq, schema, stray_nodes, negative_rows, _copy: copy })
+    }
+
+    /// The id of the log.
+    pub fn log_id(&self) -> LogId {
+        self.log_id
+    }
+
+    /// The tip, as the log row states it.
+    pub fn tip(&self) -> &Tip {
+        &self.tip
+    }
+
+    /// The smallest seq that is there.
+    pub fn first_seq(&self) -> Option<u64> {
+        self.first_seq
+    }
+
+    /// What comparing the schema found.
+    pub fn schema(&self) -> &SchemaReport {
+        &self.schema
+    }
+
+    /// Whether there are tree nodes that no entries call for.
+    pub fn has_stray_nodes(&self) -> bool {
+        self.stray_nodes
+    }
+
+    /// Whether there are rows with a negative seq, which no writer makes and no range reads.
+    pub fn has_negative_rows(&self) -> bool {
+        self.negative_rows
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The connection: read-only, with the settings of [`schema::distrust`].
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Where a verification of the whole log starts.
+    pub fn start(&self) -> Start {
+        Start { log_id: self.log_id, first: 0, prev: None, frontier: Frontier::new(), tip: Some(self.tip.clone()), end: None }
+    }
+
+    /// Reads the entries of `range` that pass `filter`, ascending.
+    pub fn source(&self, range: Range<u64>, filter: &Filter, contents: bool) -> DbSource<'_> {
+        let condition = filter.sql();
+        DbSource {
+            reader: self,
+            entries_sql: format!(
+                "SELECT {} FROM entry WHERE seq >= ? AND seq < ? AND {condition} ORDER BY seq LIMIT {CHUNK_ROWS}",
+                columns::NAMES.join(",")
+            ),
+            parameters: filter.parameters.clone(),
+            filtered: !filter.conditions.is_empty(),
+            next_entry: range.start,
+            next_content: if contents { content_id(range.start) } else { i64::MAX },
+            end: range.end,
+            content_end: content_id(range.end),
+            entries: Chunk::default(),
+            contents: Chunk::default(),
+            current: None,
+        }
+    }
+
+    /// Reads every row there is, also beyond the tip, for verification.
+    pub fn everything(&self) -> DbSource<'_> {
+        let all = self.source(0..self.tip.last_seq.saturating_add(1), &Filter::default(), true);
+        DbSource { content_end: i64::MAX, ..all }
+    }
+
+    fn sqlite(&self, source: rusqlite::Error) -> StoreError {
+        StoreError::from_sqlite(&self.path, source)
+    }
+
+    /// A stored tree node.
+    pub fn node(&self, level: u8, index: u64) -> Result<Option<Digest>, StoreError> {
+        let mut select = self.connection.prepare_cached("SELECT hashes FROM tile WHERE id = ?1").map_err(|e| self.sqlite(e))?;
+        let found =
+            select.query_row([node_id(level, index)], |row| row.get_ref(0).map(|value| value.as_blob().ok().and_then(Digest::from_slice)));
+        match found {
+            Ok(hash) => Ok(hash),
+            Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
+            Err(source) => Err(self.sqlite(source)),
+        }
+    }
+
+    /// The stored leaf of an entry.
+    pub fn leaf(&self, seq: u64) -> Result<Option<Digest>, StoreError> {
+        let mut select = self.connection.prepare_cached("SELECT leaf FROM entry WHERE seq = ?1").map_err(|e| self.sqlite(e))?;
+        let found =
+            select.query_row([seq.cast_signed()], |row| row.get_ref(0).map(|value| value.as_blob().ok().and_then(Digest::from_slice)));
+        match found {
+            Ok(leaf) => Ok(leaf),
+            Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
+            Err(source) => Err(self.sqlite(source)),
+        }
+    }
+}
+
+fn content_id(seq: u64) -> i64 {
+    i64::try_from(seq).ok().and_then(|seq| seq.checked_mul(64)).unwrap_or(i64::MAX)
+}
+
+/// Opens a database for reading without writing beside it.
+fn connect(path: &Path) -> Result<(Connection, Option<PrivateCopy>), StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = |path: &Path, parameters: &str| -> rusqlite::Result<Connection> {
+        let connection = Connection::open_with_flags(uri(path, parameters), flags)?;
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        Ok(connection)
+    };
+    let wal = with_suffix(path, "-wal");
+    let wal_is_empty = wal.metadata().map_or(true, |meta| meta.len() == 0);
+    let shm_is_there = with_suffix(path, "-shm").exists();
+    if wal_is_empty && !shm_is_there {
+        // Nobody has it open: without the flag SQLite would create a -wal and a -shm beside it.
+        let connection = open(path, "immutable=1").map_err(|source| StoreError::from_sqlite(path, source))?;
+        return Ok((connection, None));
+    }
+    if shm_is_there && let Ok(connection) = open(path, "mode=ro") {
+        return Ok((connection, None));
+    }
+    if wal_is_empty {
+        let connection = open(path, "immutable=1").map_err(|source| StoreError::from_sqlite(path, source))?;
+        return Ok((connection, None));
+    }
+    let folder = private_folder()?;
+    let copy = folder.0.join("lowlight.db");
+    for (from, to) in [(path, &copy), (&wal, &with_suffix(&copy, "-wal"))] {
+        std::fs::copy(from, to).map_err(|source| StoreError::from_io(from, source))?;
+    }
+    let connection = open(&copy, "mode=rw").or_else(|_| open(&copy, "mode=ro")).map_err(|source| StoreError::from_sqlite(path, source))?;
+    Ok((connection, Some(folder)))
+}
+
+fn private_folder() -> Result<PrivateCopy, StoreError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let mut random = [0_u8; 8];
+    let base = std::env::temp_dir();
+    getrandom::fill(&mut random).map_err(|source| StoreError::from_io(&base, source.into()))?;
+    let path = base.join(format!("lowlight-{:016x}", u64::from_le_bytes(random)));
+    std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(|source| StoreError::from_io(&path, source))?;
+    Ok(PrivateCopy(path))
+}
+
+/// The log row; `None` when a column is not what it must be.
+fn read_log_row(connection: &Connection) -> rusqlite::Result<Option<(LogId, Tip)>> {
+    connection.query_row("SELECT log_id, size, head, frontier FROM log", [], |row| {
+        let blob = |index| row.get_ref(index).map(|value| value.as_blob().unwrap_or_default().to_vec());
+        let size: i64 = row.get(1)?;
+        let (id, head, hashes) = (blob(0)?, blob(2)?, blob(3)?);
+        let (hashes, rest) = hashes.as_chunks::<32>();
+        let parts = (|| {
+            // A size that no log has matches nothing; that is a fault of the tip, not a reason to read no further.
+            let size = u64::try_from(size).ok().filter(|size| *size < lowlight_core::entry::MAX_SIZE).unwrap_or(u64::MAX);
+            let hashes = hashes.iter().copied().map(Digest).collect::<Vec<_>>();
+            let hashes = lowlight_core::heapless::Vec::from_slice(&hashes).ok().filter(|_| rest.is_empty())?;
+            Some((LogId(id.try_into().ok()?), Tip { size, head: Digest::from_slice(&head)?, hashes, last_seq: 0 }))
+        })();
+        Ok(parts)
+    })
+}
+
+/// Whether `tile` has a row that is not a complete node of level 8 or above over `size` entries.
+fn stray_nodes(connection: &Connection, size: u64) -> rusqlite::Result<bool> {
+    let mut select = connection.prepare("SELECT id FROM tile")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let id = row.get::<_, i64>(0)?;
+        let (level, index) = (id >> 56, (id & ((1 << 56) - 1)).cast_unsigned());
+        let complete = (8..56).contains(&level) && index < size >> level;
+        if !complete {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Rows read in one go, their bytes in one place.
+#[derive(Debug)]
+struct Chunk<R> {
+    bytes: Vec<u8>,
+    rows: std::collections::VecDeque<R>,
+    done: bool,
+}
+
+impl<R> Default for Chunk<R> {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), rows: std::collections::VecDeque::new(), done: false }
+    }
+}
+
+#[derive(Debug)]
+struct EntryRow {
+    seq: u64,
+    leaf: Option<Digest>,
+    body: Result<Range<usize>, &'static str>,
+}
+
+#[derive(Debug)]
+struct ContentRow {
+    seq: u64,
+    field: FieldId,
+    salt: Option<[u8; 16]>,
+    value: Option<Range<usize>>,
+}
+
+/// Entries and contents of a log, in order.
+#[derive(Debug)]
+pub struct DbSource<'r> {
+    reader: &'r Reader,
+    entries_sql: String,
+    parameters: Vec<rusqlite::types::Value>,
+    filtered: bool,
+    next_entry: u64,
+    next_content: i64,
+    end: u64,
+    content_end: i64,
+    entries: Chunk<EntryRow>,
+    contents: Chunk<ContentRow>,
+    /// Seq of the entry whose contents are being given out.
+    current: Option<u64>,
+}
+
+impl DbSource<'_> {
+    fn fill_entries(&mut self) -> Result<(), StoreError> {
+        let reader = self.reader;
+        self.entries.bytes.clear();
+        let mut select = reader.connection.prepare_cached(&self.entries_sql).map_err(|e| reader.sqlite(e))?;
+        let bounds = [self.next_entry, self.end].map(|seq| rusqlite::types::Value::Integer(i64::try_from(seq).unwrap_or(i64::MAX)));
+        let parameters = bounds.into_iter().chain(self.parameters.iter().cloned());
+        let mut rows = select.query(params_from_iter(parameters)).map_err(|e| reader.sqlite(e))?;
+        let mut buffer = [0; MAX_BODY];
+        while let Some(row) = rows.next().map_err(|e| reader.sqlite(e))? {
+            let mut values: Row<'_> = [Value::Null; COUNT];
+            for (index, value) in values.iter_mut().enumerate() {
+                *value = match row.get_ref(index).map_err(|e| reader.sqlite(e))? {
+                    ValueRef::Null => Value::Null,
+                    ValueRef::Integer(number) => Value::Int(number),
+                    ValueRef::Text(bytes) => Value::Text(bytes),
+                    ValueRef::Blob(bytes) => Value::Blob(bytes),
+                    ValueRef::Real(_) => Value::Text(b"\xff"),
+                };
+            }
+            let Value::Int(seq) = values[0] else { continue };
+            // A negative seq cannot be read by range; the count of rows shows it.
+            let Ok(seq) = u64::try_from(seq) else { continue };
+            let start = self.entries.bytes.len();
+            let body = columns::body(&values, &mut buffer).map(|body| {
+                self.entries.bytes.extend_from_slice(body);
+                start..start + body.len()
+            });
+            self.entries.rows.push_back(EntryRow { seq, leaf: columns::leaf(&values), body });
+            self.next_entry = seq + 1;
+        }
+        self.entries.done = self.entries.rows.len() < CHUNK_ROWS;
+        Ok(())
+    }
+
+    fn fill_contents(&mut self, upto: i64) -> Result<(), StoreError> {
+        let reader = self.reader;
+        self.contents.bytes.clear();
+        let sql = "SELECT id, salt, value FROM content WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 4096";
+        let mut select = reader.connection.prepare_cached(sql).map_err(|e| reader.sqlite(e))?;
+        let mut rows = select.query([self.next_content, upto]).map_err(|e| reader.sqlite(e))?;
+        self.contents.done = true;
+        while let Some(row) = rows.next().map_err(|e| reader.sqlite(e))? {
+            let id: i64 = row.get(0).map_err(|e| reader.sqlite(e))?;
+            let [salt, value] = [1, 2].map(|index| row.get_ref(index));
+            let salt = salt.map_err(|e| reader.sqlite(e))?.as_blob().ok().and_then(|salt| salt.try_into().ok());
+            let start = self.contents.bytes.len();
+            let value = value.map_err(|e| reader.sqlite(e))?.as_bytes_or_null().ok().flatten().map(|bytes| {
+                self.contents.bytes.extend_from_slice(bytes);
+                start..start + bytes.len()
+            });
+            let field = u8::try_from(id & 63).ok().and_then(FieldId::new).unwrap_or(FieldId::PROMPT);
+            self.contents.rows.push_back(ContentRow { seq: (id >> 6).cast_unsigned(), field, salt, value });
+            self.next_content = id + 1;
+            if self.contents.bytes.len() > CHUNK_BYTES {
+                self.contents.done = false;
+                break;
+            }
+        }
+        self.contents.done &= self.contents.rows.len() < 4096;
+        Ok(())
+    }
+
+    /// The next content row that belongs before the next entry.
+    fn next_content_row(&mut self) -> Result<Option<ContentRow>, StoreError> {
+        if self.next_content == i64::MAX && self.contents.rows.is_empty() {
+            return Ok(None);
+        }
+        // With a filter, contents of entries that were left out are skipped by seeking.
+        if self.filtered {
+            let Some(current) = self.current else { return Ok(None) };
+            if self.contents.rows.is_empty() && self.next_content < content_id(current + 1) {
+                self.next_content = self.next_content.max(content_id(current));
+                self.fill_contents(content_id(current + 1))?;
+            }
+            return Ok(self.contents.rows.pop_front());
+        }
+        if self.contents.rows.is_empty() && !self.contents.done {
+            self.fill_contents(self.content_end)?;
+        }
+        let limit = self.entries.rows.front().map_or(u64::MAX, |row| row.seq);
+        let is_due = self.contents.rows.front().is_some_and(|row| row.seq < limit);
+        Ok(if is_due { self.contents.rows.pop_front() } else { None })
+    }
+}
+
+impl EntrySource for DbSource<'_> {
+    type Error = StoreError;
+
+    fn next(&mut self) -> Result<Option<Item<'_>>, StoreError> {
+        if self.entries.rows.is_empty() && !self.entries.done {
+            self.fill_entries_keeping_current()?;
+        }
+        if let Some(row) = self.next_content_row()? {
+            let value = row.value.and_then(|range| self.contents.bytes.get(range));
+            return Ok(Some(Item::Content { seq: row.seq, field: row.field, salt: row.salt, value }));
+        }
+        let Some(row) = self.entries.rows.pop_front() else { return Ok(None) };
+        self.current = Some(row.seq);
+        Ok(Some(match (row.body, row.leaf) {
+            (Ok(range), Some(leaf)) => {
+                let body = self.entries.bytes.get(range).unwrap_or_default();
+                Item::Entry { seq: row.seq, body, leaf }
+            }
+            (Ok(_), None) => Item::Malformed { seq: Some(row.seq), leaf: None, why: "the stored leaf is not 32 bytes" },
+            (Err(why), leaf) => Item::Malformed { seq: Some(row.seq), leaf, why },
+        }))
+    }
+
+    fn node(&mut self, level: u8, index: u64) -> Result<StoredNode, StoreError> {
+        Ok(self.reader.node(level, index)?.map_or(StoredNode::Absent, StoredNode::Present))
+    }
+}
+
+impl DbSource<'_> {
+    /// The contents of the newest entry of a chunk are due before the next chunk's first entry.
+    fn fill_entries_keeping_current(&mut self) -> Result<(), StoreError> {
+        if self.next_entry >= self.end {
+            self.entries.done = true;
+            return Ok(());
+        }
+        self.fill_entries()
+    }
+}

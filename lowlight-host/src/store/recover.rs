@@ -1,0 +1,120 @@
+//! Moving a damaged log aside, so that recording goes on in a fresh one that names it.
+//!
+//! 1. Nothing is deleted. When the quarantine is full, the damaged file stays and the writer waits for the operator.
+//! 2. Only files that are ours and damaged are moved; a foreign or newer database is left alone.
+
+use super::files::{self, Layout, private_dir, private_file};
+use super::writer::{tip, uri};
+use super::{Store, StoreError};
+use lowlight_core::LogId;
+use lowlight_core::entry::Predecessor;
+use rusqlite::{Connection, OpenFlags};
+use std::path::{Path, PathBuf};
+
+/// Most damaged logs that are kept.
+pub const MAX_QUARANTINED: usize = 8;
+
+/// A log that was moved aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Where it is now.
+    pub path: PathBuf,
+    /// Why it was moved.
+    pub why: String,
+    /// What could be read of it.
+    pub predecessor: Predecessor,
+}
+
+impl Store {
+    /// Opens a log; a damaged one is moved into the quarantine first and a fresh one is started.
+    pub fn open_or_recover(layout: &Layout) -> Result<(Self, Option<Quarantined>), StoreError> {
+        match Self::open(layout) {
+            Ok(store) => Ok((store, None)),
+            Err(StoreError::Corrupt { why, .. }) => {
+                let moved = quarantine(layout, &why)?;
+                Ok((Self::open(layout)?, moved))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Moves database, -wal and -shm into the quarantine, under the writers' lock. `None` when another process did it first.
+pub fn quarantine(layout: &Layout, why: &str) -> Result<Option<Quarantined>, StoreError> {
+    let lock = private_file(&layout.lock())?;
+    lock.lock().map_err(|source| StoreError::from_io(&layout.lock(), source))?;
+    if !still_damaged(layout) {
+        return Ok(None);
+    }
+    let home = layout.quarantine();
+    private_dir(&home)?;
+    let taken = std::fs::read_dir(&home).map_err(|source| StoreError::from_io(&home, source))?.count();
+    if taken >= MAX_QUARANTINED {
+        let why = format!(
+            "holds {taken} damaged logs already, and {} is damaged too ({why}); copy them away and empty it",
+            layout.dir().display()
+        );
+        return Err(StoreError::Unsafe { path: home, why });
+    }
+    let target = (1..).map(|number: u32| home.join(format!("damaged-{number}"))).find(|path| !path.exists());
+    let target = target.unwrap_or_else(|| home.join("damaged"));
+    private_dir(&target)?;
+    let database = layout.database();
+    // The database goes last: until then the next start finds it damaged and finishes the move.
+    for suffix in ["-shm", "-wal", ""] {
+        let from = with_suffix(&database, suffix);
+        let Some(name) = from.file_name().filter(|_| from.symlink_metadata().is_ok()) else { continue };
+        let to = target.join(name);
+        std::fs::rename(&from, &to).map_err(|source| StoreError::from_io(&from, source))?;
+    }
+    files::sync_parent(&target.join("x"))?;
+    files::sync_parent(&database)?;
+    let path = target.join("lowlight.db");
+    let predecessor = describe(&path);
+    Ok(Some(Quarantined { path, why: why.to_owned(), predecessor }))
+}
+
+/// Another process may have moved the damaged file while this one waited for the lock.
+fn still_damaged(layout: &Layout) -> bool {
+    let path = layout.database();
+    if path.symlink_metadata().is_err() {
+        return false;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = Connection::open_with_flags(uri(&path, "psow=0"), flags).map_err(|source| StoreError::from_sqlite(&path, source));
+    let checked = opened.and_then(|connection| {
+        super::schema::identify(&connection, &path)?;
+        let check = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+        let report = super::schema::compare(&connection).map_err(|source| StoreError::from_sqlite(&path, source))?;
+        let row_valid = read_log_row(&connection).is_some() || report.faults.is_empty() && is_empty(&connection);
+        Ok(check.is_ok_and(|said| said == "ok") && report.faults.is_empty() && row_valid)
+    });
+    !matches!(checked, Ok(true))
+}
+
+fn is_empty(connection: &Connection) -> bool {
+    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0)).unwrap_or(false)
+}
+
+/// The path of a database's companion file.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn describe(path: &Path) -> Predecessor {
+    let nothing = Predecessor { log_id: None, size: None, root: None };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let Ok(connection) = Connection::open_with_flags(uri(path, "immutable=1"), flags) else { return nothing };
+    read_log_row(&connection).unwrap_or(nothing)
+}
+
+fn read_log_row(connection: &Connection) -> Option<Predecessor> {
+    let row = connection.query_row("SELECT log_id, size, head, frontier FROM log", [], |row| {
+        Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?, row.get::<_, Vec<u8>>(3)?))
+    });
+    let (id, size, leaf, hashes) = row.ok()?;
+    let head = tip(size, &leaf, &hashes)?;
+    Some(Predecessor { log_id: Some(LogId(id.try_into().ok()?)), size: Some(head.size()), root: Some(head.frontier.root()) })
+}

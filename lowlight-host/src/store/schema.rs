@@ -1,0 +1,139 @@
+//! The schema and the settings of a log database, written once and compared at every open.
+
+use super::StoreError;
+use lowlight_core::FORMAT;
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use std::path::Path;
+
+/// `PRAGMA application_id` of a log: "LWLT".
+pub const APPLICATION_ID: i64 = 0x4C57_4C54;
+/// The schema of `docs/format.md`, section 9.
+pub const SCHEMA: &str = include_str!("schema.sql");
+
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// What comparing a schema found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SchemaReport {
+    /// Objects that are missing, altered or foreign, in words.
+    pub faults: Vec<String>,
+    /// Additional indexes and statistics, which are allowed.
+    pub notes: Vec<String>,
+}
+
+/// The statements of the schema, without their closing semicolons.
+pub fn statements() -> impl Iterator<Item = &'static str> {
+    SCHEMA.split(";\n").map(str::trim).filter(|statement| !statement.is_empty())
+}
+
+/// Compares the objects of `connection` with the schema.
+pub fn compare(connection: &Connection) -> rusqlite::Result<SchemaReport> {
+    let mut report = SchemaReport::default();
+    let mut expected: Vec<&str> = statements().collect();
+    let mut select = connection.prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY rowid")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let (class, name) = (lossy(row, 0)?, lossy(row, 1)?);
+        let sql = row.get_ref(2)?.as_bytes_or_null().ok().flatten().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        if let Some(place) = expected.iter().position(|known| sql.as_deref() == Some(*known)) {
+            expected.swap_remove(place);
+        } else if name == "sqlite_autoindex_cursor_1" && sql.is_none() {
+        } else if class == "index" || matches!(name.as_str(), "sqlite_stat1" | "sqlite_stat2" | "sqlite_stat3" | "sqlite_stat4") {
+            // An index named like ours but different shows as ours missing.
+            report.notes.push(format!("{class} {name} was added"));
+        } else {
+            report.faults.push(format!("{class} {name} does not belong to the log or was altered"));
+        }
+    }
+    report.faults.extend(expected.iter().map(|known| format!("missing or altered: {}", known.lines().next().unwrap_or(known))));
+    Ok(report)
+}
+
+fn lossy(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<String> {
+    let bytes = row.get_ref(index)?.as_bytes_or_null().ok().flatten().unwrap_or_default();
+    Ok(String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// Creates the schema inside the caller's transaction.
+pub fn create(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(SCHEMA)?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", FORMAT)
+}
+
+/// Settings that any connection to a log gets: nothing in the file may run code or trick the reader.
+pub fn distrust(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.execute_batch("PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY")?;
+    connection.busy_timeout(BUSY_TIMEOUT)
+}
+
+/// Settings that a writing connection needs for durability and bounds; read back, because SQLite ignores what it
+/// cannot do.
+pub fn configure_writer(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let sqlite = |source| StoreError::from_sqlite(path, source);
+    distrust(connection).map_err(sqlite)?;
+    let wanted = [
+        ("page_size", "4096"),
+        ("auto_vacuum", "2"),
+        ("journal_mode", "wal"),
+        ("synchronous", "2"),
+        ("wal_autocheckpoint", "1000"),
+        ("journal_size_limit", "16777216"),
+        ("secure_delete", "1"),
+        ("cache_size", "-8192"),
+        ("temp_store", "2"),
+    ];
+    for (name, value) in wanted {
+        connection.execute_batch(&format!("PRAGMA {name}={value}")).map_err(sqlite)?;
+        let found: rusqlite::types::Value = connection.pragma_query_value(None, name, |row| row.get(0)).map_err(sqlite)?;
+        let found = match found {
+            rusqlite::types::Value::Integer(number) => number.to_string(),
+            rusqlite::types::Value::Text(text) => text,
+            _ => String::new(),
+        };
+        if found != value {
+            let why = format!("SQLite could not set {name} to {value} (it is {found}), so records would not be safe here");
+            return Err(StoreError::Unsupported { path: path.to_path_buf(), why });
+        }
+    }
+    Ok(())
+}
+
+/// What a database file says it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// No tables yet.
+    Empty,
+    /// A log of this version.
+    Log,
+}
+
+/// Says whether the database is a log, refusing foreign and newer ones.
+pub fn identify(connection: &Connection, path: &Path) -> Result<Identity, StoreError> {
+    let sqlite = |source| StoreError::from_sqlite(path, source);
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(sqlite);
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(sqlite)?;
+    if application == 0 && version == 0 && objects == 0 {
+        return Ok(Identity::Empty);
+    }
+    if application != APPLICATION_ID {
+        let why = format!("its application id is {application:#x}, not {APPLICATION_ID:#x}");
+        return Err(StoreError::NotOurs { path: path.to_path_buf(), why });
+    }
+    let newer = |found| StoreError::Newer { path: path.to_path_buf(), found, ours: FORMAT };
+    if version != i64::from(FORMAT) {
+        return Err(newer(version));
+    }
+    match connection.query_row("SELECT format FROM log", [], |row| row.get::<_, i64>(0)) {
+        Ok(format) if format != i64::from(FORMAT) => Err(newer(format)),
+        Ok(_) => Ok(Identity::Log),
+        Err(rusqlite::Error::QueryReturnedNoRows) => {
+            Err(StoreError::Corrupt { path: path.to_path_buf(), why: "its log row is not there".to_owned() })
+        }
+        Err(source) => Err(sqlite(source)),
+    }
+}

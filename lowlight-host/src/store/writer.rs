@@ -1,0 +1,278 @@
+//! The appending side: a [`Sink`] over one SQLite transaction per batch.
+//!
+//! ```text
+//! begin:  flock -> same files as at open? -> BEGIN IMMEDIATE -> read tip
+//! commit: write tip -> COMMIT -> unlock          rollback: ROLLBACK -> unlock
+//! ```
+//!
+//! 1. The lock is held exactly between `begin` and the end of the batch.
+//! 2. Schema, log row and entry 0 of a new log appear in the same transaction.
+
+use super::columns::{self, Col, Value};
+use super::files::{self, Layout};
+use super::schema::{self, Identity};
+use super::{StoreError, files::private_file};
+use lowlight_core::entry::Kind;
+use lowlight_core::entry::codec;
+use lowlight_core::sink::{Content, Node, Sealed};
+use lowlight_core::{Digest, FORMAT, Frontier, Head, LogId, Sink};
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OpenFlags, params};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// A log open for appending.
+#[derive(Debug)]
+pub struct Store {
+    layout: Layout,
+    path: PathBuf,
+    connection: Connection,
+    lock: File,
+    /// Device and inode of database and lock file when they were opened.
+    identity: [Option<(u64, u64)>; 2],
+    log_id: Option<LogId>,
+    in_batch: bool,
+    replaced: u64,
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Value::Null => ValueRef::Null,
+            Value::Int(number) => ValueRef::Integer(*number),
+            Value::Text(bytes) => ValueRef::Text(bytes),
+            Value::Blob(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+impl Store {
+    /// Opens the log in `layout`'s directory, creating directory and database if they are not there.
+    ///
+    /// A new log gets its schema and log row with the first batch; see [`Sink::begin`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] for a damaged log (see [`Store::quarantine`](super::recover)), and all other variants as they say.
+    pub fn open(layout: &Layout) -> Result<Self, StoreError> {
+        layout.prepare()?;
+        let path = layout.database();
+        let lock = private_file(&layout.lock())?;
+        lock.lock().map_err(|source| StoreError::from_io(&layout.lock(), source))?;
+        let opened = Self::open_locked(&path);
+        let identity = [files::identity(&path), files::identity(&layout.lock())];
+        lock.unlock().map_err(|source| StoreError::from_io(&layout.lock(), source))?;
+        let connection = opened?;
+        Ok(Self { layout: layout.clone(), path, connection, lock, identity, log_id: None, in_batch: false, replaced: 0 })
+    }
+
+    fn open_locked(path: &Path) -> Result<Connection, StoreError> {
+        files::create_database(path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(uri(path, "psow=0"), flags).map_err(|source| StoreError::from_sqlite(path, source))?;
+        // Identity before settings: a foreign database must not be turned into a WAL database.
+        let identity = schema::identify(&connection, path)?;
+        schema::configure_writer(&connection, path)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        if identity == Identity::Log {
+            let report = schema::compare(&connection).map_err(|source| StoreError::from_sqlite(path, source))?;
+            if let Some(fault) = report.faults.first() {
+                return Err(StoreError::Corrupt { path: path.to_path_buf(), why: format!("its schema was changed ({fault})") });
+            }
+        }
+        Ok(connection)
+    }
+
+    /// Opens everything again, after an error that leaves the connection in doubt or when the files were replaced.
+    pub fn reopen(&mut self) -> Result<(), StoreError> {
+        self.in_batch = false;
+        let replaced = self.replaced;
+        *self = Self { replaced, ..Self::open(&self.layout)? };
+        Ok(())
+    }
+
+    /// The paths of this log.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The database connection, for bookkeeping inside the current batch.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// How often the files were found replaced under the writer.
+    pub fn replaced(&self) -> u64 {
+        self.replaced
+    }
+
+    /// The id of the log; known from the first [`Sink::begin`] on.
+    pub fn log_id(&self) -> Option<LogId> {
+        self.log_id
+    }
+
+    pub(super) fn error(&self, source: rusqlite::Error) -> StoreError {
+        StoreError::from_sqlite(&self.path, source)
+    }
+
+    /// The stored leaf of an entry, inside a batch: what proves whether a failed COMMIT was durable.
+    pub fn leaf(&self, seq: u64) -> Result<Option<Digest>, StoreError> {
+        let found = self.connection.query_row("SELECT leaf FROM entry WHERE seq = ?1", [seq.cast_signed()], |row| {
+            row.get_ref(0).map(|value| value.as_blob().ok().and_then(Digest::from_slice))
+        });
+        match found {
+            Ok(leaf) => Ok(leaf),
+            Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
+            Err(source) => Err(self.error(source)),
+        }
+    }
+
+    fn read_tip(&mut self) -> Result<Head, StoreError> {
+        if schema::identify(&self.connection, &self.path)? == Identity::Empty {
+            let mut id = [0_u8; 16];
+            getrandom::fill(&mut id).map_err(|source| StoreError::from_io(&self.path, source.into()))?;
+            let head = Head::genesis(&LogId(id));
+            schema::create(&self.connection).map_err(|source| self.error(source))?;
+            let insert = "INSERT INTO log (id, log_id, format, size, head, frontier) VALUES (1, ?1, ?2, 0, ?3, x'')";
+            self.connection.execute(insert, params![id, FORMAT, head.leaf.0]).map_err(|source| self.error(source))?;
+        }
+        let row = self.connection.query_row("SELECT log_id, size, head, frontier FROM log", [], |row| {
+            Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?, row.get::<_, Vec<u8>>(3)?))
+        });
+        let (id, size, leaf, hashes) = row.map_err(|source| self.error(source))?;
+        let head = tip(size, &leaf, &hashes);
+        self.log_id = id.try_into().ok().map(LogId);
+        head.filter(|_| self.log_id.is_some())
+            .ok_or_else(|| StoreError::Corrupt { path: self.path.clone(), why: "its log row is not valid".to_owned() })
+    }
+
+    fn begin_locked(&mut self) -> Result<Head, StoreError> {
+        if [files::identity(&self.path), files::identity(&self.layout.lock())] != self.identity {
+            self.replaced += 1;
+            self.lock.unlock().map_err(|source| StoreError::from_io(&self.path, source))?;
+            self.reopen()?;
+            self.lock.lock().map_err(|source| StoreError::from_io(&self.path, source))?;
+        }
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|source| self.error(source))?;
+        self.in_batch = true;
+        self.read_tip()
+    }
+
+    fn insert_entry(&self, sealed: &Sealed<'_>) -> rusqlite::Result<()> {
+        let mut payload = [0; lowlight_core::entry::MAX_BODY];
+        let mut encoded = [0; lowlight_core::entry::MAX_BODY];
+        let fields = codec::encode_slots(&sealed.entry.fields, &mut encoded).unwrap_or_default();
+        let row = columns::row(sealed.entry, fields, &sealed.leaf, &mut payload);
+        let kind = sealed.entry.event.kind();
+        let mut statement = self.connection.prepare_cached(insert_sql(kind))?;
+        let belonging = Col::all().zip(&row).filter(|(col, _)| col.belongs_to(kind));
+        for (index, (_, value)) in belonging.enumerate() {
+            statement.raw_bind_parameter(index + 1, value)?;
+        }
+        statement.raw_execute()?;
+        Ok(())
+    }
+
+    fn insert_content(&self, seq: u64, content: &Content<'_>) -> rusqlite::Result<()> {
+        let kept = content.state == lowlight_core::entry::SlotState::Kept;
+        let id = seq.cast_signed() << 6 | i64::from(content.field.get());
+        let mut statement = self.connection.prepare_cached("INSERT INTO content (id, salt, value) VALUES (?1, ?2, ?3)")?;
+        statement.execute(params![id, content.salt.0, kept.then_some(content.value)])?;
+        Ok(())
+    }
+
+    fn insert_node(&self, node: &Node) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare_cached("INSERT INTO tile (id, hashes) VALUES (?1, ?2)")?;
+        statement.execute(params![node_id(node.level, node.index), node.hash.0])?;
+        Ok(())
+    }
+}
+
+impl Sink for Store {
+    type Error = StoreError;
+
+    /// Starts a batch. For a new log the head is of size 0 and the first entry must be `Open`.
+    fn begin(&mut self) -> Result<Head, StoreError> {
+        self.lock.lock().map_err(|source| StoreError::from_io(&self.layout.lock(), source))?;
+        let head = self.begin_locked();
+        if head.is_err() {
+            self.rollback();
+        }
+        head
+    }
+
+    fn append(&mut self, sealed: &Sealed<'_>) -> Result<(), StoreError> {
+        let insert = || {
+            self.insert_entry(sealed)?;
+            sealed.contents.iter().try_for_each(|content| self.insert_content(sealed.entry.header.seq, content))?;
+            sealed.nodes.iter().try_for_each(|node| self.insert_node(node))
+        };
+        insert().map_err(|source| self.error(source))
+    }
+
+    fn commit(&mut self, head: &Head) -> Result<(), StoreError> {
+        let hashes: Vec<u8> = head.frontier.hashes().flat_map(|hash| hash.0).collect();
+        let write = || {
+            let mut statement = self.connection.prepare_cached("UPDATE log SET size = ?1, head = ?2, frontier = ?3")?;
+            statement.execute(params![head.size().cast_signed(), head.leaf.0, hashes])?;
+            self.connection.execute_batch("COMMIT")
+        };
+        write().map_err(|source| self.error(source))?;
+        self.in_batch = false;
+        self.lock.unlock().map_err(|source| StoreError::from_io(&self.layout.lock(), source))
+    }
+
+    fn rollback(&mut self) {
+        if self.in_batch {
+            self.in_batch = false;
+            // SQLite has rolled back by itself after some errors; then there is nothing left to undo.
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+        // A lock that cannot be released goes with the file; there is nobody to tell here.
+        let _ = self.lock.unlock();
+    }
+}
+
+/// The head that a log row stands for, if its columns fit together.
+pub(super) fn tip(size: i64, leaf: &[u8], hashes: &[u8]) -> Option<Head> {
+    let size = u64::try_from(size).ok()?;
+    let (hashes, rest) = hashes.as_chunks::<32>();
+    let frontier = Frontier::from_hashes(size, hashes.iter().copied().map(Digest))?;
+    let leaf = Digest::from_slice(leaf)?;
+    rest.is_empty().then_some(Head { leaf, frontier })
+}
+
+/// Row id of a tree node.
+pub(super) fn node_id(level: u8, index: u64) -> i64 {
+    i64::from(level) << 56 | index.cast_signed()
+}
+
+/// An SQLite URI for a path, with parameters.
+pub(super) fn uri(path: &Path, parameters: &str) -> String {
+    use std::fmt::Write as _;
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut uri = String::from("file:");
+    for &byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(char::from(byte)),
+            // Writing to a String cannot fail.
+            _ => drop(write!(uri, "%{byte:02X}")),
+        }
+    }
+    uri + "?" + parameters
+}
+
+fn insert_sql(kind: Kind) -> &'static str {
+    static SQL: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
+    let all = SQL.get_or_init(|| {
+        let kinds = (0..10).filter_map(Kind::from_number).chain([Kind::Unknown]);
+        kinds
+            .map(|kind| {
+                let names: Vec<_> = Col::all().filter(|col| col.belongs_to(kind)).map(Col::name).collect();
+                let marks = vec!["?"; names.len()].join(",");
+                format!("INSERT INTO entry ({}) VALUES ({marks})", names.join(","))
+            })
+            .collect()
+    });
+    &all[usize::from(kind.number()).min(10)]
+}
