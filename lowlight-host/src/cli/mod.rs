@@ -1,1 +1,147 @@
-//! The command.
+//! The `lowlight` command: arguments, dispatch, exit codes.
+//!
+//! 1. Exit 0: intact or done. 1: evidence is broken, or input was refused or lost. 2: could not tell or could not run.
+//! 2. Text from a log reaches a terminal only through [`text::safe`].
+//! 3. A broken pipe is success.
+
+mod args;
+mod config;
+mod doctor;
+mod export;
+mod input;
+mod inspect;
+mod progress;
+mod query;
+mod record;
+mod show;
+mod stats;
+mod tail;
+mod text;
+mod verify;
+
+pub use args::Cli;
+
+use crate::config::{ConfigError, Loaded};
+use crate::export::ExportError;
+use crate::recorder::RecorderError;
+use crate::store::StoreError;
+use args::Command;
+use clap::{CommandFactory, Parser};
+use std::io::Write;
+
+/// Why a command could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// Output went to a pipe that nobody reads any more.
+    #[error("broken pipe")]
+    BrokenPipe,
+    /// Something the user must change; the message says what.
+    #[error("{0}")]
+    Usage(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Recorder(#[from] RecorderError),
+    #[error("{0}")]
+    Io(std::io::Error),
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe { Self::BrokenPipe } else { Self::Io(error) }
+    }
+}
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Store(error) => Self::Store(error),
+            ExportError::Write(error) => error.into(),
+        }
+    }
+}
+
+/// Exit code of a command that ran.
+pub(crate) type Outcome = Result<u8, Failure>;
+
+/// Runs the command line of this process; returns its exit code.
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout with exit 0, wrong usage to stderr with exit 2. A closed pipe is nobody's fault.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(2);
+        }
+    };
+    match run(&cli) {
+        Ok(code) => code,
+        Err(Failure::BrokenPipe) => 0,
+        Err(failure) => {
+            say(&failure.to_string());
+            2
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Outcome {
+    match &cli.command {
+        Command::Record(args) => record::run(cli, args),
+        Command::Verify(args) => verify::run(cli, args),
+        Command::Export(args) => export::run(cli, args),
+        Command::Query(args) => query::run(cli, args),
+        Command::Stats => stats::run(cli),
+        Command::Tail(args) => tail::run(cli, args),
+        Command::Show(args) => show::run(cli, args),
+        Command::Inspect(args) => inspect::run(cli, args),
+        Command::Doctor(args) => doctor::run(cli, args),
+        Command::Config(args) => config::run(cli, args),
+        Command::Completions { shell } => {
+            let mut out = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "lowlight", &mut out);
+            print(&out)
+        }
+        Command::Man => {
+            let mut out = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut out)?;
+            print(&out)
+        }
+    }
+}
+
+fn print(bytes: &[u8]) -> Outcome {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()?;
+    Ok(0)
+}
+
+/// Says something to the person, on stderr.
+pub(crate) fn say(message: &str) {
+    // Nobody reads stderr: then there is nobody to tell.
+    let _ = writeln!(std::io::stderr().lock(), "lowlight: {}", text::safe(message));
+}
+
+/// A buffered, locked stdout.
+pub(crate) fn stdout() -> std::io::BufWriter<std::io::StdoutLock<'static>> {
+    std::io::BufWriter::with_capacity(64 << 10, std::io::stdout().lock())
+}
+
+/// The configuration that applies.
+pub(crate) fn load_config(cli: &Cli) -> Result<Loaded, ConfigError> {
+    let variables = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Loaded::read(cli.config.as_deref(), variables)
+}
+
+/// ns since 1970-01-01T00:00:00Z.
+pub(crate) fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// A time argument; ns since 1970-01-01T00:00:00Z.
+pub(crate) fn time_argument(name: &str, text: Option<&str>) -> Result<Option<i64>, Failure> {
+    text.map(|text| crate::time::parse(text, now()).map_err(|error| Failure::Usage(format!("--{name}: {error}")))).transpose()
+}

@@ -15,7 +15,7 @@ mod read;
 mod write;
 
 pub use csv::write_csv;
-pub use line::{entry_line, parse_line};
+pub use line::{Line, Opening, entry_line, parse_line};
 pub use read::{ExportSource, verify_export};
 pub use write::{ExportError, Form, Options, Summary, write};
 

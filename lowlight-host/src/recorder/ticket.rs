@@ -84,6 +84,11 @@ impl Ticket {
         self.wait_until(None)
     }
 
+    /// Waits like [`wait`](Self::wait), without hurrying the writer: batches fill up first.
+    pub fn wait_quietly(&self) -> Outcome {
+        self.wait_for(None)
+    }
+
     /// Waits at most `timeout`.
     pub fn wait_timeout(&self, timeout: Duration) -> Outcome {
         self.wait_until(Instant::now().checked_add(timeout))
@@ -99,6 +104,10 @@ impl Ticket {
             return outcome;
         }
         self.shared.hurry();
+        self.wait_for(deadline)
+    }
+
+    fn wait_for(&self, deadline: Option<Instant>) -> Outcome {
         let mut state = self.cell.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(outcome) = state.0 {

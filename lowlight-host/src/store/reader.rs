@@ -181,6 +181,35 @@ impl Reader {
         DbSource { content_end: i64::MAX, ..all }
     }
 
+    /// The seq from which on `limit` entries pass `filter`, and whether there are more before it.
+    pub fn newest(&self, filter: &Filter, limit: u64) -> Result<(u64, bool), StoreError> {
+        let sql = format!("SELECT seq FROM entry WHERE seq < ? AND {} ORDER BY seq DESC LIMIT ?", filter.sql());
+        let mut select = self.connection.prepare(&sql).map_err(|source| self.sqlite(source))?;
+        let number = |value| rusqlite::types::Value::Integer(i64::try_from(value).unwrap_or(i64::MAX));
+        let size = std::iter::once(number(self.tip.size));
+        let parameters = size.chain(filter.parameters.iter().cloned()).chain([number(limit.saturating_add(1))]);
+        let mut rows = select.query(params_from_iter(parameters)).map_err(|source| self.sqlite(source))?;
+        let (mut first, mut count) = (0, 0);
+        while let Some(row) = rows.next().map_err(|source| self.sqlite(source))? {
+            count += 1;
+            if count > limit {
+                return Ok((first, true));
+            }
+            first = row.get::<_, i64>(0).map_err(|source| self.sqlite(source))?.cast_unsigned();
+        }
+        Ok((if count < limit { 0 } else { first }, false))
+    }
+
+    /// Lets the SQL of a user read tables and call functions, and nothing else: no attaching, no settings, no writing.
+    pub fn restrict_sql(&mut self) -> rusqlite::Result<()> {
+        use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+        self.connection.authorizer(Some(|context: AuthContext<'_>| match context.action {
+            AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => Authorization::Allow,
+            AuthAction::Function { function_name } if !function_name.eq_ignore_ascii_case("load_extension") => Authorization::Allow,
+            _ => Authorization::Deny,
+        }))
+    }
+
     fn sqlite(&self, source: rusqlite::Error) -> StoreError {
         StoreError::from_sqlite(&self.path, source)
     }

@@ -1,0 +1,186 @@
+//! The arguments of the command, each in one place.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "Exit codes: 0 intact or done; 1 the evidence is broken, or part of the input was refused or lost; \
+2 could not tell or could not run (missing, unreadable, not one of our files, newer format, wrong usage).";
+
+/// A local-first flight recorder for AI: records inferences and audit events, keeps secrets out, verifies offline.
+#[derive(Debug, Parser)]
+#[command(name = "lowlight", version, about, after_help = EXIT_CODES, max_term_width = 110)]
+pub struct Cli {
+    /// Directory of the log
+    #[arg(long, global = true, env = "LOWLIGHT_PATH", default_value = "./logs", value_name = "DIR")]
+    pub path: PathBuf,
+    /// Configuration file [default: ./lowlight.toml, then lowlight/lowlight.toml in the configuration folders]
+    #[arg(long, global = true, env = "LOWLIGHT_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Speak JSON to a program instead of text to a person
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Record NDJSON lines; durable before exit
+    #[command(
+        after_help = "Example: echo '{\"model\":\"phi-3-mini\",\"prompt\":\"hi\",\"response\":\"hello\",\"latency_ms\":87.3}' | lowlight record"
+    )]
+    Record(RecordArgs),
+    /// Check a log, a database file or an export
+    #[command(after_help = format!("Example: lowlight verify --json\n\n{EXIT_CODES}"))]
+    Verify(VerifyArgs),
+    /// Write the log as JSON, NDJSON or CSV
+    #[command(after_help = "Example: lowlight export --since 2026-01-01 --fail-on-tamper | lowlight verify -")]
+    Export(ExportArgs),
+    /// List records
+    #[command(after_help = "Example: lowlight query --model phi-3-mini --since '2h ago' --json")]
+    Query(QueryArgs),
+    /// Counts, losses, latency, tokens, cost and sizes
+    Stats,
+    /// Show the newest records, and new ones as they come
+    Tail(TailArgs),
+    /// Show one entry whole
+    Show(ShowArgs),
+    /// Look into any of our files at a low level, marking the first fault
+    Inspect(InspectArgs),
+    /// Check file system, permissions, clock, space and settings
+    Doctor(DoctorArgs),
+    /// Show the effective configuration
+    Config(ConfigArgs),
+    /// Print a completion script
+    Completions {
+        /// Shell to complete for
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+#[derive(Debug, Args)]
+pub struct RecordArgs {
+    /// Read from FILE instead of stdin
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Print one JSON receipt per line as soon as it is durable, refused or lost
+    #[arg(long)]
+    pub ack: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Log directory, database file or export; - for an export on stdin [default: the log in --path]
+    pub source: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Verifies on its own; an array with one object a line
+    Json,
+    /// Verifies on its own; one object a line
+    Ndjson,
+    /// For spreadsheets; does not verify
+    Csv,
+}
+
+#[derive(Debug, Args)]
+pub struct Range {
+    /// From this time on, inclusive: RFC 3339, a date (00:00 UTC), '2h ago', yesterday
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Before this time, exclusive: RFC 3339, a date (00:00 UTC), '2h ago', yesterday
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub range: Range,
+    /// Form of the export
+    #[arg(long, value_enum, default_value = "json")]
+    pub format: Format,
+    /// Write to FILE (0600) instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Overwrite FILE if it exists
+    #[arg(long)]
+    pub force: bool,
+    /// Verify first; if the log is broken, exit 1 and write no file
+    #[arg(long)]
+    pub fail_on_tamper: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    #[command(flatten)]
+    pub range: Range,
+    /// Only of this user (actor)
+    #[arg(long)]
+    pub user: Option<String>,
+    /// Only of this requested model
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Only with this status
+    #[arg(long)]
+    pub status: Option<String>,
+    /// Only of this operation
+    #[arg(long)]
+    pub operation: Option<String>,
+    /// Only with this text in some content field
+    #[arg(long, value_name = "TEXT")]
+    pub contains: Option<String>,
+    /// The newest N [default: 50 as text, all as JSON]
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Entries of the recorder itself as well
+    #[arg(long)]
+    pub all: bool,
+    /// Run a read-only SQL statement instead; see the views `entries` and `contents`
+    #[arg(long, value_name = "SELECT", conflicts_with_all = ["user", "model", "status", "operation", "contains", "limit", "all", "since", "until"])]
+    pub sql: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct TailArgs {
+    /// Go on with new records as they come
+    #[arg(short, long)]
+    pub follow: bool,
+    /// How many to begin with
+    #[arg(short = 'n', long, default_value = "10", value_name = "N")]
+    pub lines: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The entry's seq
+    pub seq: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// A database, an export or a log directory
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Repair permissions
+    #[arg(long)]
+    pub fix: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    #[command(subcommand)]
+    pub action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigAction {
+    /// Print every key, its value and where it came from
+    Show,
+}

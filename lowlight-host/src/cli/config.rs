@@ -1,0 +1,79 @@
+//! `lowlight config show`.
+
+use super::args::{Cli, ConfigAction, ConfigArgs};
+use super::{Outcome, load_config, stdout, text};
+use std::io::Write;
+
+/// Every key with its default, in the order of the guide.
+const KEYS: [(&str, &str); 17] = [
+    ("enabled", "true"),
+    ("app", "(none)"),
+    ("environment", "(none)"),
+    ("content", "full"),
+    ("content_cap", "1048576"),
+    ("queue_entries", "8192"),
+    ("queue_bytes", "8388608"),
+    ("overflow", "drop_newest (record: block)"),
+    ("overflow_sample_one_in", "10"),
+    ("block_ms", "100 (record: 60000)"),
+    ("sample_one_in", "1"),
+    ("batch_entries", "250"),
+    ("batch_bytes", "262144"),
+    ("max_loss_window_ms", "1000"),
+    ("verify_at_start", "tail"),
+    ("event_types", "[]"),
+    ("redact", "every built-in rule"),
+];
+
+pub(super) fn run(cli: &Cli, args: &ConfigArgs) -> Outcome {
+    let ConfigAction::Show = args.action;
+    let loaded = load_config(cli)?;
+    let values = toml::Table::try_from(&loaded.config).unwrap_or_default();
+    let mut out = stdout();
+    for (key, default) in KEYS {
+        let value = values.get(key).map_or_else(|| default.to_owned(), ToString::to_string);
+        let source = loaded.source(key);
+        if cli.json {
+            let object = serde_json::json!({ "key": key, "value": value, "source": source });
+            writeln!(out, "{object}")?;
+        } else {
+            writeln!(out, "{key:<24} {:<32} {}", text::safe(&value), text::safe(source))?;
+        }
+    }
+    out.flush()?;
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn every_key_is_shown() {
+        let all = r#"
+            enabled = true
+            app = "a"
+            environment = "e"
+            content = "full"
+            content_cap = 1
+            queue_entries = 1
+            queue_bytes = 1
+            overflow = "sample"
+            overflow_sample_one_in = 1
+            block_ms = 1
+            sample_one_in = 1
+            batch_entries = 1
+            batch_bytes = 1
+            max_loss_window_ms = 1
+            verify_at_start = "off"
+            event_types = []
+            [redact]
+        "#;
+        let config: Config = toml::from_str(all).unwrap();
+        let table = toml::Table::try_from(&config).unwrap();
+        let mut shown: Vec<_> = KEYS.iter().map(|(key, _)| *key).collect();
+        shown.sort_unstable();
+        assert_eq!(table.keys().map(String::as_str).collect::<Vec<_>>(), shown);
+    }
+}

@@ -1,0 +1,177 @@
+//! `lowlight doctor`: what is wrong with this place for a log, and how to mend it.
+
+use super::args::{Cli, DoctorArgs};
+use super::{Outcome, load_config, now, stdout, text};
+use crate::redact::Redactor;
+use crate::store::{Layout, Reader, StoreError};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Ok,
+    Warning,
+    Wrong,
+}
+
+#[derive(Debug)]
+struct Finding {
+    what: &'static str,
+    level: Level,
+    says: String,
+}
+
+pub(super) fn run(cli: &Cli, args: &DoctorArgs) -> Outcome {
+    let layout = Layout::new(&cli.path);
+    let mut findings = Vec::new();
+    let mut add = |what, level, says: String| findings.push(Finding { what, level, says });
+    configuration(cli, &mut add);
+    clock(&mut add);
+    if cli.path.is_dir() {
+        permissions(&layout, args.fix, &mut add);
+        file_system(&cli.path, &mut add);
+        log(&layout, &mut add);
+    } else {
+        add("directory", Level::Warning, format!("{} is not there yet; `lowlight record` creates it", cli.path.display()));
+    }
+    let mut out = stdout();
+    for finding in &findings {
+        let level = match finding.level {
+            Level::Ok => "ok",
+            Level::Warning => "warning",
+            Level::Wrong => "wrong",
+        };
+        if cli.json {
+            writeln!(out, "{}", serde_json::json!({ "check": finding.what, "level": level, "says": finding.says }))?;
+        } else {
+            writeln!(out, "{level:<8} {:<14} {}", finding.what, text::safe(&finding.says))?;
+        }
+    }
+    out.flush()?;
+    Ok(u8::from(findings.iter().any(|finding| finding.level == Level::Wrong)))
+}
+
+type Add<'a> = dyn FnMut(&'static str, Level, String) + 'a;
+
+fn configuration(cli: &Cli, add: &mut Add<'_>) {
+    match load_config(cli) {
+        Err(error) => add("configuration", Level::Wrong, error.to_string()),
+        Ok(loaded) => {
+            let redaction = loaded.config.redaction();
+            match Redactor::new(&redaction) {
+                Err(error) => add("redaction", Level::Wrong, error.to_string()),
+                Ok(_) if !redaction.enabled => {
+                    add("redaction", Level::Warning, "is switched off: secrets are stored as they come".to_owned())
+                }
+                Ok(_) => add("redaction", Level::Ok, "all rules are valid".to_owned()),
+            }
+            let enabled = loaded.config.is_enabled();
+            let says = if enabled { "recording is on" } else { "recording is switched off (enabled = false)" };
+            add("configuration", if enabled { Level::Ok } else { Level::Warning }, says.to_owned());
+        }
+    }
+}
+
+fn clock(add: &mut Add<'_>) {
+    let synchronised = Path::new("/run/systemd/timesync/synchronized").exists();
+    let time = crate::time::rfc3339(now());
+    if now() < 1_735_689_600_000_000_000 {
+        add(
+            "clock",
+            Level::Wrong,
+            format!("says {time}, which is before this software was written; set it (records are kept in order all the same)"),
+        );
+    } else if synchronised {
+        add("clock", Level::Ok, format!("{time}, synchronised"));
+    } else {
+        add("clock", Level::Ok, format!("{time}, not known to be synchronised: entries say `rtc`"));
+    }
+}
+
+fn permissions(layout: &Layout, fix: bool, add: &mut Add<'_>) {
+    let own = rustix::process::geteuid().as_raw();
+    let database = layout.database();
+    let files = [
+        (layout.dir().to_path_buf(), 0o700),
+        (layout.runs(), 0o700),
+        (layout.quarantine(), 0o700),
+        (database, 0o600),
+        (layout.lock(), 0o600),
+    ];
+    let mut fine = true;
+    for (path, mode) in files {
+        let Ok(meta) = path.symlink_metadata() else { continue };
+        let found = meta.permissions().mode() & 0o777;
+        let is_link = meta.is_symlink() && path != layout.dir();
+        if is_link {
+            fine = false;
+            add("permissions", Level::Wrong, format!("{} is a symbolic link; move it away", path.display()));
+        } else if meta.uid() != own {
+            fine = false;
+            add("permissions", Level::Wrong, format!("{} belongs to user {}; chown it to user {own}", path.display(), meta.uid()));
+        } else if found & 0o077 != 0 {
+            fine = false;
+            let mended = fix && std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).is_ok();
+            let (level, how) = if mended {
+                (Level::Warning, format!("was {found:o}, is {mode:o} now"))
+            } else {
+                (Level::Wrong, format!("is {found:o}; run with --fix, or chmod {mode:o}"))
+            };
+            add("permissions", level, format!("{} {how}", path.display()));
+        }
+    }
+    if fine {
+        add("permissions", Level::Ok, "only you can read and write the log".to_owned());
+    }
+}
+
+fn file_system(dir: &Path, add: &mut Add<'_>) {
+    // Magic numbers of linux/magic.h for file systems without dependable locks or durability.
+    const UNSAFE: [(u64, &str); 6] =
+        [(0x6969, "nfs"), (0x517B, "smb"), (0xFF53_4D42, "cifs"), (0xFE53_4D42, "smb2"), (0x0102_1994, "tmpfs"), (0x6573_5546, "fuse")];
+    match rustix::fs::statfs(dir) {
+        Err(error) => add("file system", Level::Wrong, format!("{}: {error}", dir.display())),
+        Ok(stat) => {
+            #[expect(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "the type of the field differs between targets")]
+            let magic = stat.f_type as u64 & 0xffff_ffff;
+            match UNSAFE.iter().find(|known| known.0 == magic) {
+                Some((_, "tmpfs")) => add("file system", Level::Warning, "tmpfs: the log is gone after a restart".to_owned()),
+                Some((_, name)) => {
+                    add("file system", Level::Warning, format!("{name}: locks and durability depend on the other end; use a local disk"))
+                }
+                None => add("file system", Level::Ok, "local".to_owned()),
+            }
+            #[expect(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "the type of the field differs between targets")]
+            let free = (stat.f_bavail as u64).saturating_mul(stat.f_bsize as u64);
+            let level = if free < 64 << 20 { Level::Wrong } else { Level::Ok };
+            let says = if level == Level::Ok { "free" } else { "free: less than 64 MiB; make room" };
+            add("space", level, format!("{} {says}", text::bytes(free)));
+            if stat.f_files > 0 && stat.f_ffree < 64 {
+                add("inodes", Level::Wrong, format!("{} left; make room", stat.f_ffree));
+            }
+        }
+    }
+}
+
+fn log(layout: &Layout, add: &mut Add<'_>) {
+    match Reader::open(layout.dir()) {
+        Err(StoreError::Missing(_)) => add("log", Level::Warning, "nothing was recorded here yet".to_owned()),
+        Err(error) => add("log", Level::Wrong, error.to_string()),
+        Ok(reader) => {
+            let faults = &reader.schema().faults;
+            match faults.first() {
+                Some(fault) => add("log", Level::Wrong, format!("schema: {fault}; run `lowlight verify`")),
+                None => add("log", Level::Ok, format!("{}, schema as it should be", text::plural(reader.tip().size, "entry", "entries"))),
+            }
+            let mode = reader.connection().pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
+            // A log that nobody has open is read without its journal; then SQLite answers "off" or "delete".
+            add("journal", Level::Ok, format!("{} while reading; writers use wal with synchronous=FULL", mode.unwrap_or_default()));
+        }
+    }
+    let moved = std::fs::read_dir(layout.quarantine()).map_or(0, Iterator::count);
+    if moved > 0 {
+        let says = format!("{moved} damaged logs in {}; copy them away, keep them as evidence", layout.quarantine().display());
+        add("quarantine", Level::Warning, says);
+    }
+}

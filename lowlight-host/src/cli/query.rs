@@ -1,0 +1,210 @@
+//! `lowlight query`, and the filters it shares with other commands.
+
+use super::args::{Cli, QueryArgs};
+use super::{Failure, Outcome, load_config, stdout, text, time_argument};
+use crate::redact::Redactor;
+use crate::store::{Filter, Reader, StoreError};
+use crate::view::{View, Views};
+use rusqlite::types::{Value, ValueRef};
+use std::io::Write;
+
+/// Records shown as text unless told otherwise.
+const DEFAULT_LIMIT: u64 = 50;
+
+/// What to select.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Conditions {
+    pub since: Option<i64>,
+    pub until: Option<i64>,
+    pub user: Option<String>,
+    pub model: Option<String>,
+    pub status: Option<String>,
+    pub operation: Option<String>,
+    pub contains: Option<String>,
+    /// Entries of the recorder itself as well.
+    pub all: bool,
+}
+
+impl Conditions {
+    /// As a condition over the columns of `entry`.
+    pub fn filter(&self) -> Filter {
+        let mut filter = Filter::default();
+        if !self.all {
+            filter.and("kind IN (1, 2, 3)", []);
+        }
+        let text = |text: &String| Value::Text(text.clone());
+        if let Some(since) = self.since {
+            filter.and("recorded >= ?", [Value::Integer(since)]);
+        }
+        if let Some(until) = self.until {
+            filter.and("recorded < ?", [Value::Integer(until)]);
+        }
+        if let Some(model) = &self.model {
+            filter.and("model = ?", [text(model)]);
+        }
+        if let Some(status) = &self.status {
+            filter.and("status = ? OR outcome = ?", [text(status), text(status)]);
+        }
+        if let Some(operation) = &self.operation {
+            filter.and("operation = ?", [text(operation)]);
+        }
+        if let Some(user) = &self.user {
+            // Field 4 is the actor.
+            filter.and("EXISTS (SELECT 1 FROM content WHERE content.id = entry.seq * 64 + 4 AND value = ?)", [text(user)]);
+        }
+        if let Some(contains) = &self.contains {
+            let any = "EXISTS (SELECT 1 FROM content WHERE content.id >= entry.seq * 64 AND content.id < entry.seq * 64 + 64 AND instr(value, ?) > 0)";
+            filter.and(any, [text(contains)]);
+        }
+        filter
+    }
+
+    /// What is stored is redacted: a text that redaction would change can never be found.
+    fn check(&self, redactor: &Redactor) -> Result<(), Failure> {
+        let texts = [("user", &self.user), ("model", &self.model), ("status", &self.status), ("contains", &self.contains)];
+        for (name, text) in texts {
+            if text.as_ref().is_some_and(|text| redactor.would_change(text)) {
+                let why = "holds something that is redacted before it is stored, so it cannot be found; use another filter, or an allow list when recording";
+                return Err(Failure::Usage(format!("--{name} {why}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn run(cli: &Cli, args: &QueryArgs) -> Outcome {
+    let mut reader = Reader::open(&cli.path)?;
+    if let Some(sql) = &args.sql {
+        return run_sql(cli, &mut reader, sql);
+    }
+    let conditions = Conditions {
+        since: time_argument("since", args.range.since.as_deref())?,
+        until: time_argument("until", args.range.until.as_deref())?,
+        user: args.user.clone(),
+        model: args.model.clone(),
+        status: args.status.clone(),
+        operation: args.operation.clone(),
+        contains: args.contains.clone(),
+        all: args.all,
+    };
+    let config = load_config(cli)?.config;
+    let redaction = config.redaction();
+    if redaction.enabled {
+        conditions.check(&Redactor::new(&redaction).map_err(crate::recorder::RecorderError::from)?)?;
+    }
+    let limit = args.limit.or((!cli.json).then_some(DEFAULT_LIMIT));
+    let mut out = stdout();
+    let (shown, more) = list(&reader, &conditions, limit, cli.json, &mut out)?;
+    if !cli.json {
+        if shown == 0 {
+            writeln!(out, "no records match")?;
+        } else if more && args.limit.is_none() {
+            writeln!(out, "the newest {shown} are shown; --limit N shows more")?;
+        }
+    }
+    out.flush()?;
+    Ok(0)
+}
+
+/// Prints the newest `limit` matching entries, oldest first; says how many, and whether there are more.
+pub(super) fn list(
+    reader: &Reader,
+    conditions: &Conditions,
+    limit: Option<u64>,
+    json: bool,
+    out: &mut impl Write,
+) -> Result<(u64, bool), Failure> {
+    let filter = conditions.filter();
+    let end = reader.tip().size;
+    let (first, more) = match limit {
+        Some(limit) => reader.newest(&filter, limit)?,
+        None => (0, false),
+    };
+    let mut shown = 0;
+    if limit != Some(0) {
+        for view in Views::new(reader.source(first..end, &filter, true)) {
+            print(&view?, json, out)?;
+            shown += 1;
+        }
+    }
+    Ok((shown, more))
+}
+
+/// One entry on one line.
+pub(super) fn print(view: &View, json: bool, out: &mut impl Write) -> std::io::Result<()> {
+    if json {
+        return writeln!(out, "{}", view.to_json());
+    }
+    let text = |name| view.text(name).unwrap_or_default();
+    let time = text("recorded").chars().take(19).collect::<String>();
+    write!(out, "{:>6}  {time}  {:<9}", view.seq, view.kind.name())?;
+    for name in ["model", "event_type", "level", "status", "outcome"] {
+        if let Some(value) = view.text(name) {
+            write!(out, "  {}", text::shorten(&value, 40))?;
+        }
+    }
+    if let Some(latency) = view.text("latency_ms") {
+        write!(out, "  {latency} ms")?;
+    }
+    if let Some(user) = view.text("user") {
+        write!(out, "  {}", text::shorten(&user, 24))?;
+    }
+    for name in ["prompt", "response", "message", "error", "event"] {
+        if let Some(value) = view.text(name) {
+            write!(out, "  {name}: {}", text::shorten(&value, 60))?;
+        }
+    }
+    writeln!(out)
+}
+
+fn run_sql(cli: &Cli, reader: &mut Reader, sql: &str) -> Outcome {
+    let failed = |error: rusqlite::Error| Failure::Usage(format!("--sql: {error}"));
+    reader.restrict_sql().map_err(failed)?;
+    let mut select = reader.connection().prepare(sql).map_err(failed)?;
+    if !select.readonly() {
+        return Err(Failure::Usage("--sql: only statements that read are allowed".to_owned()));
+    }
+    let names: Vec<String> = select.column_names().map(str::to_owned).collect();
+    let mut rows = select.query([]).map_err(failed)?;
+    let mut out = stdout();
+    if !cli.json {
+        writeln!(out, "{}", names.iter().map(|name| text::safe(name).into_owned()).collect::<Vec<_>>().join("\t"))?;
+    }
+    while let Some(row) = rows.next().map_err(failed)? {
+        let mut cells = Vec::with_capacity(names.len());
+        for (index, name) in names.iter().enumerate() {
+            let value = row.get_ref(index).map_err(failed)?;
+            cells.push(if cli.json { format!("{}:{}", serde_json::Value::from(name.as_str()), sql_json(value)) } else { sql_text(value) });
+        }
+        if cli.json {
+            writeln!(out, "{{{}}}", cells.join(","))?;
+        } else {
+            writeln!(out, "{}", cells.join("\t"))?;
+        }
+    }
+    out.flush()?;
+    Ok(0)
+}
+
+fn sql_json(value: ValueRef<'_>) -> serde_json::Value {
+    match value {
+        ValueRef::Null => serde_json::Value::Null,
+        ValueRef::Integer(number) => number.into(),
+        ValueRef::Real(number) => serde_json::Number::from_f64(number).map_or(serde_json::Value::Null, serde_json::Value::Number),
+        ValueRef::Text(bytes) => String::from_utf8_lossy(bytes).into_owned().into(),
+        ValueRef::Blob(bytes) => crate::export::hex(bytes).into(),
+    }
+}
+
+fn sql_text(value: ValueRef<'_>) -> String {
+    match sql_json(value) {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::String(text) => text::safe(&text).into_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// A store error about a query.
+pub(super) fn sqlite(reader: &Reader, source: rusqlite::Error) -> Failure {
+    Failure::Store(StoreError::from_sqlite(reader.path(), source))
+}

@@ -1,0 +1,246 @@
+//! `lowlight record`: NDJSON in, durable before exit.
+
+use super::args::{Cli, RecordArgs};
+use super::input::{Input, MAX_LINE};
+use super::{Failure, Outcome, load_config, say, text};
+use crate::recorder::{self, LossReason, Recorder, Ticket};
+use lowlight_core::OverflowPolicy;
+use std::collections::{HashSet, VecDeque};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Record ids remembered to refuse repeats.
+const REMEMBERED_IDS: usize = 65_536;
+/// Receipts that may be waiting to be printed.
+const RECEIPTS: usize = 4_096;
+/// How long the end of the input waits for storage.
+const CLOSE: Duration = Duration::from_secs(30);
+
+/// What becomes of a line, on its way to the thread that prints receipts.
+enum Receipt {
+    Accepted(u64, Ticket),
+    Refused(u64, String),
+}
+
+#[derive(Default)]
+struct Counts {
+    recorded: u64,
+    refused: u64,
+    lost: u64,
+    last_loss: Option<LossReason>,
+}
+
+pub(super) fn run(cli: &Cli, args: &RecordArgs) -> Outcome {
+    let config = load_config(cli)?.config;
+    let input: Box<dyn Read> = match &args.file {
+        Some(path) => Box::new(std::fs::File::open(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?),
+        None => Box::new(std::io::stdin().lock()),
+    };
+    let mut input = BufReader::with_capacity(256 << 10, input);
+    if !config.is_enabled() {
+        say("recording is switched off (LOWLIGHT_ENABLED=0): input is read and discarded");
+        std::io::copy(&mut input, &mut std::io::sink())?;
+        return Ok(0);
+    }
+    // A pipe can wait: unless configured otherwise, reading stops while the queue is full instead of losing lines.
+    let mut builder = config.builder(&cli.path);
+    if config.overflow.is_none() {
+        builder = builder.overflow(OverflowPolicy::Block).block_for(Duration::from_millis(config.block_ms.unwrap_or(60_000)));
+    }
+    let recorder = builder.open()?;
+    warn_at_start(&recorder);
+    let registered = config.event_types.clone().unwrap_or_default();
+    let (send, receive) = mpsc::sync_channel(RECEIPTS);
+    let ack = args.ack;
+    let (read, counts) = std::thread::scope(|scope| {
+        let printer = scope.spawn(move || settle(&receive, ack));
+        let read = feed(&mut input, &recorder, &registered, &send);
+        // Ends the printer once it has settled what is left; waiting tickets make the writer hurry.
+        drop(send);
+        if printer.is_finished() || !ack {
+            // Without receipts nobody waits for single tickets: flush once for all.
+            let _ = recorder.flush(CLOSE);
+        }
+        (read, printer.join())
+    });
+    let mut counts = counts.map_err(|_| Failure::Usage("the thread that settles receipts failed".to_owned()))?;
+    let unread = read.err();
+    let closed = recorder.close(CLOSE);
+    finish(cli, &mut counts, closed.as_ref().err().map(|late| late.pending), unread)
+}
+
+fn warn_at_start(recorder: &Recorder) {
+    let stats = recorder.stats();
+    if let Some(moved) = &stats.quarantined {
+        say(&format!("the log was damaged and has been moved to {moved}; recording goes on in a fresh log that names it"));
+    }
+    if let Some(problem) = &stats.verify_problem {
+        say(&format!("the log does not verify ({problem}); recording goes on, run `lowlight verify`"));
+    }
+    if let Some(waiting) = &stats.waiting {
+        say(&format!("storage is not ready ({waiting}); lines are kept in memory and written when it is"));
+    }
+}
+
+fn finish(cli: &Cli, counts: &mut Counts, pending: Option<u64>, unread: Option<Failure>) -> Outcome {
+    let Counts { recorded, refused, lost, last_loss } = counts;
+    let line = if cli.json {
+        format!("{{\"recorded\":{recorded},\"refused\":{refused},\"lost\":{lost}}}")
+    } else {
+        let reason = last_loss.map(|reason| format!(" ({})", reason.name())).unwrap_or_default();
+        format!("lowlight: {} recorded, {refused} refused, {lost} lost{reason}", text::plural(*recorded, "line", "lines"))
+    };
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    if let Some(pending) = pending.filter(|pending| *pending > 0) {
+        say(&format!("storage was not ready in time: {} not durable", text::plural(pending, "line is", "lines are")));
+    }
+    match unread {
+        Some(failure) => {
+            say(&format!("reading the input stopped: {failure}"));
+            Ok(1)
+        }
+        None => Ok(u8::from(*refused > 0 || *lost > 0 || pending.is_some())),
+    }
+}
+
+/// Reads lines and records them.
+fn feed(input: &mut impl BufRead, recorder: &Recorder, registered: &[String], receipts: &mpsc::SyncSender<Receipt>) -> Result<(), Failure> {
+    let mut line = Vec::new();
+    let mut ids = Ids::default();
+    let mut warned = HashSet::new();
+    for number in 1.. {
+        match read_line(input, &mut line)? {
+            Length::End => break,
+            Length::TooLong => {
+                refuse(receipts, number, format!("longer than {} MiB", MAX_LINE >> 20));
+                continue;
+            }
+            Length::Line => {}
+        }
+        let start: &[u8] = if number == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line) } else { &line };
+        let result = Input::parse(start).and_then(|input| {
+            let Some(input) = input else { return Ok(None) };
+            if let Some(id) = input.id()?
+                && !ids.insert(id)
+            {
+                return Err("its id was recorded already in this run".to_owned());
+            }
+            let (record, unknown) = input.record(registered)?;
+            let ticket = recorder.record(record).map_err(|error| error.to_string())?;
+            if let Some(unknown) = unknown.filter(|name| warned.len() < 64 && warned.insert((*name).to_owned())) {
+                say(&format!("event_type {unknown} is not registered; it is recorded and marked (configuration key event_types)"));
+            }
+            Ok(Some(ticket))
+        });
+        match result {
+            Ok(None) => {}
+            // The receiving thread lives until this sender is dropped.
+            Ok(Some(ticket)) => drop(receipts.send(Receipt::Accepted(number, ticket))),
+            Err(why) => refuse(receipts, number, why),
+        }
+    }
+    Ok(())
+}
+
+fn refuse(receipts: &mpsc::SyncSender<Receipt>, line: u64, why: String) {
+    say(&format!("line {line}: {why}"));
+    drop(receipts.send(Receipt::Refused(line, why)));
+}
+
+enum Length {
+    Line,
+    TooLong,
+    End,
+}
+
+/// Reads one line without its newline; a line that is too long is skipped without being kept.
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<Length> {
+    line.clear();
+    let limit = MAX_LINE as u64 + 1;
+    if input.by_ref().take(limit).read_until(b'\n', line)? == 0 {
+        return Ok(Length::End);
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+        return Ok(Length::Line);
+    }
+    if line.len() <= MAX_LINE {
+        return Ok(Length::Line);
+    }
+    loop {
+        let chunk = input.fill_buf()?;
+        if chunk.is_empty() {
+            return Ok(Length::TooLong);
+        }
+        let end = chunk.iter().position(|byte| *byte == b'\n');
+        let used = end.map_or(chunk.len(), |end| end + 1);
+        input.consume(used);
+        if end.is_some() {
+            return Ok(Length::TooLong);
+        }
+    }
+}
+
+/// The newest ids, so that a repeat is refused.
+#[derive(Default)]
+struct Ids {
+    known: HashSet<[u8; 16]>,
+    order: VecDeque<[u8; 16]>,
+}
+
+impl Ids {
+    fn insert(&mut self, id: [u8; 16]) -> bool {
+        if !self.known.insert(id) {
+            return false;
+        }
+        self.order.push_back(id);
+        if self.order.len() > REMEMBERED_IDS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
+}
+
+/// Waits for the fate of every line, in order, and prints receipts if they are wanted.
+fn settle(receipts: &mpsc::Receiver<Receipt>, ack: bool) -> Counts {
+    let mut counts = Counts::default();
+    let mut out = std::io::stdout().lock();
+    for receipt in receipts {
+        let line = match receipt {
+            Receipt::Refused(line, why) => {
+                counts.refused += 1;
+                format!("{{\"line\":{line},\"status\":\"refused\",\"reason\":{}}}", serde_json::Value::from(why))
+            }
+            Receipt::Accepted(line, ticket) => match wait(&ticket, ack) {
+                recorder::Outcome::Durable(seq) => {
+                    counts.recorded += 1;
+                    format!("{{\"line\":{line},\"seq\":{seq},\"status\":\"durable\"}}")
+                }
+                outcome => {
+                    counts.lost += 1;
+                    let reason = match outcome {
+                        recorder::Outcome::Lost(reason) => {
+                            counts.last_loss = Some(reason);
+                            reason.name()
+                        }
+                        _ => "closed",
+                    };
+                    format!("{{\"line\":{line},\"status\":\"lost\",\"reason\":\"{reason}\"}}")
+                }
+            },
+        };
+        if ack {
+            // A reader that has gone away does not stop the recording.
+            let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+        }
+    }
+    counts
+}
+
+/// With receipts every line is committed as soon as it can be; without, batches fill up first.
+fn wait(ticket: &Ticket, ack: bool) -> recorder::Outcome {
+    if ack { ticket.wait() } else { ticket.wait_quietly() }
+}

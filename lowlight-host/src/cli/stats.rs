@@ -1,0 +1,266 @@
+//! `lowlight stats`: one pass over the log in constant memory.
+
+use super::args::Cli;
+use super::query::sqlite;
+use super::{Failure, Outcome, stdout, text};
+use crate::store::columns::Col;
+use crate::store::{Layout, Reader};
+use crate::view::decimal;
+use lowlight_core::entry::{GAP_REASONS, Kind};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::io::Write;
+
+/// Models told apart; the rest is counted together.
+const MAX_MODELS: usize = 256;
+
+/// Counts per power of two in 32 steps: any percentile within 1.6 %, in 16 KiB.
+struct Histogram {
+    counts: Vec<u64>,
+    total: u64,
+}
+
+impl Histogram {
+    const STEPS: u32 = 5;
+
+    fn new() -> Self {
+        Self { counts: vec![0; (64 - Self::STEPS as usize + 1) << Self::STEPS], total: 0 }
+    }
+
+    fn bucket(value: u64) -> usize {
+        let octave = value.max(1).ilog2().saturating_sub(Self::STEPS);
+        ((u64::from(octave) << Self::STEPS) + (value >> octave)) as usize
+    }
+
+    fn add(&mut self, value: u64) {
+        self.counts[Self::bucket(value)] += 1;
+        self.total += 1;
+    }
+
+    /// The middle of the bucket that holds the given share of values.
+    fn percentile(&self, percent: u64) -> Option<u64> {
+        let rank = (self.total * percent).div_ceil(100).max(1);
+        let mut seen = 0;
+        let index = self.counts.iter().position(|count| {
+            seen += count;
+            seen >= rank
+        })?;
+        let (octave, step) = match index >> Self::STEPS {
+            0 => (0, index as u64),
+            octaves => (octaves - 1, (index - ((octaves - 1) << Self::STEPS)) as u64),
+        };
+        (self.total > 0).then(|| (step << octave) + ((1_u64 << octave) >> 1))
+    }
+
+    fn to_json(&self) -> Value {
+        let at = |percent| self.percentile(percent).map_or(Value::Null, |ns| number(&decimal(ns / 1000, 3)));
+        json!({ "count": self.total, "p50_ms": at(50), "p90_ms": at(90), "p99_ms": at(99) })
+    }
+}
+
+fn number(text: &str) -> Value {
+    text.parse::<serde_json::Number>().map_or(Value::Null, Value::Number)
+}
+
+struct Model {
+    count: u64,
+    failed: u64,
+    duration: Histogram,
+    ttft: Histogram,
+    /// Input, output, cached, reasoning.
+    tokens: [u64; 4],
+    cost: u64,
+    unpriced: u64,
+}
+
+impl Model {
+    fn new() -> Self {
+        let (duration, ttft) = (Histogram::new(), Histogram::new());
+        Self { count: 0, failed: 0, duration, ttft, tokens: [0; 4], cost: 0, unpriced: 0 }
+    }
+}
+
+pub(super) fn run(cli: &Cli) -> Outcome {
+    let reader = Reader::open(&cli.path)?;
+    let models = models(&reader)?;
+    let report = json!({
+        "log_id": reader.log_id().to_string(),
+        "entries": reader.tip().size,
+        "kinds": kinds(&reader)?,
+        "lost": losses(&reader)?,
+        "lost_total": losses(&reader)?.values().filter_map(Value::as_u64).sum::<u64>(),
+        "models": models,
+        "runs": runs(&reader)?,
+        "times": times(&reader)?,
+        "bytes": sizes(cli, &reader),
+        "chain": { "head": reader.tip().head.to_string(), "verified": false },
+    });
+    let mut out = stdout();
+    if cli.json {
+        writeln!(out, "{report}")?;
+    } else {
+        print(&report, &mut out)?;
+    }
+    out.flush()?;
+    Ok(0)
+}
+
+fn models(reader: &Reader) -> Result<Map<String, Value>, Failure> {
+    let columns = [
+        Col::Model,
+        Col::Status,
+        Col::DurationNs,
+        Col::TtftNs,
+        Col::InputTokens,
+        Col::OutputTokens,
+        Col::CachedTokens,
+        Col::ReasoningTokens,
+        Col::CostNanoUsd,
+    ];
+    let names = columns.map(Col::name).join(",");
+    let failed = |source| sqlite(reader, source);
+    let mut select = reader.connection().prepare(&format!("SELECT {names} FROM entry WHERE kind = 1")).map_err(failed)?;
+    let mut rows = select.query([]).map_err(failed)?;
+    let mut models = BTreeMap::<String, Model>::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        let text = |index| row.get_ref(index).ok().and_then(|value| value.as_bytes().ok().map(String::from_utf8_lossy)).unwrap_or_default();
+        let number = |index| row.get::<_, Option<i64>>(index).ok().flatten().and_then(|number| u64::try_from(number).ok());
+        let name = text(0);
+        let name = if models.len() >= MAX_MODELS && !models.contains_key(name.as_ref()) { "(other models)".into() } else { name };
+        let model = models.entry(name.into_owned()).or_insert_with(Model::new);
+        model.count += 1;
+        model.failed += u64::from(text(1) != "ok");
+        number(2).into_iter().for_each(|ns| model.duration.add(ns));
+        number(3).into_iter().for_each(|ns| model.ttft.add(ns));
+        for (sum, index) in model.tokens.iter_mut().zip(4..) {
+            *sum = sum.saturating_add(number(index).unwrap_or(0));
+        }
+        match number(8) {
+            Some(cost) => model.cost = model.cost.saturating_add(cost),
+            None => model.unpriced += 1,
+        }
+    }
+    let to_json = |(name, model): (String, Model)| {
+        let [input, output, cached, reasoning] = model.tokens;
+        let priced = model.unpriced < model.count;
+        let value = json!({
+            "count": model.count, "not_ok": model.failed, "latency": model.duration.to_json(), "ttft": model.ttft.to_json(),
+            "input_tokens": input, "output_tokens": output, "cached_tokens": cached, "reasoning_tokens": reasoning,
+            "cost_usd": if priced { crate::cli::stats::number(&decimal(model.cost, 9)) } else { Value::Null },
+            "without_cost": model.unpriced,
+        });
+        (name, value)
+    };
+    Ok(models.into_iter().map(to_json).collect())
+}
+
+fn pairs(reader: &Reader, sql: &str) -> Result<Vec<(i64, u64)>, Failure> {
+    let failed = |source| sqlite(reader, source);
+    let mut select = reader.connection().prepare(sql).map_err(failed)?;
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()))).map_err(failed)?;
+    rows.collect::<Result<_, _>>().map_err(failed)
+}
+
+fn kinds(reader: &Reader) -> Result<Map<String, Value>, Failure> {
+    let rows = pairs(reader, "SELECT kind, count(*) FROM entry GROUP BY kind")?;
+    let name = |number: i64| u8::try_from(number).ok().and_then(Kind::from_number).map_or("malformed", Kind::name);
+    Ok(rows.into_iter().map(|(kind, count)| (name(kind).to_owned(), count.into())).collect())
+}
+
+fn losses(reader: &Reader) -> Result<Map<String, Value>, Failure> {
+    let rows = pairs(reader, "SELECT reason, sum(lost) FROM entry WHERE kind = 5 AND reason IS NOT NULL GROUP BY reason")?;
+    let name = |number: i64| usize::try_from(number).ok().and_then(|number| GAP_REASONS.get(number)).map_or("malformed", |row| row.1);
+    Ok(rows.into_iter().map(|(reason, lost)| (name(reason).to_owned(), lost.into())).collect())
+}
+
+fn runs(reader: &Reader) -> Result<Value, Failure> {
+    let sql = "SELECT count(*), count(*) - count(stopped) FROM run";
+    let row = reader.connection().query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
+    let (known, open) = row.map_err(|source| sqlite(reader, source))?;
+    Ok(json!({ "known": known, "not_stopped": open }))
+}
+
+fn times(reader: &Reader) -> Result<Value, Failure> {
+    let row = reader.connection().query_row("SELECT min(recorded), max(recorded) FROM entry", [], |row| {
+        Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
+    });
+    let (first, last) = row.map_err(|source| sqlite(reader, source))?;
+    Ok(json!({ "first": first.map(crate::time::rfc3339), "last": last.map(crate::time::rfc3339) }))
+}
+
+fn sizes(cli: &Cli, reader: &Reader) -> Value {
+    let length = |path: &std::path::Path| path.metadata().map_or(0, |meta| meta.len());
+    let mut wal = reader.path().as_os_str().to_owned();
+    wal.push("-wal");
+    let quarantine = Layout::new(&cli.path).quarantine();
+    let moved = std::fs::read_dir(quarantine).map_or(0, Iterator::count);
+    json!({ "database": length(reader.path()), "wal": length(wal.as_ref()), "quarantined_logs": moved })
+}
+
+fn print(report: &Value, out: &mut impl Write) -> std::io::Result<()> {
+    let text_at = |pointer: &str| report.pointer(pointer).and_then(Value::as_str).unwrap_or("-").to_owned();
+    let number_at = |pointer: &str| report.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    writeln!(out, "log {}", text_at("/log_id"))?;
+    let kinds = report["kinds"].as_object().into_iter().flatten().map(|(name, count)| format!("{count} {name}"));
+    writeln!(out, "{} ({})", text::plural(number_at("/entries"), "entry", "entries"), kinds.collect::<Vec<_>>().join(", "))?;
+    writeln!(out, "from {} to {}", text_at("/times/first"), text_at("/times/last"))?;
+    let losses = report["lost"].as_object().into_iter().flatten().map(|(name, count)| format!("{count} {name}"));
+    let losses = losses.collect::<Vec<_>>().join(", ");
+    writeln!(out, "lost: {}", if losses.is_empty() { "nothing".to_owned() } else { losses })?;
+    let open = number_at("/runs/not_stopped");
+    writeln!(out, "{}, {open} not stopped", text::plural(number_at("/runs/known"), "run", "runs"))?;
+    writeln!(out, "{} database, {} wal", text::bytes(number_at("/bytes/database")), text::bytes(number_at("/bytes/wal")))?;
+    writeln!(out, "head {} (not verified here; run `lowlight verify`)", text_at("/chain/head"))?;
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(["model", "count", "not ok", "p50 ms", "p90 ms", "p99 ms", "ttft p50", "tokens in", "out", "cost USD"]);
+    for (name, model) in report["models"].as_object().into_iter().flatten() {
+        let cell = |pointer: &str| match model.pointer(pointer) {
+            None | Some(Value::Null) => "-".to_owned(),
+            Some(value) => value.to_string(),
+        };
+        let cells = [
+            "/count",
+            "/not_ok",
+            "/latency/p50_ms",
+            "/latency/p90_ms",
+            "/latency/p99_ms",
+            "/ttft/p50_ms",
+            "/input_tokens",
+            "/output_tokens",
+            "/cost_usd",
+        ];
+        table.add_row(std::iter::once(text::shorten(name, 40)).chain(cells.map(cell)));
+    }
+    if table.row_count() > 0 {
+        writeln!(out, "{table}")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_within_two_percent() {
+        let mut histogram = Histogram::new();
+        (1..=100_000_u64).for_each(|value| histogram.add(value * 1_000));
+        for percent in [1, 50, 90, 99, 100] {
+            let exact = percent * 1_000_000;
+            let found = histogram.percentile(percent).unwrap();
+            assert!(found.abs_diff(exact) * 50 <= exact, "p{percent}: {found} for {exact}");
+        }
+    }
+
+    #[test]
+    fn the_smallest_and_largest_values_have_buckets() {
+        for value in [0, 1, 31, 32, 63, 64, u64::MAX] {
+            let mut histogram = Histogram::new();
+            histogram.add(value);
+            let found = histogram.percentile(50).unwrap();
+            assert!(u128::from(found.abs_diff(value)) * 50 <= u128::from(value), "{value}: {found}");
+        }
+        assert_eq!(Histogram::new().percentile(50), None);
+    }
+}

@@ -1,0 +1,43 @@
+//! `lowlight tail`.
+
+use super::args::{Cli, TailArgs};
+use super::query::{Conditions, list, print};
+use super::{Outcome, stdout};
+use crate::store::{Reader, StoreError};
+use crate::view::Views;
+use std::io::Write;
+use std::time::Duration;
+
+const PAUSE: Duration = Duration::from_millis(250);
+
+pub(super) fn run(cli: &Cli, args: &TailArgs) -> Outcome {
+    let conditions = Conditions::default();
+    let mut out = stdout();
+    let mut next = {
+        let reader = Reader::open(&cli.path)?;
+        list(&reader, &conditions, Some(args.lines), cli.json, &mut out)?;
+        reader.tip().size
+    };
+    out.flush()?;
+    while args.follow {
+        std::thread::sleep(PAUSE);
+        // Opened anew each time, so that a log that was moved aside is followed into its successor.
+        let reader = match Reader::open(&cli.path) {
+            Ok(reader) => reader,
+            Err(StoreError::Missing(_) | StoreError::Busy(_) | StoreError::Corrupt { .. }) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let size = reader.tip().size;
+        if size < next {
+            next = 0;
+        }
+        if size > next {
+            for view in Views::new(reader.source(next..size, &conditions.filter(), true)) {
+                print(&view?, cli.json, &mut out)?;
+            }
+            next = size;
+            out.flush()?;
+        }
+    }
+    Ok(0)
+}
