@@ -91,7 +91,7 @@ def body_cases():
         "log-cut-extreme": ("cut_from at its extremes", columns("log", {}, fields=[
             {"field": 0, "state": 0, "cut_from": 0, "commitment": bytes(32)},
             {"field": 63, "state": 1, "cut_from": MAX_INT, "commitment": b"\xff" * 32}])),
-        "header-full": ("every header column at its extreme", columns("log", {}, FULL, seq=MAX_INT)),
+        "header-full": ("every header column at its extreme", columns("log", {}, FULL, seq=2**56 - 1)),
         "header-occurred-negative": ("occurred before 1970, recorded at the lowest time", columns(
             "log", {}, {**PLAIN, "recorded": LOW, "occurred": -1, "clock": 0, "severity": 0})),
         "header-non-ascii": ("texts with characters of two, three and four bytes", columns(
@@ -160,7 +160,7 @@ def header_refused():
         "varint-65-bits": ("varint over 64 bits", header(recorded=Lit(b"\xff" * 9 + b"\x02"))),
         "varint-11-bytes": ("varint of eleven bytes", header(recorded=Lit(b"\xff" * 10 + b"\x01"))),
         "integer-2-63": ("unsigned integer 2^63", header(monotonic=2**63)),
-        "seq-2-63": ("seq 2^63", columns("log", {}, seq=2**63)),
+        "seq-2-56": ("seq 2^56", columns("log", {}, seq=2**56)),
         "redactions-2-32": ("redactions 2^32", header(redactions=2**32)),
         "redaction-policy-2-32": ("redaction_policy 2^32", header(redaction_policy=2**32)),
         "redaction-kinds-2-63": ("redaction_kinds 2^63", header(redaction_kinds=2**63)),

@@ -56,18 +56,6 @@ def honest(maker):
     maker.text("empty-range", "nothing matched: a = b", None, export_text(log, first=5, end=5))
     maker.text("partial-300", "a range of a log with tiles", None,
                export_text(plain_log(300, "export"), first=250, end=262, keep={251, 255, 256}))
-    maker.text("erased", "a field erased under a tombstone", None, erased())
-
-
-def erased(covered=True):
-    """An export of a log with an erased field, with or without a tombstone for it."""
-    log = Log("erased export")
-    log.add("open", event=open_event(log.log_id))
-    log.add("log", contents=[(2, "erase me", None)])
-    log.add("tombstone", event={"fields": 4 if covered else 8, "cause": {"case": 1},
-                                "runs": [{"start": 1, "length": 1}]})
-    del log.content[64 + 2]
-    return export_text(log)
 
 
 def preambles(maker):
@@ -150,8 +138,6 @@ def entries(maker):
                   slot(2, 2, value="x"))
     maker.objects("content-hash-only-salt", "a hash-only slot without a salt", (2, "content_mismatch"),
                   drop(2, 2, "salt"))
-    maker.text("content-erased-other", "erased, and the tombstone is for another field", (1, "content_mismatch"),
-               erased(False))
 
 
 def lines(maker):

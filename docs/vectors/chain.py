@@ -41,9 +41,7 @@ class Chain:
         self.problems, self.prev, self.expected, self.tree = problems, prev, first, tree
         self.shift, self.sound, self.failed, self.open_faults = 0, True, None, []
         self.missing_runs, self.last_used, self.tip_shift = [], None, None
-        self.own_log_id = None  # of a database: tried when the first entry does not fit (root_mismatch "log id")
         self.completed = []  # nodes the latest entry completed
-        self.absent, self.tombstones = [], []
 
     def decide(self, seq, kind, detail):
         """Reports a problem of an entry and what it does to the tree."""
@@ -123,8 +121,8 @@ class Chain:
         return False
 
     def fits_own_log_id(self, row):
-        """The first entry of a database that is chained to its own log id and not to that of the tip."""
-        if self.own_log_id is None or row.kind != 0:
+        """The first entry of a log that is chained to its own log id and not to that of the tip."""
+        if row.kind != 0:
             return False
         if row.leaf_at(genesis(row.event["log_id"]), 0) != row.leaf:
             return False
@@ -140,8 +138,9 @@ class Chain:
         if row.leaf_at(failed.before, position) == row.leaf:
             self.decide(failed.seq, "broken", "does not belong here")
             return True
-        for shift in (self.shift + 1, self.shift - 1, self.tip_shift):
-            if shift is None:
+        more_rows = self.tip_shift is not None and self.tip_shift < self.shift
+        for shift in (self.shift + 1, self.shift - 1 if more_rows else None, self.tip_shift):
+            if shift in (None, self.shift):
                 continue
             moved = row.seq + shift
             if row.leaf in (row.leaf_at(self.prev, moved), row.leaf_at(failed.before, moved)):
@@ -167,7 +166,7 @@ class Chain:
             salt, value = contents.get(slot["field"], (None, None))
             fault = None
             if slot["state"] == 0 and salt is None and value is None:
-                self.absent.append((row.seq, slot["field"]))
+                fault = "absent without a tombstone"
             elif type(salt) is not bytes or len(salt) != 16:
                 fault = "salt"
             elif slot["state"] == 1:
@@ -180,8 +179,6 @@ class Chain:
                 self.problems.add(row.seq, "content_mismatch", "field %d: %s" % (slot["field"], fault))
         if set(contents) - {slot["field"] for slot in row.slots}:
             self.problems.add(row.seq, "content_mismatch", "content without a slot")
-        if row.kind == 6:
-            self.tombstones.append(row.event)
 
     def head(self, row, log_id):
         """8.4: entry 0, which checks, must be the `open` of this log."""
@@ -189,18 +186,3 @@ class Chain:
             self.problems.add(0, "malformed", "entry 0 is not open")
         elif row.event["log_id"] != log_id and not self.problems.tail:
             self.problems.add(0, "malformed", "log id of the open entry")
-
-    def erasures(self):
-        """Kept contents that are absent must be covered by a tombstone."""
-        for seq, field in self.absent:
-            if not any(covers(tombstone, seq, field) for tombstone in self.tombstones):
-                if self.problems.by_seq.get(seq, ("",))[0] == "root_mismatch":
-                    del self.problems.by_seq[seq]
-                self.problems.add(seq, "content_mismatch", "field %d is absent without a tombstone" % field)
-
-
-def covers(tombstone, seq, field):
-    """Whether a tombstone says that a field of an entry was erased."""
-    if tombstone["fields"] and not tombstone["fields"] >> field & 1:
-        return False
-    return any(run["start"] <= seq < run["start"] + run["length"] for run in tombstone["runs"])

@@ -257,6 +257,7 @@ class Cases:
 
 
 INT, INT32, BOOL, TIME = Varint(), Varint(2**32 - 1), Byte(2), Zigzag()
+SEQ = Varint(2**56 - 1)
 TOKEN = Text(32, 1, True)
 
 
@@ -331,7 +332,7 @@ def decode_body(body):
     reader = Reader(body)
     if reader.byte() != 1:
         return {"seq": None, "kind": UNKNOWN, "raw": bytes(body)}
-    seq = INT.get(reader)
+    seq = SEQ.get(reader)
     header = HEADER.get(reader)
     kind = reader.byte()
     if kind >= len(KINDS):

@@ -186,7 +186,6 @@ class Export:
         """The last entry, what is missing at the end, and the trailer."""
         chain = self.chain
         chain.settle()
-        chain.erasures()
         if trailer is None:
             self.problems.add(chain.expected, "truncated", "no trailer")
             chain.sound = chain.sound and chain.expected >= self.head.end

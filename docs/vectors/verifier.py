@@ -166,7 +166,7 @@ class Database:
     def walk(self):
         """The pass over entries, with their contents beside."""
         chain = self.chain = Chain(self.problems, genesis(self.log_id), 0, Tree())
-        chain.own_log_id, chain.tip_shift = self.log_id, self.size - 1 - self.last
+        chain.tip_shift = self.size - 1 - self.last
         self.tiles = dict(self.rows("tile", "SELECT id, hashes FROM tile"))
         self.tile_seen = set()
         self.orphans = []
@@ -180,7 +180,6 @@ class Database:
             self.first = columns["seq"] if self.first is None else self.first
             self.one(Row(columns["seq"], columns))
         self.contents_of(None)
-        chain.erasures()
         self.foreign_tiles()
         self.end_of_pass()
         self.orphan_contents()
@@ -230,8 +229,7 @@ class Database:
             stored = self.tiles.get(key)
             if check and stored != value:
                 self.problems.add(seq, "root_mismatch", "tile of level %d, index %d" % (level, index))
-            if check or stored == value:
-                self.tile_seen.add(key)
+            self.tile_seen.add(key)
 
     def foreign_tiles(self):
         """Rows of `tile` that are not nodes of the tree."""

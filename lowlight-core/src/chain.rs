@@ -73,9 +73,10 @@ pub fn leaf(prev: &Digest, body: &[u8]) -> Digest {
 
 /// The leaf that `body` would have if its seq were `seq`: how the verifier recognises entries that were moved.
 ///
-/// A body too short to hold a version and a seq is hashed as it is.
+/// A body of another version has no seq that could be replaced; it is hashed as it is.
 pub fn leaf_at(prev: &Digest, seq: u64, body: &[u8]) -> Digest {
-    let Some((&version, after_version)) = body.split_first() else {
+    // Nothing is known about the layout of another version.
+    let Some((&version, after_version)) = body.split_first().filter(|(version, _)| **version == crate::FORMAT) else {
         return leaf(prev, body);
     };
     let rest = codec::skip_varint(after_version);

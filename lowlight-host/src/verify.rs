@@ -4,7 +4,7 @@
 //! 2. A fault that was found stays found when reading breaks off later.
 
 use crate::export;
-use crate::store::{Reader, StoreError};
+use crate::store::{DbSource, Reader, StoreError};
 use lowlight_core::source::Start;
 use lowlight_core::verify::{MAX_PROBLEMS, Problem, ProblemKind, Verifier};
 use lowlight_core::{EntrySource, Frontier};
@@ -168,13 +168,16 @@ fn whole(reader: &Reader, progress: &mut dyn FnMut(u64, u64)) -> Report {
     let problem = |kind, detail| Problem { seq: None, kind, detail, span: 1 };
     // The words are filled in below: the core's problems carry fixed text only.
     found.extend(reader.schema().faults.iter().map(|_| problem(ProblemKind::Schema, "")));
-    if reader.has_stray_nodes() {
-        found.push(problem(ProblemKind::RootMismatch, "there are tree nodes for entries that are not there"));
-    }
     if reader.has_negative_rows() {
         found.push(problem(ProblemKind::Inserted, "there are rows with a negative seq"));
     }
-    let mut report = run(reader.start(), &mut reader.everything(), found, &mut |seq| progress(seq, size), &mut |_, _| {});
+    let mut at_end = |_: &mut DbSource<'_>, verifier: &mut Verifier<MAX_PROBLEMS>| {
+        // Nodes can only be judged by a tree that could be rebuilt; an error here would have stopped the pass before.
+        if verifier.is_sound() && reader.has_stray_nodes(verifier.frontier().size()).unwrap_or(true) {
+            verifier.add_problem(problem(ProblemKind::RootMismatch, "there are tree nodes for entries that are not there"));
+        }
+    };
+    let mut report = run(reader.start(), &mut reader.everything(), found, &mut |seq| progress(seq, size), &mut at_end);
     for (problem, fault) in report.problems.iter_mut().zip(&reader.schema().faults) {
         problem.detail.clone_from(fault);
     }

@@ -117,8 +117,14 @@ impl<R: BufRead> ExportSource<R> {
 
     /// The next object before the trailer.
     fn read(&mut self) -> Result<Read, StoreError> {
-        if self.ended || !self.read_line()? {
+        if self.ended {
+            return Ok(Read::End);
+        }
+        if !self.read_line()? {
             self.ended = true;
+            if self.array {
+                self.faults.push("the array is not closed");
+            }
             return Ok(Read::End);
         }
         if self.array && self.line == b"]" {

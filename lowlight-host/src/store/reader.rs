@@ -35,7 +35,8 @@ pub struct Reader {
     tip: Tip,
     first_seq: Option<u64>,
     schema: SchemaReport,
-    stray_nodes: bool,
+    has_contents: bool,
+    has_nodes: bool,
     negative_rows: bool,
     /// Holds the private copy, if one was needed, until the reader is dropped.
     _copy: Option<PrivateCopy>,
@@ -102,11 +103,13 @@ impl Reader {
         let first_seq = bound("SELECT min(seq) FROM entry")?.and_then(|seq| u64::try_from(seq).ok());
         let last = bound("SELECT max(seq) FROM entry")?;
         tip.last_seq = last.and_then(|seq| u64::try_from(seq).ok()).ok_or_else(|| unusable("no entry is left in it"))?;
-        let stray_nodes = stray_nodes(&connection, tip.size.min(tip.last_seq.saturating_add(1))).map_err(sqlite)?;
-        let negative = "SELECT EXISTS (SELECT 1 FROM entry WHERE seq < 0) OR EXISTS (SELECT 1 FROM content WHERE id < 0)";
-        let negative_rows = connection.query_row(negative, [], |row| row.get(0)).map_err(sqlite)?;
+        let has = |name| schema::has_table(&connection, name).map_err(sqlite);
+        let (has_contents, has_nodes) = (has("content")?, has("tile")?);
+        let exists = |sql| connection.query_row(sql, [], |row| row.get::<_, bool>(0)).map_err(sqlite);
+        let negative_rows = exists("SELECT EXISTS (SELECT 1 FROM entry WHERE seq < 0)")?
+            || (has_contents && exists("SELECT EXISTS (SELECT 1 FROM content WHERE id < 0)")?);
         connection.execute_batch("COMMIT").map_err(sqlite)?;
-        Ok(Self { path, connection, log_id, tip, first_seq, schema, stray_nodes, negative_rows, _copy: copy })
+        Ok(Self { path, connection, log_id, tip, first_seq, schema, has_contents, has_nodes, negative_rows, _copy: copy })
     }
 
     /// The id of the log.
@@ -129,9 +132,22 @@ impl Reader {
         &self.schema
     }
 
-    /// Whether there are tree nodes that no entries call for.
-    pub fn has_stray_nodes(&self) -> bool {
-        self.stray_nodes
+    /// Whether `tile` has a row that is not a complete node of level 8 or above over `size` entries.
+    pub fn has_stray_nodes(&self, size: u64) -> Result<bool, StoreError> {
+        if !self.has_nodes {
+            return Ok(false);
+        }
+        let mut select = self.connection.prepare("SELECT id FROM tile").map_err(|source| self.sqlite(source))?;
+        let mut rows = select.query([]).map_err(|source| self.sqlite(source))?;
+        while let Some(row) = rows.next().map_err(|source| self.sqlite(source))? {
+            let id = row.get::<_, i64>(0).map_err(|source| self.sqlite(source))?;
+            let (level, index) = (id >> 56, (id & ((1 << 56) - 1)).cast_unsigned());
+            let is_complete = (8..56).contains(&level) && index < size >> level;
+            if !is_complete {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether there are rows with a negative seq, which no writer makes and no range reads.
@@ -166,7 +182,7 @@ impl Reader {
             parameters: filter.parameters.clone(),
             filtered: !filter.conditions.is_empty(),
             next_entry: range.start,
-            next_content: if contents { content_id(range.start) } else { i64::MAX },
+            next_content: if contents && self.has_contents { content_id(range.start) } else { i64::MAX },
             end: range.end,
             content_end: content_id(range.end),
             entries: Chunk::default(),
@@ -216,6 +232,9 @@ impl Reader {
 
     /// A stored tree node.
     pub fn node(&self, level: u8, index: u64) -> Result<Option<Digest>, StoreError> {
+        if !self.has_nodes {
+            return Ok(None);
+        }
         let mut select = self.connection.prepare_cached("SELECT hashes FROM tile WHERE id = ?1").map_err(|e| self.sqlite(e))?;
         let found =
             select.query_row([node_id(level, index)], |row| row.get_ref(0).map(|value| value.as_blob().ok().and_then(Digest::from_slice)));
@@ -301,21 +320,6 @@ fn read_log_row(connection: &Connection) -> rusqlite::Result<Option<(LogId, Tip)
         })();
         Ok(parts)
     })
-}
-
-/// Whether `tile` has a row that is not a complete node of level 8 or above over `size` entries.
-fn stray_nodes(connection: &Connection, size: u64) -> rusqlite::Result<bool> {
-    let mut select = connection.prepare("SELECT id FROM tile")?;
-    let mut rows = select.query([])?;
-    while let Some(row) = rows.next()? {
-        let id = row.get::<_, i64>(0)?;
-        let (level, index) = (id >> 56, (id & ((1 << 56) - 1)).cast_unsigned());
-        let complete = (8..56).contains(&level) && index < size >> level;
-        if !complete {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Rows read in one go, their bytes in one place.

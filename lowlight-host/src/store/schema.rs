@@ -27,32 +27,44 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
     SCHEMA.split(";\n").map(str::trim).filter(|statement| !statement.is_empty())
 }
 
+/// Name and text of every object that belongs there.
+fn expected() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
+    // CREATE TABLE|INDEX|VIEW name ...
+    let named = |statement: &'static str| (statement.split_whitespace().nth(2).unwrap_or(statement), Some(statement));
+    statements().map(named).chain([("sqlite_autoindex_cursor_1", None)])
+}
+
 /// Compares the objects of `connection` with the schema.
 pub fn compare(connection: &Connection) -> rusqlite::Result<SchemaReport> {
     let mut report = SchemaReport::default();
-    let mut expected: Vec<&str> = statements().collect();
+    let mut missing: Vec<_> = expected().collect();
     let mut select = connection.prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY rowid")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
-        let (class, name) = (lossy(row, 0)?, lossy(row, 1)?);
-        let sql = row.get_ref(2)?.as_bytes_or_null().ok().flatten().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        if let Some(place) = expected.iter().position(|known| sql.as_deref() == Some(*known)) {
-            expected.swap_remove(place);
-        } else if name == "sqlite_autoindex_cursor_1" && sql.is_none() {
+        let (class, name, sql) = (lossy(row, 0)?.unwrap_or_default(), lossy(row, 1)?.unwrap_or_default(), lossy(row, 2)?);
+        if let Some(place) = missing.iter().position(|known| known.0 == name) {
+            let (_, wanted) = missing.swap_remove(place);
+            if sql.as_deref() != wanted {
+                report.faults.push(format!("{class} {name} was altered"));
+            }
         } else if class == "index" || matches!(name.as_str(), "sqlite_stat1" | "sqlite_stat2" | "sqlite_stat3" | "sqlite_stat4") {
-            // An index named like ours but different shows as ours missing.
             report.notes.push(format!("{class} {name} was added"));
         } else {
-            report.faults.push(format!("{class} {name} does not belong to the log or was altered"));
+            report.faults.push(format!("{class} {name} does not belong to a log"));
         }
     }
-    report.faults.extend(expected.iter().map(|known| format!("missing or altered: {}", known.lines().next().unwrap_or(known))));
+    report.faults.extend(missing.iter().map(|(name, _)| format!("{name} is missing")));
     Ok(report)
 }
 
-fn lossy(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<String> {
-    let bytes = row.get_ref(index)?.as_bytes_or_null().ok().flatten().unwrap_or_default();
-    Ok(String::from_utf8_lossy(bytes).into_owned())
+fn lossy(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
+    let bytes = row.get_ref(index)?.as_bytes_or_null().ok().flatten();
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+}
+
+/// Whether there is a table of that name: a damaged log may lack `content` or `tile`.
+pub fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)", [name], |row| row.get(0))
 }
 
 /// Creates the schema inside the caller's transaction.
