@@ -1,6 +1,6 @@
 """Tampered copies of a database, seeded: every kind of tamper section 8 can tell, and some honest copies.
 
-What no verifier can see is left out: a salt of a hash-only slot, contents a tombstone covers, `run` and `cursor`.
+What no verifier can see is left out: a salt of a hash-only slot, `run` and `cursor`.
 """
 
 import contextlib
@@ -10,7 +10,6 @@ import random
 import shutil
 import sqlite3
 
-from chain import covers
 from codec import EVENTS, Bad, parse
 from columns import COLUMNS
 
@@ -101,19 +100,9 @@ class Tamper:
         self.set("entry", seq, "leaf", bit_flip(self.rng, self.get(seq, "leaf")))
         return "entry %d: leaf" % seq
 
-    def tombstones(self):
-        """Payloads of the tombstones."""
-        found = []
-        for event, in self.db.execute("SELECT event FROM entry WHERE kind = 6"):
-            with contextlib.suppress(Bad, TypeError):
-                found.append(parse(EVENTS[6], event))
-        return found
-
     def a_content(self):
-        """Id of a random kept content that no tombstone covers."""
-        marks = self.tombstones()
-        found = [key for key, in self.db.execute("SELECT id FROM content WHERE value IS NOT NULL ORDER BY id")
-                 if not any(covers(mark, key >> 6, key & 63) for mark in marks)]
+        """Id of a random kept content."""
+        found = [key for key, in self.db.execute("SELECT id FROM content WHERE value IS NOT NULL ORDER BY id")]
         return self.rng.choice(found) if found else None
 
     def content_change(self):

@@ -13,7 +13,9 @@ use std::time::Duration;
 ///
 /// If there is no room for one.
 pub fn scratch() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a temporary directory")
+    use std::os::unix::fs::PermissionsExt as _;
+    let private = std::fs::Permissions::from_mode(0o700);
+    tempfile::Builder::new().permissions(private).tempdir().expect("a temporary directory")
 }
 
 /// Records `n` inferences with prompts `prompt 0` to `prompt n-1` and closes the log.

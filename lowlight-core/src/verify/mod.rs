@@ -133,12 +133,12 @@ impl<const P: usize> Verifier<P> {
     /// Takes one item; returns the nodes whose stored form must be passed to [`Self::compare_node`].
     pub fn item(&mut self, item: &Item<'_>) -> CompletedNodes {
         match *item {
-            Item::Entry { seq, body, leaf } => self.row(seq, |this| this.entry(seq, body, leaf)),
+            Item::Entry { seq, body, leaf } => self.row(Some(seq), |this| this.entry(seq, body, leaf)),
             Item::Malformed { seq, leaf, why } => {
-                let seq = seq.unwrap_or(self.expected);
-                self.row(seq, |this| this.malformed(seq, leaf, why))
+                let at = seq.unwrap_or(self.expected);
+                self.row(seq, |this| this.malformed(at, leaf, why))
             }
-            Item::LeafOnly { seq, leaf } => self.row(seq, |this| this.leaf_only(leaf)),
+            Item::LeafOnly { seq, leaf } => self.row(Some(seq), |this| this.leaf_only(leaf)),
             Item::Content { seq, field, salt, value } => {
                 self.content(seq, field, salt, value);
                 CompletedNodes::new()
@@ -157,9 +157,11 @@ impl<const P: usize> Verifier<P> {
         self.report(self.expected.saturating_sub(1), ProblemKind::RootMismatch, detail);
     }
 
-    /// Order and presence (8.2), then `place` for a row that stands in the log.
-    fn row(&mut self, seq: u64, place: impl FnOnce(&mut Self) -> Option<Digest>) -> CompletedNodes {
+    /// Order and presence (8.2), then `place` for a row that stands in the log. A row that names no seq is taken for
+    /// the next one.
+    fn row(&mut self, named: Option<u64>, place: impl FnOnce(&mut Self) -> Option<Digest>) -> CompletedNodes {
         self.close_contents();
+        let seq = named.unwrap_or(self.expected);
         if seq < self.expected {
             let (kind, detail) = if seq + 1 == self.expected && self.expected > self.first {
                 (ProblemKind::Inserted, "the same seq stands here twice")
@@ -170,7 +172,7 @@ impl<const P: usize> Verifier<P> {
             self.report(seq, kind, detail);
             return CompletedNodes::new();
         }
-        if self.tip_right || self.end.is_some_and(|end| seq >= end) {
+        if self.tip_right || (named.is_some() && self.end.is_some_and(|end| seq >= end)) {
             self.report(seq, ProblemKind::Inserted, "an entry stands beyond the end");
             return CompletedNodes::new();
         }

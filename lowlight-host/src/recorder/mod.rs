@@ -117,7 +117,8 @@ struct Item {
 }
 
 struct State {
-    ring: Ring<Box<Item>, MAX_QUEUE>,
+    /// Boxed: 256 KiB would not fit the stack of a small thread several times over.
+    ring: Box<Ring<Box<Item>, MAX_QUEUE>>,
     stats: Stats,
     /// Records that ever entered the ring, and that left it settled; it is first in, first out.
     entered: u64,
@@ -170,7 +171,7 @@ impl Shared {
             (redactor, u32::from_le_bytes([a, b, c, d]).max(1))
         });
         let state = State {
-            ring: Ring::new(options.overflow, options.queue_entries, options.queue_bytes),
+            ring: Box::new(Ring::new(options.overflow, options.queue_entries, options.queue_bytes)),
             stats: Stats::default(),
             entered: 0,
             settled: 0,
@@ -244,7 +245,7 @@ fn now() -> i64 {
 /// use lowlight_host::{Outcome, Record, Recorder};
 /// use std::time::Duration;
 /// let dir = tempfile::tempdir()?;
-/// let recorder = Recorder::builder(dir.path()).open()?;
+/// let recorder = Recorder::builder(dir.path().join("logs")).open()?;
 /// let ticket = recorder.record(Record::inference("phi-3-mini").prompt("hello").response("hi"))?;
 /// assert!(matches!(ticket.wait(), Outcome::Durable(_)));
 /// recorder.close(Duration::from_secs(5))?;

@@ -10,7 +10,7 @@ use std::time::Instant;
 /// ```
 /// # use lowlight_host::Recorder;
 /// # let dir = tempfile::tempdir()?;
-/// # let recorder = Recorder::builder(dir.path()).open()?;
+/// # let recorder = Recorder::builder(dir.path().join("logs")).open()?;
 /// let mut span = recorder.span("phi-3-mini").prompt("is the door open?");
 /// span.first_token();
 /// span.finish("no", |usage| usage.output_tokens = Some(1))?;
