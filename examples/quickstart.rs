@@ -78,7 +78,14 @@ fn query(dir: &Path) -> Result<(), Box<dyn Error>> {
         }
     }
     let ends = speech.first().zip(speech.last()).ok_or("the model heard no speech")?;
-    println!("   {} of {frames} frames are speech, from {} (entry {}) to {} (entry {})", speech.len(), ends.0.1, ends.0.0, ends.1.1, ends.1.0);
+    println!(
+        "   {} of {frames} frames are speech, from {} (entry {}) to {} (entry {})",
+        speech.len(),
+        ends.0.1,
+        ends.0.0,
+        ends.1.1,
+        ends.1.0
+    );
     let sql = "SELECT min(latency_ms), avg(latency_ms), max(latency_ms) FROM entries WHERE model = 'earshot'";
     let (least, mean, most): (f64, f64, f64) = reader.connection().query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     println!("   inference took {least:.3} / {mean:.3} / {most:.3} ms (least / mean / most)");

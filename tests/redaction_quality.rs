@@ -98,7 +98,9 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
             let close = inner.find(']').filter(|close| {
                 let name = &inner[..*close];
                 name.rsplit_once('_').is_some_and(|(name, number)| {
-                    !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_') && number.parse::<u32>().is_ok()
+                    !name.is_empty()
+                        && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+                        && number.parse::<u32>().is_ok()
                 })
             });
             if let Some(close) = close {
@@ -164,7 +166,8 @@ fn redaction_reaches_its_targets_on_the_tuning_half() {
 #[test]
 fn the_score_notices_a_redactor_that_does_nothing() {
     let redactor = Redactor::new(&RedactConfig { keys: Vec::new(), ..RedactConfig::default() }).unwrap();
-    let line = Line { text: "nothing to hide here".to_owned(), spans: vec![lowlight_tests::corpus::Span { start: 0, end: 7, kind: "EMAIL" }] };
+    let line =
+        Line { text: "nothing to hide here".to_owned(), spans: vec![lowlight_tests::corpus::Span { start: 0, end: 7, kind: "EMAIL" }] };
     let mut score = Score::default();
     score.line(&redactor, &line);
     assert_eq!((score.spans, score.hidden), (1, 0));

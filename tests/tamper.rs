@@ -97,7 +97,13 @@ fn flip_everything(bench: &Bench, table: &str, key: &str, stride: usize, judge: 
                 continue; // SQLite itself refuses the value in that column.
             }
             tried += 1;
-            assert!(judge(*at, name, &report), "{table} {at} {name}: {old:?} -> {new:?}: {} {:?} {:?}", report.verdict, report.problems, report.error);
+            assert!(
+                judge(*at, name, &report),
+                "{table} {at} {name}: {old:?} -> {new:?}: {} {:?} {:?}",
+                report.verdict,
+                report.problems,
+                report.error
+            );
         }
     }
     tried
@@ -200,7 +206,9 @@ fn every_entry_doubled_is_seen_where_the_copy_stands() {
             shift(connection, seq + 1, 1);
             let names = columns(connection, "entry");
             let rest = names[1..].join(",");
-            connection.execute(&format!("INSERT INTO entry (seq, {rest}) SELECT seq + 1, {rest} FROM entry WHERE seq = ?1"), [seq]).unwrap();
+            connection
+                .execute(&format!("INSERT INTO entry (seq, {rest}) SELECT seq + 1, {rest} FROM entry WHERE seq = ?1"), [seq])
+                .unwrap();
             connection.execute("INSERT INTO content SELECT id + 64, salt, value FROM content WHERE id >> 6 = ?1", [seq]).unwrap();
         });
         assert_eq!((report.verdict, first(&report)), ("broken", (Some(seq.cast_unsigned() + 1), "inserted")), "{:?}", report.problems);
@@ -214,9 +222,15 @@ fn every_two_entries_swapped_are_both_named() {
     for one in 0..20_i64 {
         for other in one + 1..20 {
             let report = bench.after(|connection| swap(connection, one, other));
-            let named: Vec<_> = report.problems.iter().filter(|problem| problem.kind == "reordered").filter_map(|problem| problem.seq).collect();
+            let named: Vec<_> =
+                report.problems.iter().filter(|problem| problem.kind == "reordered").filter_map(|problem| problem.seq).collect();
             let both = [one, other].map(i64::cast_unsigned);
-            assert_eq!((first(&report), named.as_slice()), ((Some(both[0]), "reordered"), &both[..]), "{one} {other}: {:?}", report.problems);
+            assert_eq!(
+                (first(&report), named.as_slice()),
+                ((Some(both[0]), "reordered"), &both[..]),
+                "{one} {other}: {:?}",
+                report.problems
+            );
         }
     }
 }
@@ -257,7 +271,9 @@ fn rewrite_tip(connection: &Connection) {
         head.push(lowlight_core::Digest(leaf.unwrap()), |_, _, _| {});
     }
     let hashes: Vec<u8> = head.frontier.hashes().flat_map(|hash| hash.0).collect();
-    connection.execute("UPDATE log SET size = ?1, head = ?2, frontier = ?3", params![head.size().cast_signed(), head.leaf.0, hashes]).unwrap();
+    connection
+        .execute("UPDATE log SET size = ?1, head = ?2, frontier = ?3", params![head.size().cast_signed(), head.leaf.0, hashes])
+        .unwrap();
 }
 
 #[test]
@@ -287,7 +303,8 @@ fn foreign_objects_in_the_schema_are_reported() {
 fn a_log_without_entries_cannot_be_judged_and_one_without_its_head_is_broken() {
     let scratch = scratch();
     let bench = Bench::new(honest(scratch.path(), 20));
-    let report = bench.after(|connection| connection.execute_batch("DELETE FROM entry; DELETE FROM content; UPDATE log SET size = 0").map(drop).unwrap());
+    let report = bench
+        .after(|connection| connection.execute_batch("DELETE FROM entry; DELETE FROM content; UPDATE log SET size = 0").map(drop).unwrap());
     assert_eq!((report.verdict, report.exit_code()), ("unreadable", 2));
     let report = bench.after(|connection| remove(connection, 0, false));
     assert_eq!((report.exit_code(), first(&report)), (1, (Some(0), "missing")));

@@ -145,12 +145,13 @@ impl Loaded {
             ("enabled", "1") => "true".to_owned(),
             _ => value.to_owned(),
         };
-        let quoted = format!("{key} = {}", toml::Value::String(value.clone()));
+        // A JSON string is a TOML basic string.
+        let quoted = format!("{key} = {}", serde_json::Value::from(value.as_str()));
         let parsed = toml::from_str::<Config>(&format!("{key} = {value}")).or_else(|_| toml::from_str::<Config>(&quoted));
         let single = parsed.map_err(|error| wrong(error.message().to_owned()))?;
-        let mut all = toml::Table::try_from(&self.config).map_err(|error| wrong(error.to_string()))?;
-        all.extend(toml::Table::try_from(&single).map_err(|error| wrong(error.to_string()))?);
-        self.config = all.try_into().map_err(|error: toml::de::Error| wrong(error.message().to_owned()))?;
+        let mut all = self.config.values();
+        all.extend(single.values());
+        self.config = serde_json::from_value(all.into()).map_err(|error| wrong(error.to_string()))?;
         self.sources.retain(|(known, _)| known != key);
         self.sources.push((key.to_owned(), format!("variable {name}")));
         Ok(())
@@ -172,6 +173,18 @@ fn default_files() -> Vec<PathBuf> {
 }
 
 impl Config {
+    /// The keys that are set, with their values.
+    pub fn values(&self) -> serde_json::Map<String, serde_json::Value> {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::Object(mut values)) => {
+                values.retain(|_, value| !value.is_null());
+                values
+            }
+            // A struct of plain values is an object.
+            _ => serde_json::Map::new(),
+        }
+    }
+
     /// Whether recording is on at all.
     pub fn is_enabled(&self) -> bool {
         self.enabled.unwrap_or(true)

@@ -28,7 +28,7 @@ const KEYS: [(&str, &str); 17] = [
 pub(super) fn run(cli: &Cli, args: &ConfigArgs) -> Outcome {
     let ConfigAction::Show = args.action;
     let loaded = load_config(cli)?;
-    let values = toml::Table::try_from(&loaded.config).unwrap_or_default();
+    let values = loaded.config.values();
     let mut out = stdout();
     for (key, default) in KEYS {
         let value = values.get(key).map_or_else(|| default.to_owned(), ToString::to_string);
@@ -71,9 +71,9 @@ mod tests {
             [redact]
         "#;
         let config: Config = toml::from_str(all).unwrap();
-        let table = toml::Table::try_from(&config).unwrap();
+        let values = config.values();
         let mut shown: Vec<_> = KEYS.iter().map(|(key, _)| *key).collect();
         shown.sort_unstable();
-        assert_eq!(table.keys().map(String::as_str).collect::<Vec<_>>(), shown);
+        assert_eq!(values.keys().map(String::as_str).collect::<Vec<_>>(), shown);
     }
 }

@@ -211,9 +211,8 @@ fn print(report: &Value, out: &mut impl Write) -> std::io::Result<()> {
     writeln!(out, "{}, {open} not stopped", text::plural(number_at("/runs/known"), "run", "runs"))?;
     writeln!(out, "{} database, {} wal", text::bytes(number_at("/bytes/database")), text::bytes(number_at("/bytes/wal")))?;
     writeln!(out, "head {} (not verified here; run `lowlight verify`)", text_at("/chain/head"))?;
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["model", "count", "not ok", "p50 ms", "p90 ms", "p99 ms", "ttft p50", "tokens in", "out", "cost USD"]);
+    let head = ["model", "count", "not ok", "p50 ms", "p90 ms", "p99 ms", "ttft p50", "tokens in", "out", "cost USD"];
+    let mut table = vec![head.map(str::to_owned).to_vec()];
     for (name, model) in report["models"].as_object().into_iter().flatten() {
         let cell = |pointer: &str| match model.pointer(pointer) {
             None | Some(Value::Null) => "-".to_owned(),
@@ -230,10 +229,10 @@ fn print(report: &Value, out: &mut impl Write) -> std::io::Result<()> {
             "/output_tokens",
             "/cost_usd",
         ];
-        table.add_row(std::iter::once(text::shorten(name, 40)).chain(cells.map(cell)));
+        table.push(std::iter::once(text::shorten(name, 40)).chain(cells.map(cell)).collect());
     }
-    if table.row_count() > 0 {
-        writeln!(out, "{table}")?;
+    if table.len() > 1 {
+        text::columns(&table, out)?;
     }
     Ok(())
 }

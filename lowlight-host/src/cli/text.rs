@@ -1,6 +1,7 @@
 //! Text for people: nothing recorded reaches a terminal raw.
 
 use std::borrow::Cow;
+use std::io::Write;
 
 /// `text` with control characters, bidirectional overrides and the like written as escapes.
 ///
@@ -35,6 +36,24 @@ pub fn shorten(text: &str, width: usize) -> String {
         return safe.into_owned();
     }
     safe.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Writes rows as columns, the first aligned to the left, the others to the right.
+pub fn columns(rows: &[Vec<String>], out: &mut impl Write) -> std::io::Result<()> {
+    let count = rows.first().map_or(0, Vec::len);
+    let width =
+        |index| rows.iter().filter_map(|row: &Vec<String>| row.get(index)).map(|cell: &String| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..count).map(width).collect();
+    for row in rows {
+        for (index, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            match index {
+                0 => write!(out, "{cell:<width$}")?,
+                _ => write!(out, "  {cell:>width$}")?,
+            }
+        }
+        writeln!(out)?;
+    }
+    Ok(())
 }
 
 /// Bytes as people read them.

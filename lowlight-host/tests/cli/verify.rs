@@ -190,7 +190,7 @@ fn problems_are_listed_in_order_and_at_most_a_hundred() {
 }
 
 #[track_caller]
-fn unreadable(place: &Place, ran: Ran, says: &str) {
+fn unreadable(place: &Place, ran: &Ran, says: &str) {
     assert!(ran.out.starts_with("could not tell: ") && ran.out.contains(says), "{ran:?}");
     assert_eq!(ran.code, 2, "{ran:?}");
     // Nothing is created where there is nothing.
@@ -219,12 +219,12 @@ fn what_is_missing_or_not_ours_is_exit_two() {
         ("/dev/null", "empty"),
     ];
     for (source, says) in sources {
-        unreadable(&place, place.run(&["verify", source]), says);
+        unreadable(&place, &place.run(&["verify", source]), says);
         let report = place.run(&["verify", source, "--json"]).expect(2).object();
         assert_eq!(report["verdict"], "unreadable", "{source}");
         assert_eq!(report["root"], Value::Null, "{source}");
     }
-    unreadable(&place, place.run(&["verify"]), "no log at ./logs");
+    unreadable(&place, &place.run(&["verify"]), "no log at ./logs");
 }
 
 #[test]
