@@ -258,7 +258,8 @@ fn a_text_that_a_rule_cannot_scan_is_withheld_and_not_written_raw() {
 fn the_order_is_seq_whatever_the_callers_clock_says() {
     let dir = scratch();
     let recorder = quick(dir.path()).open().unwrap();
-    let times = [None, Some(0), Some(-1), Some(i64::MAX), Some(i64::MIN), Some(1_000_000_000_000_000_000), Some(-6_213_559_680_000_000_000)];
+    let times =
+        [None, Some(0), Some(-1), Some(i64::MAX), Some(i64::MIN), Some(1_000_000_000_000_000_000), Some(-6_213_559_680_000_000_000)];
     for (number, time) in times.into_iter().enumerate() {
         let mut record = Record::inference("phi-3-mini").prompt(format!("prompt {number}"));
         record.occurred = time;

@@ -170,7 +170,9 @@ fn leave_journal(dir: &Path, change: impl FnOnce(&Connection)) {
 fn a_journal_of_another_application_is_left_as_it_is_too() {
     let dir = scratch();
     leave_journal(dir.path(), |connection| {
-        connection.execute_batch("PRAGMA application_id = 7; CREATE TABLE customer (name TEXT); INSERT INTO customer VALUES ('Ann')").unwrap();
+        connection
+            .execute_batch("PRAGMA application_id = 7; CREATE TABLE customer (name TEXT); INSERT INTO customer VALUES ('Ann')")
+            .unwrap();
     });
     let before = database_files(dir.path());
     assert_eq!(before.len(), 2, "database and journal");

@@ -1,6 +1,8 @@
 //! The failure contract: no space, read-only media, copies without their journal, permissions and links.
 
-use crate::seen::{LONG, Tmpfs, alarms, assert_intact, copy_files, entries, files, gaps, lowlight, number, prompts, quick, tell, wait_until};
+use crate::seen::{
+    LONG, Tmpfs, alarms, assert_intact, copy_files, entries, files, gaps, lowlight, number, prompts, quick, tell, wait_until,
+};
 use lowlight_host::store::StoreError;
 use lowlight_host::{LossReason, Outcome, Recorder, RecorderError};
 use lowlight_tests::{db, fill, scratch, verify};

@@ -1,6 +1,15 @@
 //! One binary for all behaviours: linking it once is what takes the time.
 #![allow(missing_docs, clippy::unwrap_used, clippy::pedantic, reason = "tests")]
 
+mod failure_contract;
+mod failure_damage;
+mod failure_input;
+mod failure_storage;
+mod peers;
+mod processes;
+mod recorder;
 mod redaction_quality;
+mod seen;
 mod tamper;
+mod tickets;
 mod vectors;

@@ -67,10 +67,14 @@ fn each_start_is_a_run_of_its_own_and_a_run_that_is_alive_is_no_crash() {
         quick(dir.path()).open().unwrap().close(LONG).unwrap();
     }
     assert_eq!(lifecycle(dir.path(), "unclean_stop").len(), 0, "the first writer is alive");
-    let runs: Vec<i64> = entries(dir.path()).iter().filter(|entry| entry["event"]["what"] == "start").map(|entry| {
-        let seq = entry["seq"].as_u64().unwrap();
-        number(dir.path(), &format!("SELECT run FROM entry WHERE seq = {seq}"))
-    }).collect();
+    let runs: Vec<i64> = entries(dir.path())
+        .iter()
+        .filter(|entry| entry["event"]["what"] == "start")
+        .map(|entry| {
+            let seq = entry["seq"].as_u64().unwrap();
+            number(dir.path(), &format!("SELECT run FROM entry WHERE seq = {seq}"))
+        })
+        .collect();
     assert_eq!(runs, [1, 2, 3, 4]);
     drop(alive);
     quick(dir.path()).open().unwrap().close(LONG).unwrap();

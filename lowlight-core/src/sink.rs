@@ -45,6 +45,8 @@ pub struct Sealed<'a> {
     pub entry: &'a Entry<'a>,
     /// Its canonical bytes.
     pub body: &'a [u8],
+    /// The encoded list of slots at the end of `body`.
+    pub fields: &'a [u8],
     /// Its leaf.
     pub leaf: Digest,
     /// Content in ascending order of field.

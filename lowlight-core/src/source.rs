@@ -5,7 +5,7 @@
 //! skips or judges.
 
 use crate::chain::{Digest, LogId};
-use crate::entry::FieldId;
+use crate::entry::{FieldId, Kind, Slots};
 
 /// Where verification starts and what the source claims to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub enum Item<'a> {
         body: &'a [u8],
         /// The stored leaf.
         leaf: Digest,
+        /// What the source knows from having encoded `body` itself; `None` makes the verifier decode it.
+        facts: Option<(Kind, &'a Slots)>,
     },
     /// An entry whose stored form does not make a body.
     Malformed {

@@ -69,7 +69,7 @@ impl<'s, S: Sink> Batch<'s, S> {
         let seq = self.head.size();
         let fields = slots(draft.contents).map_err(AppendError::Entry)?;
         let entry = Entry { header: Header { seq, ..draft.header }, event: draft.event, fields };
-        let body = codec::encode(&entry, &mut self.buffer).map_err(AppendError::Entry)?;
+        let (body, fields_at) = codec::encode_split(&entry, &mut self.buffer).map_err(AppendError::Entry)?;
         let leaf = leaf(&self.head.leaf, body);
         let mut nodes = heapless::Vec::<Node, LEVELS>::new();
         self.head.push(leaf, |level, index, hash| {
@@ -78,7 +78,8 @@ impl<'s, S: Sink> Batch<'s, S> {
                 let _ = nodes.push(Node { level, index, hash: *hash });
             }
         });
-        let sealed = Sealed { entry: &entry, body, leaf, contents: draft.contents, nodes: &nodes };
+        let fields = body.get(fields_at..).unwrap_or_default();
+        let sealed = Sealed { entry: &entry, body, fields, leaf, contents: draft.contents, nodes: &nodes };
         self.sink.append(&sealed).map_err(AppendError::Sink)?;
         Ok(seq)
     }

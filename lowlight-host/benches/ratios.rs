@@ -1,6 +1,6 @@
 //! How fast and how large, as ratios against something measured in the same run: raw SQLite, raw SHA-256, a mutex, memcpy.
 //!
-//! `cargo bench -p lowlight-host [-- --quick]` prints a table; nothing is asserted, absolute figures are for orientation.
+//! `cargo bench -p lowlight-host [-- --quick] [-- --only writing|reading|redaction]` prints a table; nothing is asserted, absolute figures are for orientation.
 #![allow(missing_docs, clippy::unwrap_used, clippy::pedantic, reason = "a bench")]
 
 mod reading;
@@ -91,7 +91,15 @@ fn main() {
         std::thread::available_parallelism().map_or(1, usize::from)
     );
     println!("| what | measured | against, in the same run | must | aim |\n| --- | --- | --- | --- | --- |");
-    writing::run(quick);
-    reading::run(quick);
-    redaction::run();
+    let only = arguments.iter().position(|argument| argument == "--only").and_then(|at| arguments.get(at + 1).cloned());
+    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    if wanted("writing") {
+        writing::run(quick);
+    }
+    if wanted("reading") {
+        reading::run(quick);
+    }
+    if wanted("redaction") {
+        redaction::run();
+    }
 }

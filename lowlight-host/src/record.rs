@@ -382,34 +382,46 @@ pub struct Preparation<'p> {
 }
 
 /// A redacted record in one piece of memory, ready for the queue.
+///
+/// ```text
+/// bytes = header and event, encoded | content values one after the other
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 pub struct Prepared {
-    /// Header and event, encoded; seq and run are still 0, an id of zeros means "make one".
-    head: Vec<u8>,
-    /// Redacted content, ascending by field.
-    pub contents: Vec<PreparedContent>,
+    bytes: Vec<u8>,
+    head: usize,
+    contents: Vec<PreparedContent>,
 }
 
-/// One redacted content value.
-#[derive(Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "as in lowlight_core::sink::Content")]
-pub struct PreparedContent {
-    pub field: FieldId,
-    pub value: Box<str>,
-    pub cut_from: Option<u64>,
+/// One redacted content value: its place in the bytes follows from the lengths before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct PreparedContent {
+    field: FieldId,
+    length: usize,
+    cut_from: Option<u64>,
 }
 
 impl Prepared {
-    /// Header and event.
+    /// Header and event; seq and run are still 0, an id of zeros means "make one".
     pub fn head(&self) -> Option<(Header<'_>, Event<'_>)> {
-        lowlight_core::postcard::from_bytes(&self.head).ok()
+        lowlight_core::postcard::from_bytes(self.bytes.get(..self.head)?).ok()
+    }
+
+    /// Field, redacted value and original length of each content, ascending by field.
+    pub fn contents(&self) -> impl Iterator<Item = (FieldId, &str, Option<u64>)> {
+        let mut at = self.head;
+        self.contents.iter().map(move |content| {
+            let bytes = self.bytes.get(at..at + content.length).unwrap_or_default();
+            at += content.length;
+            // The bytes were copied from a text of that length.
+            (content.field, std::str::from_utf8(bytes).unwrap_or_default(), content.cut_from)
+        })
     }
 
     /// Bytes this occupies, for the queue's bound.
     pub fn weight(&self) -> usize {
-        const OVERHEAD: usize = 160;
-        let contents = self.contents.iter().map(|content| content.value.len() + size_of::<PreparedContent>()).sum::<usize>();
-        OVERHEAD + self.head.len() + contents
+        const OVERHEAD: usize = 224;
+        OVERHEAD + self.bytes.capacity() + self.contents.capacity() * size_of::<PreparedContent>()
     }
 }
 
@@ -423,7 +435,7 @@ impl Record<'_> {
         let (header, event) = (self.header(with), self.event.clone());
         map_header(&header, &mut |text, cap| (collect(text, cap, Alphabet::Text), text).1);
         map_event(&event, &mut |text, cap, alphabet| (collect(text, cap, alphabet), text).1);
-        let contents = prepare_contents(self.contents, with, session.as_mut());
+        let texts_of_contents = prepare_contents(self.contents, with, session.as_mut());
         let mut cleaned = texts.iter();
         let mut pick = |text| cleaned.next().and_then(Option::as_deref).unwrap_or(text);
         let mut header = map_header(&header, &mut |text, _| pick(text));
@@ -433,9 +445,16 @@ impl Record<'_> {
             header.redaction_kinds = session.kinds();
             header.redaction_policy = number;
         }
-        // A slice of a Vec cannot run out of space; an unencodable value would show as an empty head, which is rejected.
-        let head = lowlight_core::postcard::to_extend(&(header, event), Vec::with_capacity(192)).unwrap_or_default();
-        Ok(Prepared { head, contents })
+        let values = texts_of_contents.iter().map(|(_, text, _)| text.len()).sum::<usize>();
+        // A Vec cannot run out of space; an event that cannot be encoded would leave no head, and is rejected later.
+        let mut bytes = lowlight_core::postcard::to_extend(&(header, event), Vec::with_capacity(256 + values)).unwrap_or_default();
+        let head = bytes.len();
+        let mut contents = Vec::with_capacity(texts_of_contents.len());
+        for (field, text, cut_from) in texts_of_contents {
+            bytes.extend_from_slice(text.as_bytes());
+            contents.push(PreparedContent { field, length: text.len(), cut_from });
+        }
+        Ok(Prepared { bytes, head, contents })
     }
 
     fn header<'h>(&self, with: &Preparation<'h>) -> Header<'h>
@@ -497,37 +516,47 @@ fn clean(session: Option<&mut Session<'_>>, text: &str, cap: usize, alphabet: Al
     }
 }
 
-fn prepare_contents(
-    contents: Vec<(FieldId, Content<'_>)>,
+type ContentText<'a> = (FieldId, Cow<'a, str>, Option<u64>);
+
+fn prepare_contents<'a>(
+    contents: Vec<(FieldId, Content<'a>)>,
     with: &Preparation<'_>,
     mut session: Option<&mut Session<'_>>,
-) -> Vec<PreparedContent> {
+) -> Vec<ContentText<'a>> {
     if with.mode == ContentMode::None {
         return Vec::new();
     }
-    let mut prepared = Vec::with_capacity(contents.len());
-    for (field, content) in contents {
+    let cap = with.content_cap;
+    let one = |(field, content): (FieldId, Content<'a>)| {
         let (text, cut_from) = match (content, session.as_deref_mut()) {
-            (Content::Text(text), Some(session)) => {
-                let (text, cut_from) = session.cut_text(&text, with.content_cap);
-                (text.into_owned(), cut_from)
+            (Content::Text(text), None) => cut(text, cap),
+            (Content::Text(Cow::Borrowed(text)), Some(session)) => session.cut_text(text, cap),
+            (Content::Text(Cow::Owned(text)), Some(session)) => {
+                let (redacted, cut_from) = session.cut_text(&text, cap);
+                (Cow::Owned(redacted.into_owned()), cut_from)
             }
-            (Content::Text(text), None) => cut_owned(&text, with.content_cap),
             (Content::Json(mut value), session) => {
                 if let Some(session) = session {
                     session.json(&mut value);
                 }
-                cut_owned(&value.to_string(), with.content_cap)
+                cut(Cow::Owned(value.to_string()), cap)
             }
         };
-        prepared.push(PreparedContent { field, value: text.into_boxed_str(), cut_from });
-    }
-    prepared
+        (field, text, cut_from)
+    };
+    contents.into_iter().map(one).collect()
 }
 
-fn cut_owned(text: &str, cap: usize) -> (String, Option<u64>) {
-    let (kept, cut_from) = crate::redact::cut(text, cap);
-    (kept.to_owned(), cut_from)
+fn cut(text: Cow<'_, str>, cap: usize) -> (Cow<'_, str>, Option<u64>) {
+    let (kept, cut_from) = crate::redact::cut(&text, cap);
+    let length = kept.len();
+    match text {
+        Cow::Borrowed(text) => (Cow::Borrowed(&text[..length]), cut_from),
+        Cow::Owned(mut text) => {
+            text.truncate(length);
+            (Cow::Owned(text), cut_from)
+        }
+    }
 }
 
 /// Applies `change` to every text of a header, in order.

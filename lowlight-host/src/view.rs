@@ -333,7 +333,7 @@ impl<'r> Views<'r> {
                     }
                     continue;
                 }
-                Some(Item::Entry { seq, body, leaf }) => {
+                Some(Item::Entry { seq, body, leaf, .. }) => {
                     let mut view = View::new(seq, Some(leaf));
                     match decode(body) {
                         Ok(entry) => view.entry(&entry),

@@ -5,7 +5,7 @@
 //! 1. `decode(encode(e)) == e`, and `encode(decode(b)) == b` for every `b` that decodes.
 //! 2. Anything else is an [`EntryError`]; nothing is coerced.
 
-use super::{Entry, EntryError, Event, Header, MAX_BODY, Slots, field};
+use super::{Entry, EntryError, Event, Header, MAX_BODY, Slot, Slots, field};
 use crate::FORMAT;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,15 @@ const MAX_KIND: u8 = 127;
 pub fn encode<'b>(entry: &Entry<'_>, buffer: &'b mut Buffer) -> Result<&'b [u8], EntryError> {
     entry.check()?;
     put(&(FORMAT, entry), buffer)
+}
+
+/// Encodes and checks an entry; returns the body and where its list of slots begins.
+pub fn encode_split<'b>(entry: &Entry<'_>, buffer: &'b mut Buffer) -> Result<(&'b [u8], usize), EntryError> {
+    entry.check()?;
+    let head = put(&(FORMAT, &entry.header, &entry.event), buffer)?.len();
+    let room = buffer.get_mut(head..).unwrap_or_default();
+    let fields = postcard::to_slice(&entry.fields, room).map_err(|_| EntryError::TooLarge)?.len();
+    Ok((buffer.get(..head + fields).unwrap_or_default(), head))
 }
 
 /// Encodes header and event, then copies `fields`, which must be an encoded list that [`decode_slots`] accepts.
@@ -58,7 +67,7 @@ pub fn decode(body: &[u8]) -> Result<Entry<'_>, EntryError> {
         return check_prefix(&header, body).and(Err(EntryError::NotUnderstood));
     }
     let (event, rest) = postcard::take_from_bytes::<Event<'_>>(rest).map_err(|_| EntryError::Encoding)?;
-    let fields = canonical::<Slots>(rest)?;
+    let fields = decode_slots(rest)?;
     let entry = Entry { header, event, fields };
     let mut buffer = [0; MAX_BODY];
     if encode(&entry, &mut buffer)? == body { Ok(entry) } else { Err(EntryError::NotCanonical) }
@@ -81,7 +90,13 @@ pub fn encode_slots<'b>(slots: &Slots, buffer: &'b mut Buffer) -> Result<&'b [u8
 
 /// Decodes a list of slots, refusing every encoding but the canonical one.
 pub fn decode_slots(bytes: &[u8]) -> Result<Slots, EntryError> {
-    let slots = canonical::<Slots>(bytes)?;
+    let (slots, rest) = postcard::take_from_bytes::<Slots>(bytes).map_err(|_| EntryError::Encoding)?;
+    // Only varints have more than one spelling, and all but the shortest are longer.
+    let varints = |value| varint(value).count();
+    let length = |slot: &Slot| 1 + 1 + 1 + slot.cut_from.map_or(0, varints) + 32;
+    if !rest.is_empty() || bytes.len() != varints(slots.len() as u64) + slots.iter().map(length).sum::<usize>() {
+        return Err(EntryError::NotCanonical);
+    }
     field::check(&slots)?;
     Ok(slots)
 }

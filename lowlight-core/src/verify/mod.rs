@@ -19,7 +19,7 @@ pub use verdict::{Problem, ProblemKind, Problems, Verdict};
 use crate::chain::{Digest, LogId};
 use crate::commit::{Commitment, Salt};
 use crate::entry::codec::{decode, peek_seq};
-use crate::entry::{EntryError, Event, FieldId, SlotState, Slots};
+use crate::entry::{EntryError, Event, FieldId, Kind, SlotState, Slots};
 use crate::sink::Node;
 use crate::source::{EntrySource, Item, Start, StoredNode, Tip};
 use crate::tree::{Frontier, LEVELS, STORED_LEVEL};
@@ -133,7 +133,10 @@ impl<const P: usize> Verifier<P> {
     /// Takes one item; returns the nodes whose stored form must be passed to [`Self::compare_node`].
     pub fn item(&mut self, item: &Item<'_>) -> CompletedNodes {
         match *item {
-            Item::Entry { seq, body, leaf } => self.row(Some(seq), |this| this.entry(seq, body, leaf)),
+            Item::Entry { seq, body, leaf, facts: Some((kind, slots)) } => {
+                self.row(Some(seq), |this| this.known(seq, body, leaf, kind, slots))
+            }
+            Item::Entry { seq, body, leaf, facts: None } => self.row(Some(seq), |this| this.entry(seq, body, leaf)),
             Item::Malformed { seq, leaf, why } => {
                 let at = seq.unwrap_or(self.expected);
                 self.row(seq, |this| this.malformed(at, leaf, why))
@@ -209,14 +212,26 @@ impl<const P: usize> Verifier<P> {
             self.report(0, ProblemKind::Malformed, "entry 0 does not open this log");
         }
         match decoded {
-            Some(entry) => {
-                self.result.records += u64::from(entry.event.kind().is_record());
-                let check = self.failed.is_none();
-                self.contents = Some(OpenContents { seq, slots: entry.fields, seen: 0, check });
-            }
+            Some(entry) => self.expect_contents(seq, entry.event.kind(), &entry.fields),
             None => self.result.not_understood += 1,
         }
         Some(leaf)
+    }
+
+    /// An entry that its source has encoded itself: its kind is understood and not `Open`.
+    fn known(&mut self, seq: u64, body: &[u8], leaf: Digest, kind: Kind, slots: &Slots) -> Option<Digest> {
+        self.result.entries += 1;
+        self.chain(seq, body, leaf, None);
+        if seq == 0 && self.failed.is_none() {
+            self.report(0, ProblemKind::Malformed, "entry 0 does not open this log");
+        }
+        self.expect_contents(seq, kind, slots);
+        Some(leaf)
+    }
+
+    fn expect_contents(&mut self, seq: u64, kind: Kind, slots: &Slots) {
+        self.result.records += u64::from(kind.is_record());
+        self.contents = Some(OpenContents { seq, slots: slots.clone(), seen: 0, check: self.failed.is_none() });
     }
 
     fn malformed(&mut self, seq: u64, leaf: Option<Digest>, why: &'static str) -> Option<Digest> {

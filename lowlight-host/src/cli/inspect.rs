@@ -56,7 +56,7 @@ fn database(args: &InspectArgs, report: &Report, out: &mut impl Write) -> Outcom
             }
         };
         match item {
-            Item::Entry { seq, body, leaf } => {
+            Item::Entry { seq, body, leaf, .. } => {
                 mark(report, seq, out)?;
                 let kind = decode(body).map_or("not understood", |entry| entry.event.kind().name());
                 writeln!(out, "{seq:>8}  {kind:<11} body {:>4} B  leaf {}", body.len(), short(&leaf.to_string()))?;

@@ -262,7 +262,7 @@ impl<R: BufRead> EntrySource for ExportSource<R> {
 
 fn item(line: &Line, place: Option<usize>) -> Option<Item<'_>> {
     match (line, place) {
-        (Line::Entry { seq, body, leaf, .. }, None) => Some(Item::Entry { seq: *seq, body, leaf: *leaf }),
+        (Line::Entry { seq, body, leaf, .. }, None) => Some(Item::Entry { seq: *seq, body, leaf: *leaf, facts: None }),
         (Line::Entry { seq, openings, .. }, Some(place)) => {
             let Opening { field, salt, value } = openings.get(place)?;
             let field: FieldId = *field;

@@ -195,7 +195,7 @@ impl<'r> Entries<'r> {
                     }
                     continue;
                 }
-                Some(Item::Entry { seq, body, leaf }) => Some(Pending { seq, body: Ok(body.to_vec()), leaf, openings: Vec::new() }),
+                Some(Item::Entry { seq, body, leaf, .. }) => Some(Pending { seq, body: Ok(body.to_vec()), leaf, openings: Vec::new() }),
                 Some(Item::Malformed { seq, leaf, .. }) => {
                     let seq = seq.unwrap_or(self.seq);
                     Some(Pending { seq, body: Err(leaf), leaf: Digest([0; 32]), openings: Vec::new() })

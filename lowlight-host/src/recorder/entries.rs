@@ -141,9 +141,9 @@ pub(super) fn append(batch: &mut Batch<'_, Store>, item: &Item, run: u64, entrop
     let Some((header, event)) = item.prepared.head() else { return Ok(Outcome::Lost(LossReason::Rejected)) };
     let id = if header.id == [0; 16] { entropy.id(header.recorded)? } else { header.id };
     let mut contents = lowlight_core::heapless::Vec::<Content<'_>, MAX_FIELDS>::new();
-    for content in &item.prepared.contents {
+    for (field, value, cut_from) in item.prepared.contents() {
         let salt = Salt(entropy.take()?);
-        let content = Content { field: content.field, value: &content.value, salt, state: item.state(), cut_from: content.cut_from };
+        let content = Content { field, value, salt, state: item.state(), cut_from };
         if contents.push(content).is_err() {
             return Ok(Outcome::Lost(LossReason::Rejected));
         }

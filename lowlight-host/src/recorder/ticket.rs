@@ -49,17 +49,27 @@ impl LossReason {
 
 #[derive(Debug, Default)]
 pub(super) struct Cell {
-    state: Mutex<(Option<Outcome>, Option<Waker>)>,
+    state: Mutex<Fate>,
     changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Fate {
+    outcome: Option<Outcome>,
+    waker: Option<Waker>,
+    /// Threads inside `wait_for`: waking nobody would still be a system call.
+    waiting: u32,
 }
 
 impl Cell {
     pub(super) fn resolve(&self, outcome: Outcome) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.0.is_none() {
-            state.0 = Some(outcome);
-            self.changed.notify_all();
-            let waker = state.1.take();
+        if state.outcome.is_none() {
+            state.outcome = Some(outcome);
+            if state.waiting > 0 {
+                self.changed.notify_all();
+            }
+            let waker = state.waker.take();
             drop(state);
             if let Some(waker) = waker {
                 // A waker is foreign code; its panic must not end the writer thread.
@@ -96,7 +106,7 @@ impl Ticket {
 
     /// The outcome, if it is known already.
     pub fn outcome(&self) -> Option<Outcome> {
-        self.cell.state.lock().unwrap_or_else(PoisonError::into_inner).0
+        self.cell.state.lock().unwrap_or_else(PoisonError::into_inner).outcome
     }
 
     fn wait_until(&self, deadline: Option<Instant>) -> Outcome {
@@ -109,8 +119,10 @@ impl Ticket {
 
     fn wait_for(&self, deadline: Option<Instant>) -> Outcome {
         let mut state = self.cell.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.waiting += 1;
         loop {
-            if let Some(outcome) = state.0 {
+            if let Some(outcome) = state.outcome {
+                state.waiting -= 1;
                 return outcome;
             }
             let Some(deadline) = deadline else {
@@ -118,6 +130,7 @@ impl Ticket {
                 continue;
             };
             let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
+                state.waiting -= 1;
                 return Outcome::Timeout;
             };
             state = self.cell.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -130,10 +143,10 @@ impl Future for Ticket {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
         let mut state = self.cell.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(outcome) = state.0 {
+        if let Some(outcome) = state.outcome {
             return Poll::Ready(outcome);
         }
-        state.1 = Some(context.waker().clone());
+        state.waker = Some(context.waker().clone());
         drop(state);
         self.shared.hurry();
         Poll::Pending

@@ -346,6 +346,11 @@ pub fn leaf(row: &Row<'_>) -> Option<Digest> {
     Columns(row).blob(Col::Leaf).ok().and_then(Digest::from_slice)
 }
 
+/// The encoded list of slots, as it is stored.
+pub fn fields<'a>(row: &Row<'a>) -> &'a [u8] {
+    Columns(row).blob(Col::Fields).unwrap_or_default()
+}
+
 /// Encodes the body that the columns stand for.
 pub fn body<'b>(row: &Row<'_>, buffer: &'b mut Buffer) -> Result<&'b [u8], Malformed> {
     let columns = Columns(row);
@@ -355,7 +360,7 @@ pub fn body<'b>(row: &Row<'_>, buffer: &'b mut Buffer) -> Result<&'b [u8], Malfo
     }
     let header = columns.header()?;
     let fields = columns.blob(Col::Fields)?;
-    let mut tagged = [0_u8; lowlight_core::entry::MAX_BODY];
+    let mut tagged;
     let event = match kind {
         Kind::Inference => Event::Inference(columns.inference()?),
         Kind::Audit => Event::Audit(columns.audit()?),
@@ -366,7 +371,7 @@ pub fn body<'b>(row: &Row<'_>, buffer: &'b mut Buffer) -> Result<&'b [u8], Malfo
         Kind::Gap => Event::Gap(columns.gap()?),
         _ => {
             let payload = columns.blob(Col::Event)?;
-            tagged[0] = kind.number();
+            tagged = [kind.number(); lowlight_core::entry::MAX_BODY];
             let tagged = tagged.get_mut(..=payload.len()).ok_or("an event is larger than a body can be")?;
             tagged[1..].copy_from_slice(payload);
             codec::decode_event(tagged).map_err(|_| "an event's bytes are not a valid encoding")?

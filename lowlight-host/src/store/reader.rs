@@ -15,7 +15,8 @@ use super::recover::with_suffix;
 use super::schema::{self, Identity, SchemaReport};
 use super::writer::{node_id, uri};
 use super::{StoreError, columns::COUNT};
-use lowlight_core::entry::{FieldId, MAX_BODY};
+use lowlight_core::entry::codec::decode_slots;
+use lowlight_core::entry::{FieldId, Kind, MAX_BODY, Slots};
 use lowlight_core::source::{EntrySource, Item, Start, StoredNode, Tip};
 use lowlight_core::{Digest, Frontier, LogId};
 use rusqlite::types::ValueRef;
@@ -188,6 +189,7 @@ impl Reader {
             entries: Chunk::default(),
             contents: Chunk::default(),
             current: None,
+            slots: Slots::new(),
         }
     }
 
@@ -340,7 +342,15 @@ impl<R> Default for Chunk<R> {
 struct EntryRow {
     seq: u64,
     leaf: Option<Digest>,
-    body: Result<Range<usize>, &'static str>,
+    body: Result<Body, &'static str>,
+}
+
+#[derive(Debug)]
+struct Body {
+    place: Range<usize>,
+    kind: Kind,
+    /// Length of the list of slots at its end.
+    fields: usize,
 }
 
 #[derive(Debug)]
@@ -366,6 +376,8 @@ pub struct DbSource<'r> {
     contents: Chunk<ContentRow>,
     /// Seq of the entry whose contents are being given out.
     current: Option<u64>,
+    /// Slots of that entry.
+    slots: Slots,
 }
 
 impl DbSource<'_> {
@@ -394,7 +406,11 @@ impl DbSource<'_> {
             let start = self.entries.bytes.len();
             let body = columns::body(&values, &mut buffer).map(|body| {
                 self.entries.bytes.extend_from_slice(body);
-                start..start + body.len()
+                Body {
+                    place: start..start + body.len(),
+                    kind: columns::kind(&values).unwrap_or(Kind::Unknown),
+                    fields: columns::fields(&values).len(),
+                }
             });
             self.entries.rows.push_back(EntryRow { seq, leaf: columns::leaf(&values), body });
             self.next_entry = seq + 1;
@@ -468,9 +484,18 @@ impl EntrySource for DbSource<'_> {
         let Some(row) = self.entries.rows.pop_front() else { return Ok(None) };
         self.current = Some(row.seq);
         Ok(Some(match (row.body, row.leaf) {
-            (Ok(range), Some(leaf)) => {
-                let body = self.entries.bytes.get(range).unwrap_or_default();
-                Item::Entry { seq: row.seq, body, leaf }
+            (Ok(Body { place, kind, fields }), Some(leaf)) => {
+                let body = self.entries.bytes.get(place).unwrap_or_default();
+                let mut facts = None;
+                if !matches!(kind, Kind::Open | Kind::Unknown) {
+                    let Ok(slots) = decode_slots(body.get(body.len() - fields..).unwrap_or_default()) else {
+                        let why = "the slots are not a valid encoding";
+                        return Ok(Some(Item::Malformed { seq: Some(row.seq), leaf: Some(leaf), why }));
+                    };
+                    self.slots = slots;
+                    facts = Some((kind, &self.slots));
+                }
+                Item::Entry { seq: row.seq, body, leaf, facts }
             }
             (Ok(_), None) => Item::Malformed { seq: Some(row.seq), leaf: None, why: "the stored leaf is not 32 bytes" },
             (Err(why), leaf) => Item::Malformed { seq: Some(row.seq), leaf, why },

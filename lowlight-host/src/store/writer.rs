@@ -13,7 +13,6 @@ use super::files::{self, Layout};
 use super::schema::{self, Identity};
 use super::{StoreError, files::private_file};
 use lowlight_core::entry::Kind;
-use lowlight_core::entry::codec;
 use lowlight_core::sink::{Content, Node, Sealed};
 use lowlight_core::{Digest, FORMAT, Frontier, Head, LogId, Sink};
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
@@ -160,9 +159,7 @@ impl Store {
 
     fn insert_entry(&self, sealed: &Sealed<'_>) -> rusqlite::Result<()> {
         let mut payload = [0; lowlight_core::entry::MAX_BODY];
-        let mut encoded = [0; lowlight_core::entry::MAX_BODY];
-        let fields = codec::encode_slots(&sealed.entry.fields, &mut encoded).unwrap_or_default();
-        let row = columns::row(sealed.entry, fields, &sealed.leaf, &mut payload);
+        let row = columns::row(sealed.entry, sealed.fields, &sealed.leaf, &mut payload);
         let kind = sealed.entry.event.kind();
         let mut statement = self.connection.prepare_cached(insert_sql(kind))?;
         let belonging = Col::all().zip(&row).filter(|(col, _)| col.belongs_to(kind));

@@ -54,7 +54,9 @@ fn csv_has_the_names_of_the_input_in_its_header_row() {
     let export = place.run(&["export", "--format", "csv"]).expect(0).out;
     let mut reader = csv::Reader::from_reader(export.as_bytes());
     let header: Vec<_> = reader.headers().unwrap().iter().map(str::to_owned).collect();
-    for name in ["seq", "kind", "recorded", "occurred", "model", "prompt", "response", "latency_ms", "user", "metadata", "event_type", "level"] {
+    for name in
+        ["seq", "kind", "recorded", "occurred", "model", "prompt", "response", "latency_ms", "user", "metadata", "event_type", "level"]
+    {
         assert!(header.iter().any(|known| known == name), "{name}");
     }
     let column = header.iter().position(|name| name == "prompt").unwrap();
@@ -160,6 +162,20 @@ fn fail_on_tamper_exports_an_intact_log() {
     let place = place();
     place.run(&["export", "--fail-on-tamper", "--out", "export"]).expect(0);
     place.run(&["verify", "export"]).expect(0);
+}
+
+#[test]
+fn a_log_of_which_half_cannot_be_read_is_exit_two_and_is_not_called_broken() {
+    let place = Place::new();
+    place.feed(&["record"], many_lines(2_000)).expect(0);
+    let mut bytes = place.read("logs/lowlight.db");
+    let middle = bytes.len() / 2 / 4096 * 4096;
+    bytes[middle..middle + 8192].fill(0xa5);
+    place.write("logs/lowlight.db", bytes);
+    let verdict = place.run(&["verify"]).code;
+    let ran = place.run(&["export", "--fail-on-tamper", "--out", "export"]).expect(verdict);
+    assert_eq!(ran.err.contains("the log is broken"), verdict == 1, "{}", ran.err);
+    assert!(!place.path("export").exists());
 }
 
 #[test]

@@ -114,7 +114,8 @@ fn the_id_of_a_refused_line_may_be_used_by_its_correction() {
 #[test]
 fn an_id_must_be_a_uuid_and_not_nil() {
     let place = Place::new();
-    let input = "{\"model\":\"m\",\"id\":\"7\"}\n{\"model\":\"m\",\"id\":\"00000000-0000-0000-0000-000000000000\"}\n{\"model\":\"m\",\"id\":7}\n";
+    let input =
+        "{\"model\":\"m\",\"id\":\"7\"}\n{\"model\":\"m\",\"id\":\"00000000-0000-0000-0000-000000000000\"}\n{\"model\":\"m\",\"id\":7}\n";
     let ran = place.feed(&["record", "--ack"], input).expect(1);
     assert!(ran.json().iter().all(|receipt| receipt["status"] == "refused"), "{}", ran.out);
 }

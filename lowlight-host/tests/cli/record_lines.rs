@@ -159,7 +159,8 @@ fn status_and_operation_are_short_tokens() {
             refused_with_the_rest_going_on(&format!(r#"{{"model":"m","{field}":"{bad}"}}"#), field);
         }
         let exact = "a".repeat(32);
-        let own = Place::with(&[&format!(r#"{{"model":"m","{field}":"my_own-token.2"}}"#), &format!(r#"{{"model":"m","{field}":"{exact}"}}"#)]);
+        let own =
+            Place::with(&[&format!(r#"{{"model":"m","{field}":"my_own-token.2"}}"#), &format!(r#"{{"model":"m","{field}":"{exact}"}}"#)]);
         assert_eq!(own.records()[0][field], "my_own-token.2");
         assert_eq!(own.records()[1][field], exact.as_str());
     }
