@@ -55,7 +55,7 @@ impl EntrySource for Rows<'_> {
 fn problems(log_id: LogId, memory: &Memory) -> Result<Vec<(Option<u64>, &'static str)>, Box<dyn Error>> {
     let mut items = Vec::new();
     for (seq, Row(body, leaf, openings)) in (0..).zip(&memory.rows) {
-        items.push(Item::Entry { seq, body, leaf: *leaf });
+        items.push(Item::Entry { seq, body, leaf: *leaf, facts: None });
         let content = |(field, salt, value)| Item::Content { seq, field, salt: Some(salt), value };
         items.extend(openings.iter().map(|(field, salt, value)| content((*field, *salt, Some(value.as_bytes())))));
     }

@@ -98,7 +98,7 @@ fn a_caller_that_blocks_goes_on_as_soon_as_there_is_space_and_loses_nothing() {
     }
     drop(recorder);
     assert_eq!(prompts(dir.path()), ["in hand", "in the queue", "waits for space"]);
-    assert_eq!(gaps(dir.path()), []);
+    assert!(gaps(dir.path()).is_empty());
 }
 
 #[test]
@@ -244,10 +244,10 @@ fn a_redaction_rule_that_is_not_valid_stops_the_recorder_before_anything_is_made
 #[test]
 fn a_text_that_a_rule_cannot_scan_is_withheld_and_not_written_raw() {
     let dir = scratch();
-    let rule = RuleConfig { name: "greedy".to_owned(), pattern: "a.*b|a".to_owned(), keyword: None, checksum: None };
+    let rule = RuleConfig { name: "greedy".to_owned(), pattern: "z.*y|z".to_owned(), keyword: None, checksum: None };
     let config = RedactConfig { rules: vec![rule], ..RedactConfig::default() };
     let recorder = quick(dir.path()).redact(config).open().unwrap();
-    let ticket = tell(&recorder, &"a".repeat(20_000));
+    let ticket = tell(&recorder, &"z".repeat(20_000));
     assert!(matches!(ticket.wait_timeout(LONG), Outcome::Durable(_)));
     recorder.close(LONG).unwrap();
     assert_eq!(prompts(dir.path()), ["[WITHHELD_1]"]);

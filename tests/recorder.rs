@@ -22,6 +22,8 @@ fn storm(policy: OverflowPolicy) {
     let builder = quick(dir.path()).queue(64, 64 << 10).batch(16, 64 << 10).overflow(policy).block_for(Duration::from_millis(2));
     let recorder = builder.open().unwrap();
     let done = AtomicBool::new(false);
+    let burst = |thread: u64| (0..EACH).map(|number| tell(&recorder, &format!("{thread} {number}"))).collect::<Vec<_>>();
+    let burst = &burst;
     let (tickets, wrong) = std::thread::scope(|scope| {
         let watcher = scope.spawn(|| {
             let mut wrong = None;
@@ -31,8 +33,6 @@ fn storm(policy: OverflowPolicy) {
             }
             wrong
         });
-        let burst = |thread: u64| (0..EACH).map(|number| tell(&recorder, &format!("{thread} {number}"))).collect::<Vec<_>>();
-        let burst = &burst;
         let callers: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || burst(thread))).collect();
         let tickets: Vec<Ticket> = callers.into_iter().flat_map(|caller| caller.join().unwrap()).collect();
         done.store(true, Ordering::Relaxed);
@@ -137,7 +137,7 @@ fn a_record_after_close_is_closed_and_not_counted() {
 fn a_caller_that_blocks_is_told_when_the_recorder_gives_up() {
     let dir = scratch();
     let recorder = quick(dir.path()).queue(1, 1 << 20).overflow(OverflowPolicy::Block).block_for(LONG).open().unwrap();
-    let jam = Jam::new(dir.path());
+    let _jam = Jam::new(dir.path());
     let in_hand = tell(&recorder, "in hand");
     wait_until("the writer has failed once", || recorder.stats().waiting.is_some());
     let queued = tell(&recorder, "in the queue");
@@ -155,7 +155,6 @@ fn a_caller_that_blocks_is_told_when_the_recorder_gives_up() {
     }
     let stats = recorder.close(LONG).unwrap();
     assert!(adds_up(&stats) && stats.queued == 0, "{stats:?}");
-    drop(jam);
 }
 
 #[test]
@@ -189,6 +188,7 @@ fn a_callback_that_panics_harms_neither_caller_nor_writer() {
     (0..10).for_each(|number| drop(tell(&recorder, &format!("prompt {number}"))));
     assert_eq!(calls.load(Ordering::Relaxed), 7, "six losses, and once for getting full");
     stall.release();
+    recorder.flush(LONG).unwrap();
     assert!(matches!(tell(&recorder, "after").wait_timeout(LONG), Outcome::Durable(_)));
     assert!(adds_up(&recorder.close(LONG).unwrap()));
 }

@@ -90,7 +90,7 @@ fn each_ticket_wakes_once_and_keeps_its_outcome_also_when_it_was_evicted() {
         assert_eq!(number < 6, outcome == QUEUE_FULL, "{number}: {outcome:?}");
         assert_eq!(number >= 6, matches!(outcome, Outcome::Durable(_)), "{number}: {outcome:?}");
         assert_eq!(poll(ticket, Waker::noop()), Poll::Ready(outcome), "it stays what it is");
-        assert_eq!((ticket.outcome(), ticket.wait(), ticket.wait_quietly()), (Some(outcome), outcome, outcome));
+        assert_eq!((ticket.outcome(), ticket.wait(), ticket.wait_quietly(LONG)), (Some(outcome), outcome, outcome));
         assert_eq!(counter.calls(), 1, "{number}");
     }
 }

@@ -130,7 +130,11 @@ impl Loaded {
     }
 
     fn merge_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
-        let wrong = |error: toml::de::Error| ConfigError::File { path: path.to_path_buf(), why: error.to_string().trim_end().to_owned() };
+        let wrong = |error: toml::de::Error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+            ConfigError::File { path: path.to_path_buf(), why: format!("line {line}: {}", error.message()) }
+        };
         self.config = toml::from_str(text).map_err(wrong)?;
         let table: toml::Table = toml::from_str(text).map_err(wrong)?;
         self.sources = table.keys().map(|key| (key.clone(), path.display().to_string())).collect();

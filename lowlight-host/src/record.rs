@@ -140,6 +140,9 @@ pub enum RecordError {
     /// A number does not fit.
     #[error("{0} is larger than 9223372036854775807")]
     Number(&'static str),
+    /// An event that only the recorder itself writes.
+    #[error("only inferences, audit events, log lines and loaded models can be recorded")]
+    NotARecord,
     /// More than 16 content fields.
     #[error("more than 16 content fields")]
     TooManyFields,
@@ -314,7 +317,8 @@ impl<'a> Record<'a> {
                 audit.outcome.map_or(Ok(()), |outcome| token("outcome", outcome, 32))?;
                 number("cost", audit.cost_nano_usd)
             }
-            _ => Ok(()),
+            Event::Log(_) | Event::Lifecycle(Lifecycle::ModelLoaded { .. }) => Ok(()),
+            _ => Err(RecordError::NotARecord),
         }
     }
 }
@@ -535,16 +539,35 @@ fn prepare_contents<'a>(
                 let (redacted, cut_from) = session.cut_text(&text, cap);
                 (Cow::Owned(redacted.into_owned()), cut_from)
             }
-            (Content::Json(mut value), session) => {
-                if let Some(session) = session {
-                    session.json(&mut value);
-                }
-                cut(Cow::Owned(value.to_string()), cap)
-            }
+            (Content::Json(value), session) => json_text(value, session, cap),
         };
         (field, text, cut_from)
     };
     contents.into_iter().map(one).collect()
+}
+
+/// A JSON value as text. An object over the cap loses its last members, so that what is left is still an object; what
+/// is left out is never redacted, which bounds the cost.
+fn json_text<'a>(mut value: Value, session: Option<&mut Session<'_>>, cap: usize) -> (Cow<'a, str>, Option<u64>) {
+    let room = cap.saturating_sub(4 << 10);
+    let mut cut_from = None;
+    if let Value::Object(members) = &mut value {
+        let (mut kept, mut whole) = (2, 2);
+        members.retain(|key, member| {
+            // Quotes, colon and comma; a key with escapes is a little longer.
+            let size = key.len() + member.to_string().len() + 4;
+            let fits = kept == whole && kept + size <= room;
+            whole += size;
+            kept += if fits { size } else { 0 };
+            fits
+        });
+        cut_from = (kept != whole).then_some(whole as u64);
+    }
+    if let Some(session) = session {
+        session.json(&mut value);
+    }
+    let (text, cut_text) = cut(Cow::Owned(value.to_string()), cap);
+    (text, cut_from.or(cut_text))
 }
 
 fn cut(text: Cow<'_, str>, cap: usize) -> (Cow<'_, str>, Option<u64>) {
@@ -627,9 +650,6 @@ fn map_event<'i: 'o, 'o>(event: &Event<'i>, change: &mut impl FnMut(&'i str, usi
         }),
         Event::Lifecycle(Lifecycle::ModelLoaded { name, digest }) => {
             Event::Lifecycle(Lifecycle::ModelLoaded { name: change(name, 128, Text), digest: digest.map(|text| change(text, 96, Text)) })
-        }
-        Event::Lifecycle(Lifecycle::Alarm { code, detail }) => {
-            Event::Lifecycle(Lifecycle::Alarm { code, detail: change(detail, 256, Text) })
         }
         // The recorder's own events have no text from outside.
         other => other.clone(),

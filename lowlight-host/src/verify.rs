@@ -39,8 +39,10 @@ pub struct Report {
     /// What this verification could not know.
     pub not_checked: Vec<&'static str>,
     /// Entries of a later version or kind.
+    #[serde(skip_serializing_if = "is_zero")]
     pub not_understood: u64,
     /// Things worth knowing that are not faults.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// Why the verdict is `unreadable`, or why reading stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,6 +65,11 @@ pub struct Gap {
     pub first: u64,
     pub last: u64,
     pub explained_by: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 type Verdict = lowlight_core::Verdict<MAX_PROBLEMS>;

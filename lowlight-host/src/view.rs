@@ -234,10 +234,7 @@ impl View {
             _ => field.name(),
         };
         let parsed = matches!(name, "metadata" | "actor_metadata").then(|| serde_json::from_str(value).ok()).flatten();
-        // Only the known names are columns; what an application defines itself is shown by `show`.
-        if NAMES.contains(&name) {
-            self.put(name, parsed.map_or_else(|| Cell::Text(value.to_owned()), Cell::Json));
-        }
+        self.put(name, parsed.map_or_else(|| Cell::Text(value.to_owned()), Cell::Json));
     }
 }
 

@@ -8,7 +8,7 @@ const EXIT_CODES: &str = "Exit codes: 0 intact or done; 1 the evidence is broken
 
 /// A local-first flight recorder for AI: records inferences and audit events, keeps secrets out, verifies offline.
 #[derive(Debug, Parser)]
-#[command(name = "lowlight", version, about, after_help = EXIT_CODES)]
+#[command(name = "lowlight", version, after_help = EXIT_CODES)]
 pub struct Cli {
     /// Directory of the log
     #[arg(long, global = true, env = "LOWLIGHT_PATH", default_value = "./logs", value_name = "DIR")]

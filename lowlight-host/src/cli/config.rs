@@ -31,12 +31,13 @@ pub(super) fn run(cli: &Cli, args: &ConfigArgs) -> Outcome {
     let values = loaded.config.values();
     let mut out = stdout();
     for (key, default) in KEYS {
-        let value = values.get(key).map_or_else(|| default.to_owned(), ToString::to_string);
         let source = loaded.source(key);
         if cli.json {
+            let value = values.get(key).cloned().unwrap_or_else(|| serde_json::from_str(default).unwrap_or_else(|_| default.into()));
             let object = serde_json::json!({ "key": key, "value": value, "source": source });
             writeln!(out, "{object}")?;
         } else {
+            let value = values.get(key).map_or_else(|| default.to_owned(), ToString::to_string);
             writeln!(out, "{key:<24} {:<32} {}", text::safe(&value), text::safe(source))?;
         }
     }

@@ -24,14 +24,14 @@ pub(super) fn run(cli: &Cli, args: &ExportArgs) -> Outcome {
     };
     let is_broken = report.verdict != "intact";
     if is_broken {
-        let first = report.first_problem().or(report.error.clone()).unwrap_or_default();
-        let total = report.problems_total;
-        say(&format!(
-            "the log is broken ({first}; {total} in all){}",
-            if args.fail_on_tamper { "; nothing was exported" } else { "; exported all the same, the trailer says so" }
-        ));
+        let what = match report.first_problem() {
+            Some(first) => format!("the log is broken ({first}; {} in all)", report.problems_total),
+            None => format!("the log cannot be read ({})", report.error.as_deref().unwrap_or("unknown reason")),
+        };
+        let then = if args.fail_on_tamper { "nothing was exported" } else { "exported all the same, the trailer says so" };
+        say(&format!("{what}; {then}"));
         if args.fail_on_tamper {
-            return Ok(1);
+            return Ok(report.exit_code());
         }
     }
     let options = Options { since, until, problems_total: report.problems_total.max(u64::from(is_broken)) };

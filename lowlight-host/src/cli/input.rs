@@ -213,6 +213,9 @@ impl Input {
         record.occurred = time.map(|time| crate::time::parse_rfc3339(time).ok_or("the time is not RFC 3339 with an offset")).transpose()?;
         record.id = self.id()?;
         if let Some(name) = self.text("severity")? {
+            if matches!(record.event, Event::Log(_)) && self.object.contains_key("level") {
+                return Err("level and severity are the same field".to_owned());
+            }
             record.severity = severity(name).ok_or_else(|| format!("severity must be one of {}", SEVERITIES.join(", ")))?;
         }
         record.app = self.text("app")?;
@@ -244,7 +247,7 @@ impl Input {
             let status = if let Event::Inference(it) = &record.event { Some(it.status) } else { None };
             // A status that was given stays; `Record::error` only fills in the default.
             record = record.error(error).with(|it| it.status = status.unwrap_or(it.status));
-            if self.object.contains_key("severity") {
+            if self.object.contains_key("severity") || self.object.contains_key("level") {
                 record.severity = severity;
             }
         }
@@ -282,11 +285,17 @@ impl Input {
         if let Some(subject) = subject {
             record = record.actor(subject);
         }
-        match metadata {
-            None => Ok(record),
-            Some(value @ Value::Object(_)) => Ok(record.json(FieldId::ACTOR_METADATA, value.clone())),
-            Some(_) => Err("metadata of the actor is not an object".to_owned()),
+        let mut metadata = match metadata {
+            None => Map::new(),
+            Some(Value::Object(metadata)) => metadata.clone(),
+            Some(_) => return Err("metadata of the actor is not an object".to_owned()),
+        };
+        // Only audit events have a column for it.
+        let method = self.object.get("principal").and_then(|principal| principal.get("auth_method")).filter(|method| !method.is_null());
+        if let (Some(method), false) = (method, matches!(record.event, Event::Audit(_))) {
+            metadata.insert("auth_method".to_owned(), method.clone());
         }
+        Ok(if metadata.is_empty() { record } else { record.json(FieldId::ACTOR_METADATA, metadata.into()) })
     }
 
     fn attributes<'i>(&'i self, record: Record<'i>, kind: Kind) -> Result<Record<'i>, Refusal> {

@@ -4,84 +4,127 @@ use super::args::{Cli, InspectArgs};
 use super::{Failure, Outcome, stdout, text, verify};
 use crate::export::{Line, parse_line};
 use crate::store::Reader;
-use crate::verify::Report;
+use crate::verify::{Report, ReportedProblem};
 use lowlight_core::entry::codec::decode;
 use lowlight_core::source::{EntrySource, Item};
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 
-pub(super) fn run(_cli: &Cli, args: &InspectArgs) -> Outcome {
+pub(super) fn run(cli: &Cli, args: &InspectArgs) -> Outcome {
     let file = &args.file;
     if !file.exists() {
         return Err(Failure::Usage(format!("{}: no such file", file.display())));
     }
     let mut out = stdout();
     let report = verify::report(file);
-    let code =
-        if file.is_dir() || verify::is_database(file) { database(args, &report, &mut out)? } else { export(args, &report, &mut out)? };
+    let mut lines = Lines { out: &mut out, json: cli.json, fault: report.problems.first() };
+    let is_database = file.is_dir() || verify::is_database(file);
+    let code = if is_database { database(args, &report, &mut lines)? } else { export(args, &report, &mut lines)? };
     out.flush()?;
     Ok(code)
 }
 
-fn mark(report: &Report, seq: u64, out: &mut impl Write) -> std::io::Result<()> {
-    let first = report.problems.first().filter(|problem| problem.seq == Some(seq));
-    if let Some(problem) = first {
-        writeln!(out, ">>> first fault: {}: {}", problem.kind, text::safe(&problem.detail))?;
-    }
-    Ok(())
+/// Prints lines as text or JSON, with a mark where the first fault is.
+struct Lines<'a, W: Write> {
+    out: &'a mut W,
+    json: bool,
+    /// The first fault, until it has been marked.
+    fault: Option<&'a ReportedProblem>,
 }
 
-fn database(args: &InspectArgs, report: &Report, out: &mut impl Write) -> Outcome {
+impl<W: Write> Lines<'_, W> {
+    fn line(&mut self, json: &Value, text: &str) -> std::io::Result<()> {
+        if self.json { writeln!(self.out, "{json}") } else { writeln!(self.out, "{text}") }
+    }
+
+    /// Marks the first fault in front of the first row that is not before it, or at the end.
+    fn mark(&mut self, next: Option<u64>) -> std::io::Result<()> {
+        let due = |fault: &&ReportedProblem| {
+            fault.seq.is_some_and(|seq| next.is_none_or(|next| next >= seq)) || (fault.seq.is_none() && next.is_none())
+        };
+        let Some(fault) = self.fault.filter(due) else { return Ok(()) };
+        self.fault = None;
+        let place = fault.seq.map_or_else(|| "the whole log".to_owned(), |seq| format!("entry {seq}"));
+        self.line(
+            &json!({ "first_fault": { "seq": fault.seq, "kind": fault.kind, "detail": fault.detail } }),
+            &format!(">>> first fault: {place}: {}: {}", fault.kind, text::safe(&fault.detail)),
+        )
+    }
+
+    fn entry(&mut self, seq: u64, body: &[u8], leaf: &str, contents: Option<usize>) -> std::io::Result<()> {
+        self.mark(Some(seq))?;
+        let kind = decode(body).map_or("not understood", |entry| entry.event.kind().name());
+        let tail = contents.map_or_else(String::new, |count| format!("  {count} contents"));
+        self.line(
+            &json!({ "seq": seq, "kind": kind, "body_bytes": body.len(), "leaf": leaf, "contents": contents }),
+            &format!("{seq:>8}  {kind:<11} body {:>4} B  leaf {}{tail}", body.len(), short(leaf)),
+        )
+    }
+
+    fn malformed(&mut self, seq: Option<u64>, why: &str) -> std::io::Result<()> {
+        if seq.is_some() {
+            self.mark(seq)?;
+        }
+        let place = seq.map_or_else(|| "?".to_owned(), |seq| seq.to_string());
+        self.line(&json!({ "seq": seq, "malformed": why }), &format!("{place:>8}  malformed: {why}"))
+    }
+
+    fn end(&mut self, report: &Report) -> Outcome {
+        self.mark(None)?;
+        self.line(
+            &json!({ "verdict": report.verdict, "problems_total": report.problems_total }),
+            &format!("{}: {} problems", report.verdict, report.problems_total),
+        )?;
+        Ok(report.exit_code())
+    }
+}
+
+fn database(args: &InspectArgs, report: &Report, lines: &mut Lines<'_, impl Write>) -> Outcome {
     let reader = match Reader::open(&args.file) {
         Ok(reader) => reader,
         Err(error) => {
-            writeln!(out, "cannot be opened as a log: {}", text::safe(&error.to_string()))?;
+            let error = error.to_string();
+            lines.line(&json!({ "error": error }), &format!("cannot be opened as a log: {}", text::safe(&error)))?;
             return Ok(2);
         }
     };
     let tip = reader.tip();
-    writeln!(out, "log {}  size {}  head {}", reader.log_id(), tip.size, tip.head)?;
     let pragma = |name| reader.connection().pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap_or(-1);
-    writeln!(out, "page size {}  pages {}  free {}", pragma("page_size"), pragma("page_count"), pragma("freelist_count"))?;
+    let [page, pages, free] = ["page_size", "page_count", "freelist_count"].map(pragma);
+    lines.line(
+        &json!({ "log_id": reader.log_id().to_string(), "size": tip.size, "head": tip.head.to_string(), "page_size": page, "pages": pages, "free": free }),
+        &format!("log {}  size {}  head {}\npage size {page}  pages {pages}  free {free}", reader.log_id(), tip.size, tip.head),
+    )?;
     for fault in &reader.schema().faults {
-        writeln!(out, "schema: {}", text::safe(fault))?;
+        lines.line(&json!({ "schema": fault }), &format!("schema: {}", text::safe(fault)))?;
     }
     let mut source = reader.everything();
     loop {
-        let item = match source.next() {
-            Ok(Some(item)) => item,
-            Ok(None) => break,
-            Err(error) => {
-                writeln!(out, ">>> reading stopped: {}", text::safe(&error.to_string()))?;
-                return Ok(2);
-            }
-        };
-        match item {
-            Item::Entry { seq, body, leaf, .. } => {
-                mark(report, seq, out)?;
-                let kind = decode(body).map_or("not understood", |entry| entry.event.kind().name());
-                writeln!(out, "{seq:>8}  {kind:<11} body {:>4} B  leaf {}", body.len(), short(&leaf.to_string()))?;
-            }
-            Item::Malformed { seq, why, .. } => {
-                let seq = seq.unwrap_or_default();
-                mark(report, seq, out)?;
-                writeln!(out, "{seq:>8}  malformed: {why}")?;
-            }
-            Item::Content { seq, field, value, .. } => {
+        match source.next() {
+            Ok(Some(Item::Entry { seq, body, leaf, .. })) => lines.entry(seq, body, &leaf.to_string(), None)?,
+            Ok(Some(Item::Malformed { seq, why, .. })) => lines.malformed(seq, why)?,
+            Ok(Some(Item::Content { seq, field, value, .. })) => {
                 let length = value.map_or_else(|| "no value".to_owned(), |value| format!("{} B", value.len()));
-                writeln!(out, "{:>8}    {} {length}", "", field.name())?;
-                let _ = seq;
+                let json = json!({ "content_of": seq, "field": field.name(), "bytes": value.map(<[u8]>::len) });
+                lines.line(&json, &format!("{:>8}    {} {length}", "", field.name()))?;
             }
-            Item::LeafOnly { .. } => {}
+            Ok(Some(Item::LeafOnly { .. })) => {}
+            Ok(None) => return lines.end(report),
+            Err(error) => {
+                let error = error.to_string();
+                lines.line(&json!({ "reading_stopped": error }), &format!(">>> reading stopped: {}", text::safe(&error)))?;
+                return lines.end(report).map(|_| report.exit_code().max(1));
+            }
         }
     }
-    trailer(report, out)
 }
 
-fn export(args: &InspectArgs, report: &Report, out: &mut impl Write) -> Outcome {
+fn export(args: &InspectArgs, report: &Report, lines: &mut Lines<'_, impl Write>) -> Outcome {
     let failed = |error: std::io::Error| Failure::Usage(format!("{}: {error}", args.file.display()));
     let mut input = BufReader::with_capacity(64 << 10, std::fs::File::open(&args.file).map_err(failed)?);
     if !verify::is_export(&mut input) {
-        writeln!(out, "neither a database nor an export of lowlight")?;
+        let error = "neither a database nor an export of lowlight";
+        lines.line(&json!({ "error": error }), error)?;
         return Ok(2);
     }
     for line in input.split(b'\n') {
@@ -91,41 +134,22 @@ fn export(args: &InspectArgs, report: &Report, out: &mut impl Write) -> Outcome 
             continue;
         }
         if line.starts_with(br#"{"lowlight""#) {
-            writeln!(out, "{}", text::shorten(&String::from_utf8_lossy(line), 200))?;
+            let frame = String::from_utf8_lossy(line);
+            lines.line(&json!({ "frame": frame }), &text::shorten(&frame, 200))?;
             continue;
         }
         match parse_line(line) {
-            Line::Entry { seq, body, leaf, openings } => {
-                mark(report, seq, out)?;
-                let kind = decode(&body).map_or("not understood", |entry| entry.event.kind().name());
-                writeln!(
-                    out,
-                    "{seq:>8}  {kind:<11} body {:>4} B  leaf {}  {} contents",
-                    body.len(),
-                    short(&leaf.to_string()),
-                    openings.len()
-                )?;
+            Line::Entry { seq, body, leaf, openings } => lines.entry(seq, &body, &leaf.to_string(), Some(openings.len()))?,
+            Line::LeafOnly { seq, leaf } => {
+                let leaf = leaf.to_string();
+                lines.line(&json!({ "seq": seq, "leaf": leaf }), &format!("{seq:>8}  leaf only   leaf {}", short(&leaf)))?;
             }
-            Line::LeafOnly { seq, leaf } => writeln!(out, "{seq:>8}  leaf only   leaf {}", short(&leaf.to_string()))?,
-            Line::Malformed { seq, why, .. } => {
-                if let Some(seq) = seq {
-                    mark(report, seq, out)?;
-                }
-                writeln!(out, "{:>8}  malformed: {why}", seq.map_or_else(|| "?".to_owned(), |seq| seq.to_string()))?;
-            }
+            Line::Malformed { seq, why, .. } => lines.malformed(seq, why)?,
         }
     }
-    trailer(report, out)
+    lines.end(report)
 }
 
 fn short(hash: &str) -> &str {
     hash.get(..16).unwrap_or(hash)
-}
-
-fn trailer(report: &Report, out: &mut impl Write) -> Outcome {
-    if let Some(problem) = report.problems.first().filter(|problem| problem.seq.is_none()) {
-        writeln!(out, ">>> whole log: {}: {}", problem.kind, text::safe(&problem.detail))?;
-    }
-    writeln!(out, "{}: {} problems", report.verdict, report.problems_total)?;
-    Ok(report.exit_code())
 }

@@ -61,7 +61,13 @@ impl Conditions {
 
     /// What is stored is redacted: a text that redaction would change can never be found.
     fn check(&self, redactor: &Redactor) -> Result<(), Failure> {
-        let texts = [("user", &self.user), ("model", &self.model), ("status", &self.status), ("contains", &self.contains)];
+        let texts = [
+            ("user", &self.user),
+            ("model", &self.model),
+            ("status", &self.status),
+            ("operation", &self.operation),
+            ("contains", &self.contains),
+        ];
         for (name, text) in texts {
             if text.as_ref().is_some_and(|text| redactor.would_change(text)) {
                 let why = "holds something that is redacted before it is stored, so it cannot be found; use another filter, or an allow list when recording";
@@ -159,6 +165,9 @@ pub(super) fn print(view: &View, json: bool, out: &mut impl Write) -> std::io::R
 
 fn run_sql(cli: &Cli, reader: &mut Reader, sql: &str) -> Outcome {
     let failed = |error: rusqlite::Error| Failure::Usage(format!("--sql: {error}"));
+    if sql.trim().is_empty() {
+        return Err(Failure::Usage("--sql: the statement is empty".to_owned()));
+    }
     reader.restrict_sql().map_err(failed)?;
     let mut select = reader.connection().prepare(sql).map_err(failed)?;
     if !select.readonly() {

@@ -7,6 +7,7 @@ use crate::recorder::{self, LossReason, Recorder, Ticket};
 use lowlight_core::OverflowPolicy;
 use std::collections::{HashSet, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use std::time::Duration;
 const REMEMBERED_IDS: usize = 65_536;
 /// Receipts that may be waiting to be printed.
 const RECEIPTS: usize = 4_096;
+/// How often a wait looks whether the end has come.
+const POLL: Duration = Duration::from_millis(200);
 /// How long the end of the input waits for storage.
 const CLOSE: Duration = Duration::from_secs(30);
 
@@ -34,6 +37,7 @@ struct Counts {
 pub(super) fn run(cli: &Cli, args: &RecordArgs) -> Outcome {
     let config = load_config(cli)?.config;
     let input: Box<dyn Read> = match &args.file {
+        Some(path) if path.is_dir() => return Err(Failure::Usage(format!("{} is a directory, not a file of lines", path.display()))),
         Some(path) => Box::new(std::fs::File::open(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?),
         None => Box::new(std::io::stdin().lock()),
     };
@@ -53,21 +57,18 @@ pub(super) fn run(cli: &Cli, args: &RecordArgs) -> Outcome {
     let registered = config.event_types.clone().unwrap_or_default();
     let (send, receive) = mpsc::sync_channel(RECEIPTS);
     let ack = args.ack;
-    let (read, counts) = std::thread::scope(|scope| {
-        let printer = scope.spawn(move || settle(&receive, ack));
+    let gave_up = AtomicBool::new(false);
+    let (read, closed, counts) = std::thread::scope(|scope| {
+        let printer = scope.spawn(|| settle(receive, ack, &gave_up));
         let read = feed(&mut input, &recorder, &registered, &send);
-        // Ends the printer once it has settled what is left; waiting tickets make the writer hurry.
         drop(send);
-        if printer.is_finished() || !ack {
-            // Without receipts nobody waits for single tickets: flush once for all.
-            let _ = recorder.flush(CLOSE);
-        }
-        (read, printer.join())
+        let closed = recorder.close(CLOSE);
+        // What is not settled by now stays unsettled: whoever waits for it must not wait for ever.
+        gave_up.store(true, Ordering::Release);
+        (read, closed, printer.join())
     });
     let mut counts = counts.map_err(|_| Failure::Usage("the thread that settles receipts failed".to_owned()))?;
-    let unread = read.err();
-    let closed = recorder.close(CLOSE);
-    finish(cli, &mut counts, closed.as_ref().err().map(|late| late.pending), unread)
+    finish(cli, &mut counts, closed.err().map(|late| late.pending), read.err())
 }
 
 fn warn_at_start(recorder: &Recorder) {
@@ -121,15 +122,17 @@ fn feed(input: &mut impl BufRead, recorder: &Recorder, registered: &[String], re
         let start: &[u8] = if number == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line) } else { &line };
         let result = Input::parse(start).and_then(|input| {
             let Some(input) = input else { return Ok(None) };
-            if let Some(id) = input.id()?
-                && !ids.insert(id)
-            {
+            let id = input.id()?;
+            if id.is_some_and(|id| ids.known.contains(&id)) {
                 return Err("its id was recorded already in this run".to_owned());
             }
             let (record, unknown) = input.record(registered)?;
             let ticket = recorder.record(record).map_err(|error| error.to_string())?;
-            if let Some(unknown) = unknown.filter(|name| warned.len() < 64 && warned.insert((*name).to_owned())) {
-                say(&format!("event_type {unknown} is not registered; it is recorded and marked (configuration key event_types)"));
+            // A line that was refused may come again, corrected.
+            id.into_iter().for_each(|id| ids.insert(id));
+            if unknown.is_some_and(|name| warned.len() < 64 && warned.insert(name.to_owned())) {
+                // Not even the type is repeated: it has not been redacted.
+                say(&format!("line {number}: its event_type is not registered; recorded and marked (configuration key event_types)"));
             }
             Ok(Some(ticket))
         });
@@ -190,22 +193,19 @@ struct Ids {
 }
 
 impl Ids {
-    fn insert(&mut self, id: [u8; 16]) -> bool {
-        if !self.known.insert(id) {
-            return false;
-        }
+    fn insert(&mut self, id: [u8; 16]) {
+        self.known.insert(id);
         self.order.push_back(id);
         if self.order.len() > REMEMBERED_IDS
             && let Some(oldest) = self.order.pop_front()
         {
             self.known.remove(&oldest);
         }
-        true
     }
 }
 
 /// Waits for the fate of every line, in order, and prints receipts if they are wanted.
-fn settle(receipts: &mpsc::Receiver<Receipt>, ack: bool) -> Counts {
+fn settle(receipts: mpsc::Receiver<Receipt>, ack: bool, gave_up: &AtomicBool) -> Counts {
     let mut counts = Counts::default();
     let mut out = std::io::stdout().lock();
     for receipt in receipts {
@@ -214,7 +214,7 @@ fn settle(receipts: &mpsc::Receiver<Receipt>, ack: bool) -> Counts {
                 counts.refused += 1;
                 format!("{{\"line\":{line},\"status\":\"refused\",\"reason\":{}}}", serde_json::Value::from(why))
             }
-            Receipt::Accepted(line, ticket) => match wait(&ticket, ack) {
+            Receipt::Accepted(line, ticket) => match wait(&ticket, ack, gave_up) {
                 recorder::Outcome::Durable(seq) => {
                     counts.recorded += 1;
                     format!("{{\"line\":{line},\"seq\":{seq},\"status\":\"durable\"}}")
@@ -226,6 +226,7 @@ fn settle(receipts: &mpsc::Receiver<Receipt>, ack: bool) -> Counts {
                             counts.last_loss = Some(reason);
                             reason.name()
                         }
+                        recorder::Outcome::Timeout => "storage was not ready in time",
                         _ => "closed",
                     };
                     format!("{{\"line\":{line},\"status\":\"lost\",\"reason\":\"{reason}\"}}")
@@ -241,6 +242,11 @@ fn settle(receipts: &mpsc::Receiver<Receipt>, ack: bool) -> Counts {
 }
 
 /// With receipts every line is committed as soon as it can be; without, batches fill up first.
-fn wait(ticket: &Ticket, ack: bool) -> recorder::Outcome {
-    if ack { ticket.wait() } else { ticket.wait_quietly() }
+fn wait(ticket: &Ticket, ack: bool, gave_up: &AtomicBool) -> recorder::Outcome {
+    loop {
+        let outcome = if ack { ticket.wait_timeout(POLL) } else { ticket.wait_quietly(POLL) };
+        if outcome != recorder::Outcome::Timeout || gave_up.load(Ordering::Acquire) {
+            return outcome;
+        }
+    }
 }

@@ -5,6 +5,7 @@ use super::{Failure, Outcome, stdout, text};
 use crate::export::{Opening, entry_line};
 use crate::store::columns;
 use crate::store::{Filter, Reader};
+use crate::view::Views;
 use lowlight_core::entry::codec;
 use lowlight_core::entry::{EntryError, Kind, MAX_BODY};
 use lowlight_core::source::{EntrySource, Item};
@@ -23,6 +24,10 @@ pub(super) fn run(cli: &Cli, args: &ShowArgs) -> Outcome {
         out.write_all(b"\n")?;
     } else {
         print(&line, &mut out)?;
+        let mut view = Views::new(reader.source(args.seq..args.seq + 1, &Filter::default(), false));
+        if let Some(event) = view.next().transpose()?.and_then(|view| view.text("event")) {
+            writeln!(out, "{:<18} {}", "  decoded", text::safe(&event))?;
+        }
     }
     out.flush()?;
     Ok(0)

@@ -68,7 +68,7 @@ struct Model {
     duration: Histogram,
     ttft: Histogram,
     /// Input, output, cached, reasoning.
-    tokens: [u64; 4],
+    tokens: [Option<u64>; 4],
     cost: u64,
     unpriced: u64,
 }
@@ -76,7 +76,7 @@ struct Model {
 impl Model {
     fn new() -> Self {
         let (duration, ttft) = (Histogram::new(), Histogram::new());
-        Self { count: 0, failed: 0, duration, ttft, tokens: [0; 4], cost: 0, unpriced: 0 }
+        Self { count: 0, failed: 0, duration, ttft, tokens: [None; 4], cost: 0, unpriced: 0 }
     }
 }
 
@@ -133,7 +133,8 @@ fn models(reader: &Reader) -> Result<Map<String, Value>, Failure> {
         number(2).into_iter().for_each(|ns| model.duration.add(ns));
         number(3).into_iter().for_each(|ns| model.ttft.add(ns));
         for (sum, index) in model.tokens.iter_mut().zip(4..) {
-            *sum = sum.saturating_add(number(index).unwrap_or(0));
+            // Unknown is not 0: a sum exists only where something was reported.
+            *sum = number(index).map(|tokens| sum.unwrap_or(0).saturating_add(tokens)).or(*sum);
         }
         match number(8) {
             Some(cost) => model.cost = model.cost.saturating_add(cost),

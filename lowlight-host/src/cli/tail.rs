@@ -13,10 +13,10 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(super) fn run(cli: &Cli, args: &TailArgs) -> Outcome {
     let conditions = Conditions::default();
     let mut out = stdout();
-    let mut next = {
+    let (mut log_id, mut next) = {
         let reader = Reader::open(&cli.path)?;
         list(&reader, &conditions, Some(args.lines), cli.json, &mut out)?;
-        reader.tip().size
+        (reader.log_id(), reader.tip().size)
     };
     out.flush()?;
     while args.follow {
@@ -28,8 +28,8 @@ pub(super) fn run(cli: &Cli, args: &TailArgs) -> Outcome {
             Err(error) => return Err(error.into()),
         };
         let size = reader.tip().size;
-        if size < next {
-            next = 0;
+        if reader.log_id() != log_id {
+            (log_id, next) = (reader.log_id(), 0);
         }
         if size > next {
             for view in Views::new(reader.source(next..size, &conditions.filter(), true)) {

@@ -13,7 +13,10 @@ pub fn write_csv<W: Write>(
     out: W,
     progress: &mut dyn FnMut(u64),
 ) -> Result<u64, ExportError> {
-    let failed = |error: csv::Error| ExportError::Write(std::io::Error::other(error));
+    let failed = |error: csv::Error| match error.into_kind() {
+        csv::ErrorKind::Io(error) => ExportError::Write(error),
+        other => ExportError::Write(std::io::Error::other(format!("{other:?}"))),
+    };
     let mut writer = csv::Writer::from_writer(out);
     writer.write_record(view::NAMES).map_err(failed)?;
     let mut count = 0;

@@ -290,11 +290,17 @@ pub fn verify_export<R: BufRead>(input: R, progress: &mut dyn FnMut(u64, u64)) -
         end: Some(preamble.end),
     };
     let end = preamble.end;
-    verify::run(start, &mut source, Vec::new(), &mut |seq| progress(seq, end), &mut |source, verifier| at_end(&preamble, source, verifier))
+    let mut proved = false;
+    let mut report = verify::run(start, &mut source, Vec::new(), &mut |seq| progress(seq, end), &mut |source, verifier| {
+        proved = at_end(&preamble, source, verifier);
+    });
+    // The root is that of the whole log, of which the export may hold a part.
+    report.root = proved.then(|| preamble.root.to_string());
+    report
 }
 
-/// What the trailer and the root say, once all lines were read.
-fn at_end<R: BufRead>(preamble: &Preamble, source: &mut ExportSource<R>, verifier: &mut Verifier<MAX_PROBLEMS>) {
+/// What the trailer and the root say, once all lines were read; `true` when the entries give the stated root.
+fn at_end<R: BufRead>(preamble: &Preamble, source: &mut ExportSource<R>, verifier: &mut Verifier<MAX_PROBLEMS>) -> bool {
     let expected = verifier.expected();
     let at = |seq, kind, detail| Problem { seq, kind, detail, span: 1 };
     match &source.trailer {
@@ -317,9 +323,10 @@ fn at_end<R: BufRead>(preamble: &Preamble, source: &mut ExportSource<R>, verifie
     for fault in &source.faults {
         verifier.add_problem(at(None, ProblemKind::Malformed, fault));
     }
-    let frontier_fits = preamble.frontier.is_some();
     let complete = expected == preamble.end && source.trailer.is_some();
-    if !frontier_fits || (complete && verifier.is_sound() && !preamble.gives_root(verifier.frontier().clone())) {
+    let gives_root = preamble.frontier.is_some() && preamble.gives_root(verifier.frontier().clone());
+    if preamble.frontier.is_none() || (complete && verifier.is_sound() && !gives_root) {
         verifier.add_problem(at(None, ProblemKind::RootMismatch, "the entries do not give the root that the export states"));
     }
+    complete && verifier.is_sound() && gives_root
 }

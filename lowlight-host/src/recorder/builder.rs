@@ -202,7 +202,10 @@ impl Builder {
     /// Redaction rules that are not valid; a path that can never become a log of ours (a foreign or newer database, wrong
     /// permissions, a file system without shared memory). A disk that is full or a database that is locked is not an
     /// error: recording starts, within the bounds of the queue, and the writer goes on trying.
-    pub fn open(self) -> Result<Recorder, RecorderError> {
+    pub fn open(mut self) -> Result<Recorder, RecorderError> {
+        // A batch that the queue cannot hold would only be written when the loss window ends.
+        self.batch_entries = self.batch_entries.min(self.queue_entries.min(MAX_QUEUE).div_ceil(2)).max(1);
+        self.batch_bytes = self.batch_bytes.min(self.queue_bytes.div_ceil(2)).max(1);
         let redactor = if self.redact.enabled { Some(Redactor::new(&self.redact)?) } else { None };
         let deadline = self.open_deadline;
         let shared = Arc::new(Shared::new(self, redactor));

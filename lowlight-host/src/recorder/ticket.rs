@@ -94,9 +94,9 @@ impl Ticket {
         self.wait_until(None)
     }
 
-    /// Waits like [`wait`](Self::wait), without hurrying the writer: batches fill up first.
-    pub fn wait_quietly(&self) -> Outcome {
-        self.wait_for(None)
+    /// Waits at most `timeout` without hurrying the writer: batches fill up first.
+    pub fn wait_quietly(&self, timeout: Duration) -> Outcome {
+        self.wait_for(Instant::now().checked_add(timeout))
     }
 
     /// Waits at most `timeout`.

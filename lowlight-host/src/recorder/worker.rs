@@ -10,7 +10,7 @@
 
 use super::entries::{self, Entropy};
 use super::{Item, LossReason, Outcome, Shared, State, VerifyAtStart, now};
-use crate::store::{Layout, Quarantined, RunLock, Store, StoreError};
+use crate::store::{Layout, Quarantined, RunLock, Store, StoreError, quarantine};
 use crate::verify;
 use lowlight_core::entry::{GapReason, Predecessor};
 use lowlight_core::{Batch, Digest, Losses};
@@ -33,6 +33,8 @@ pub(super) struct Worker<'s> {
     pub(super) alarms: Vec<(&'static str, String)>,
     pub(super) predecessor: Option<Predecessor>,
     doubtful: Option<Doubtful>,
+    /// What is wrong with the log, when a batch found it damaged.
+    damage: Option<String>,
     /// Whether the entries that begin a run are durable.
     started: bool,
 }
@@ -74,6 +76,7 @@ pub(super) fn run(shared: &Shared) {
         alarms: Vec::new(),
         predecessor: None,
         doubtful: None,
+        damage: None,
         started: false,
     };
     worker.measure_clock();
@@ -185,12 +188,14 @@ impl Worker<'_> {
             state.opened = Some(Err(error));
             return false;
         }
-        // A busy database is waited for inside SQLite already; everything else leaves the connection in doubt.
-        let corrupt = matches!(error, StoreError::Corrupt { .. });
-        let wait_until = Instant::now() + if corrupt { Duration::ZERO } else { *pause };
+        let wait_until = Instant::now() + *pause;
         *pause = (*pause * 2).min(LAST_PAUSE);
+        // A busy database is waited for inside SQLite already; everything else leaves the connection in doubt.
         if !matches!(error, StoreError::Busy(_) | StoreError::Full { .. }) {
             self.store = None;
+        }
+        if let StoreError::Corrupt { why, .. } = error {
+            self.damage = Some(why);
         }
         while !state.abandon {
             let Some(left) = wait_until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { break };
@@ -222,8 +227,13 @@ impl Worker<'_> {
 
     fn open(&mut self) -> Result<Store, StoreError> {
         let layout = Layout::new(&self.shared.options.path);
-        let (store, quarantined) = Store::open_or_recover(&layout)?;
-        if let Some(Quarantined { path, why, predecessor }) = quarantined {
+        let quarantined = match self.damage.take() {
+            None => None,
+            // The damaged file is closed by now: this process must not hold open what it moves.
+            Some(why) => quarantine(&layout, &why)?,
+        };
+        let (store, found) = Store::open_or_recover(&layout)?;
+        if let Some(Quarantined { path, why, predecessor }) = quarantined.or(found) {
             let name = path.strip_prefix(layout.dir()).unwrap_or(&path).display().to_string();
             self.shared.lock().stats.quarantined = Some(format!("{} ({why})", path.display()));
             self.alarms.push(("quarantined", format!("a damaged log was moved to {name}")));
@@ -284,6 +294,8 @@ impl Worker<'_> {
             return Err(error);
         }
         self.committed();
+        let rejected = outcomes.iter().filter(|outcome| **outcome == Outcome::Lost(LossReason::Rejected)).count() as u64;
+        self.losses.add(GapReason::Rejected, rejected, now());
         Ok(outcomes)
     }
 

@@ -22,6 +22,6 @@ mod writer;
 pub use error::StoreError;
 pub use files::Layout;
 pub use reader::{DbSource, Filter, Reader};
-pub use recover::Quarantined;
+pub use recover::{Quarantined, quarantine};
 pub use runs::{Crashed, RunLock};
 pub use writer::Store;

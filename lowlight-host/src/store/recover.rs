@@ -87,7 +87,8 @@ fn still_damaged(layout: &Layout) -> bool {
         let check = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
         let report = super::schema::compare(&connection).map_err(|source| StoreError::from_sqlite(&path, source))?;
         let row_valid = read_log_row(&connection).is_some() || report.faults.is_empty() && is_empty(&connection);
-        Ok(check.is_ok_and(|said| said == "ok") && report.faults.is_empty() && row_valid)
+        let emptied = super::schema::is_emptied(&connection).unwrap_or(false);
+        Ok(check.is_ok_and(|said| said == "ok") && report.faults.is_empty() && row_valid && !emptied)
     });
     !matches!(checked, Ok(true))
 }

@@ -62,6 +62,11 @@ fn lossy(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<Option<Strin
     Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }
 
+/// Whether the log row speaks of entries and there is none.
+pub fn is_emptied(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT size > 0 AND NOT EXISTS (SELECT 1 FROM entry) FROM log", [], |row| row.get(0))
+}
+
 /// Whether there is a table of that name: a damaged log may lack `content` or `tile`.
 pub fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
     connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)", [name], |row| row.get(0))

@@ -78,6 +78,9 @@ impl Store {
             if let Some(fault) = report.faults.first() {
                 return Err(StoreError::Corrupt { path: path.to_path_buf(), why: format!("its schema was changed ({fault})") });
             }
+            if schema::is_emptied(&connection).map_err(|source| StoreError::from_sqlite(path, source))? {
+                return Err(StoreError::Corrupt { path: path.to_path_buf(), why: "all its entries are gone".to_owned() });
+            }
         }
         Ok(connection)
     }
