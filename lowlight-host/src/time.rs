@@ -6,7 +6,7 @@ use jiff::{Span, Timestamp, Zoned};
 
 /// Why a time was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a time between 1677 and 2262; write 2026-01-31T12:00:00Z, 2026-01-31, '2h ago', yesterday, today or now")]
+#[error("'{0}' is not a time; write 2026-01-31T12:00:00Z, 2026-01-31, '2h ago', yesterday, today or now")]
 pub struct TimeError(String);
 
 /// A time as RFC 3339 in UTC, from ns since 1970-01-01T00:00:00Z.

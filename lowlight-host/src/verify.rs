@@ -47,6 +47,9 @@ pub struct Report {
     /// Why the verdict is `unreadable`, or why reading stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Whether reading stopped because the database itself is damaged.
+    #[serde(skip)]
+    pub is_damaged: bool,
 }
 
 /// One problem, in words.
@@ -115,6 +118,7 @@ impl Report {
             not_understood: verdict.not_understood,
             notes: Vec::new(),
             error,
+            is_damaged: false,
         }
     }
 
@@ -173,14 +177,17 @@ fn whole(reader: &Reader, progress: &mut dyn FnMut(u64, u64)) -> Report {
     let size = reader.tip().size;
     let mut found = Vec::new();
     let problem = |kind, detail| Problem { seq: None, kind, detail, span: 1 };
+    let stray =
+        |seq: &u64| Problem { seq: Some(*seq), ..problem(ProblemKind::ContentMismatch, "there is content of an entry that is not there") };
+    found.extend(reader.stray_contents().iter().map(stray));
     // The words are filled in below: the core's problems carry fixed text only.
     found.extend(reader.schema().faults.iter().map(|_| problem(ProblemKind::Schema, "")));
     if reader.has_negative_rows() {
         found.push(problem(ProblemKind::Inserted, "there are rows with a negative seq"));
     }
     let mut at_end = |_: &mut DbSource<'_>, verifier: &mut Verifier<MAX_PROBLEMS>| {
-        // Nodes can only be judged by a tree that could be rebuilt; an error here would have stopped the pass before.
-        if verifier.is_sound() && reader.has_stray_nodes(verifier.frontier().size()).unwrap_or(true) {
+        // Nodes can only be judged by a tree that could be rebuilt.
+        if verifier.is_sound() && reader.has_stray_nodes() {
             verifier.add_problem(problem(ProblemKind::RootMismatch, "there are tree nodes for entries that are not there"));
         }
     };
@@ -223,5 +230,6 @@ pub fn run<S: EntrySource<Error = StoreError>>(
 
 fn broken_off(verifier: &Verifier<MAX_PROBLEMS>, error: &StoreError) -> Report {
     let got = verifier.expected();
-    Report::from_verdict(verifier.so_far(), Some(format!("{error} (read up to entry {got})")))
+    let report = Report::from_verdict(verifier.so_far(), Some(format!("{error} (read up to entry {got})")));
+    Report { is_damaged: matches!(error, StoreError::Corrupt { .. }), ..report }
 }

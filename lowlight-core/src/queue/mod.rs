@@ -99,6 +99,11 @@ impl<T, const N: usize> Ring<T, N> {
         self.full_reason = reason;
     }
 
+    /// What is said of a full queue; see [`set_full_reason`](Self::set_full_reason).
+    pub fn full_reason(&self) -> GapReason {
+        self.full_reason
+    }
+
     /// What was lost since the last [`Losses::take`].
     pub fn losses(&mut self) -> &mut Losses {
         &mut self.losses

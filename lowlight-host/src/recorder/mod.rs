@@ -116,13 +116,22 @@ struct Item {
     cell: Arc<Cell>,
 }
 
+impl Drop for Item {
+    /// Nobody waits for ever, whatever becomes of the writer; a ticket that is resolved stays as it is.
+    fn drop(&mut self) {
+        self.cell.resolve(Outcome::Lost(LossReason::Abandoned));
+    }
+}
+
 struct State {
     /// Boxed: 256 KiB would not fit the stack of a small thread several times over.
     ring: Box<Ring<Box<Item>, MAX_QUEUE>>,
     stats: Stats,
-    /// Records that ever entered the ring, and that left it settled; it is first in, first out.
+    /// Records that ever entered the ring: the next one's number. Those in it are the newest.
     entered: u64,
-    settled: u64,
+    /// Records that the writer has in hand, and the number of the first of them.
+    in_hand: u64,
+    first_in_hand: u64,
     /// When the oldest record in the ring came.
     oldest: Option<Instant>,
     /// Somebody waits: commit without collecting more.
@@ -137,10 +146,9 @@ struct State {
 }
 
 impl State {
-    /// `count` records left the queue, durable or lost.
-    fn settle(&mut self, count: u64) {
-        self.stats.queued -= count;
-        self.settled += count;
+    /// Number of the oldest record that is neither durable nor lost. What the writer has in hand is older than the ring.
+    fn oldest_unsettled(&self) -> u64 {
+        if self.in_hand > 0 { self.first_in_hand } else { self.entered - self.ring.len() as u64 }
     }
 }
 
@@ -174,7 +182,8 @@ impl Shared {
             ring: Box::new(Ring::new(options.overflow, options.queue_entries, options.queue_bytes)),
             stats: Stats::default(),
             entered: 0,
-            settled: 0,
+            in_hand: 0,
+            first_in_hand: 0,
             oldest: None,
             urgent: false,
             closing: false,
@@ -337,42 +346,40 @@ impl Recorder {
 impl Shared {
     fn push(&self, item: Item, recorded: i64) {
         let mut state = self.lock();
-        if state.closing {
-            drop(state);
-            return item.cell.resolve(Outcome::Closed);
-        }
-        state.stats.received += 1;
         let turn = state.turn;
-        state.turn = (turn + 1) % self.options.sample_one_in;
-        if turn != 0 {
-            state.ring.losses().add(GapReason::Sampled, 1, recorded);
-            state.stats.lost.count(LossReason::Sampled);
-            drop(state);
-            return item.cell.resolve(Outcome::Lost(LossReason::Sampled));
+        if !state.closing {
+            state.turn = (turn + 1) % self.options.sample_one_in;
+            if turn != 0 {
+                state.ring.losses().add(GapReason::Sampled, 1, recorded);
+                return self.lost(state, &item, LossReason::Sampled);
+            }
         }
         let weight = item.prepared.weight();
         let mut item = Box::new(item);
-        let until = Instant::now() + self.options.block_for;
+        let mut until = None;
         loop {
+            if state.closing {
+                drop(state);
+                return item.cell.resolve(Outcome::Closed);
+            }
             let mut evicted = Vec::new();
             let pushed = state.ring.push(item, weight, recorded, |old| evicted.push(old));
-            let disk_full = state.stats.waiting.is_some();
-            let full = if disk_full { LossReason::DiskFull } else { LossReason::QueueFull };
-            for old in &evicted {
-                state.settle(1);
-                state.stats.lost.count(full);
-                old.cell.resolve(Outcome::Lost(full));
-            }
+            let full = LossReason::of(state.ring.full_reason());
+            state.stats.queued -= evicted.len() as u64;
+            evicted.iter().for_each(|_| state.stats.lost.count(full));
             match pushed {
-                Pushed::Queued => return self.queued(state, !evicted.is_empty()),
-                Pushed::Lost(item, reason) => {
-                    return self.lost(state, &item, if reason == GapReason::Sampled { LossReason::Sampled } else { full });
+                Pushed::Queued => {
+                    self.queued(state, !evicted.is_empty());
+                    // After unlocking: a waker is foreign code and may call back.
+                    return evicted.iter().for_each(|old| old.cell.resolve(Outcome::Lost(full)));
                 }
+                Pushed::Lost(item, reason) => return self.lost(state, &item, LossReason::of(reason)),
                 Pushed::Full(back) => item = back,
             }
             // OverflowPolicy::Block: wait for the writer, up to the deadline.
+            let until = *until.get_or_insert_with(|| Instant::now() + self.options.block_for);
             let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
-                let reason = if disk_full { GapReason::DiskFull } else { GapReason::QueueFull };
+                let reason = state.ring.full_reason();
                 state.ring.losses().add(reason, 1, recorded);
                 return self.lost(state, &item, full);
             };
@@ -381,6 +388,7 @@ impl Shared {
     }
 
     fn queued(&self, mut state: MutexGuard<'_, State>, evicted: bool) {
+        state.stats.received += 1;
         state.stats.queued += 1;
         state.entered += 1;
         let count = state.ring.len();
@@ -403,9 +411,12 @@ impl Shared {
     }
 
     fn lost(&self, mut state: MutexGuard<'_, State>, item: &Item, reason: LossReason) {
+        state.stats.received += 1;
         state.stats.lost.count(reason);
         let pressure = self.pressure(&state);
         drop(state);
+        // The writer may be asleep with an empty queue; the loss is to be written all the same.
+        self.work.notify_one();
         item.cell.resolve(Outcome::Lost(reason));
         self.tell(pressure);
     }
@@ -431,7 +442,7 @@ impl Shared {
         let mut state = self.lock();
         let target = state.entered;
         loop {
-            if state.settled >= target || state.ended {
+            if state.oldest_unsettled() >= target || state.ended {
                 return Ok(());
             }
             let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {

@@ -1,6 +1,7 @@
 //! The fate of one record: a value to wait for, to await on any executor, or to ignore.
 
 use super::Shared;
+use lowlight_core::entry::GapReason;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -35,6 +36,16 @@ pub enum LossReason {
 }
 
 impl LossReason {
+    pub(super) fn of(reason: GapReason) -> Self {
+        match reason {
+            GapReason::QueueFull => Self::QueueFull,
+            GapReason::Sampled => Self::Sampled,
+            GapReason::DiskFull => Self::DiskFull,
+            // A device's reset never comes from this queue.
+            GapReason::Rejected | GapReason::DeviceReset => Self::Rejected,
+        }
+    }
+
     /// A word for messages.
     pub fn name(self) -> &'static str {
         match self {

@@ -33,6 +33,8 @@ pub(super) struct Worker<'s> {
     pub(super) alarms: Vec<(&'static str, String)>,
     pub(super) predecessor: Option<Predecessor>,
     doubtful: Option<Doubtful>,
+    /// Whether the attempt that closing is owed was made.
+    last_attempt: bool,
     /// What is wrong with the log, when a batch found it damaged.
     damage: Option<String>,
     /// Whether the entries that begin a run are durable.
@@ -44,6 +46,8 @@ struct Doubtful {
     first: u64,
     leaf: Digest,
     outcomes: Vec<Outcome>,
+    /// How many alarms stood in it.
+    alarms: usize,
 }
 
 /// Ends the recorder when the thread ends, even by a panic, so that nobody waits for ever.
@@ -55,13 +59,15 @@ impl Drop for EndGuard<'_> {
         state.closing = true;
         state.ended = true;
         state.opened.get_or_insert(Ok(()));
-        while let Some(item) = state.ring.pop() {
-            state.settle(1);
-            state.stats.lost.count(LossReason::Abandoned);
-            item.cell.resolve(Outcome::Lost(LossReason::Abandoned));
-        }
+        let left: Vec<_> = std::iter::from_fn(|| state.ring.pop()).collect();
+        // After a panic there may be records in hand as well; their tickets resolve as they are dropped.
+        let unsettled = state.stats.queued;
+        state.stats.queued = 0;
+        state.in_hand = 0;
+        (0..unsettled).for_each(|_| state.stats.lost.count(LossReason::Abandoned));
         drop(state);
         self.0.progress.notify_all();
+        drop(left);
     }
 }
 
@@ -76,6 +82,7 @@ pub(super) fn run(shared: &Shared) {
         alarms: Vec::new(),
         predecessor: None,
         doubtful: None,
+        last_attempt: false,
         damage: None,
         started: false,
     };
@@ -103,7 +110,16 @@ impl Worker<'_> {
                 if state.closing {
                     return None;
                 }
-                state = self.shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                if state.ring.losses().is_empty() {
+                    state = self.shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    continue;
+                }
+                // Losses with nothing behind them are written all the same, after the usual window.
+                let (now, window) = self.shared.work.wait_timeout(state, options.max_loss_window).unwrap_or_else(PoisonError::into_inner);
+                state = now;
+                if window.timed_out() && state.ring.is_empty() {
+                    return Some(Vec::new());
+                }
                 continue;
             }
             let due = state.oldest.unwrap_or_else(Instant::now) + options.max_loss_window;
@@ -118,7 +134,9 @@ impl Worker<'_> {
     }
 
     fn drain(&mut self, state: &mut State) -> Vec<Box<Item>> {
+        state.first_in_hand = state.entered - state.ring.len() as u64;
         let items: Vec<_> = std::iter::from_fn(|| state.ring.pop()).take(DRAIN).collect();
+        state.in_hand = items.len() as u64;
         if state.ring.is_empty() {
             state.urgent = false;
             self.shared.hurried.store(false, Ordering::Release);
@@ -139,7 +157,7 @@ impl Worker<'_> {
                 }
                 Err(error) => {
                     if !self.recover(error, &mut pause) {
-                        return self.abandon(items);
+                        return Self::abandon(items);
                     }
                 }
             }
@@ -148,7 +166,8 @@ impl Worker<'_> {
 
     fn settled(&mut self, items: Vec<Box<Item>>, outcomes: &[Outcome]) {
         let mut state = self.shared.lock();
-        state.settle(items.len() as u64);
+        state.stats.queued -= items.len() as u64;
+        state.in_hand = 0;
         state.stats.waiting = None;
         state.ring.set_full_reason(GapReason::QueueFull);
         state.stats.log_id = self.store.as_ref().and_then(Store::log_id).map(|id| id.to_string());
@@ -198,19 +217,19 @@ impl Worker<'_> {
             self.damage = Some(why);
         }
         while !state.abandon {
+            // Whoever closes gets one more attempt at once, instead of what is left of a long pause.
+            if state.closing && !std::mem::replace(&mut self.last_attempt, true) {
+                break;
+            }
             let Some(left) = wait_until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { break };
             state = self.shared.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         !state.abandon
     }
 
-    fn abandon(&mut self, items: Vec<Box<Item>>) -> bool {
-        let mut state = self.shared.lock();
-        state.settle(items.len() as u64);
-        for item in items {
-            state.stats.lost.count(LossReason::Abandoned);
-            item.cell.resolve(Outcome::Lost(LossReason::Abandoned));
-        }
+    fn abandon(items: Vec<Box<Item>>) -> bool {
+        // They are counted, with those still queued, when the thread ends; their tickets resolve as they are dropped.
+        drop(items);
         false
     }
 
@@ -242,28 +261,34 @@ impl Worker<'_> {
             self.started = false;
         }
         if !self.started {
-            self.verify(&layout);
+            self.verify(&layout)?;
         }
         Ok(store)
     }
 
-    fn verify(&mut self, layout: &Layout) {
+    /// Verifies what the options ask for; a fault becomes an alarm, a damaged database an error.
+    fn verify(&mut self, layout: &Layout) -> Result<(), StoreError> {
         let found = match self.shared.options.verify {
-            VerifyAtStart::Off => return,
+            VerifyAtStart::Off => return Ok(()),
             VerifyAtStart::Tail => verify::log_tail(layout.dir(), 1_000),
             VerifyAtStart::Full => verify::log(layout.dir()),
         };
-        // A log that is not there yet or cannot be read is dealt with by opening it.
-        let Ok(report) = found else { return };
-        if let Some(problem) = report.first_problem() {
+        let problem = match found {
+            Ok(report) if report.is_damaged => {
+                return Err(StoreError::Corrupt { path: layout.database(), why: report.error.unwrap_or_default() });
+            }
+            Ok(report) => report.first_problem().or(report.error),
+            Err(StoreError::Missing(_)) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(problem) = problem {
             self.alarms.push(("verify_failed", problem.clone()));
             self.shared.lock().stats.verify_problem = Some(problem);
         }
+        Ok(())
     }
 
     fn write_to(&mut self, store: &mut Store, items: &[Box<Item>]) -> Result<Vec<Outcome>, StoreError> {
-        let fresh = self.shared.lock().ring.losses().take().collect::<Vec<_>>();
-        fresh.into_iter().for_each(|gap| self.losses.merge(gap));
         let replaced = store.replaced();
         let mut batch = Batch::begin(store)?;
         let first = batch.head().size();
@@ -272,9 +297,12 @@ impl Worker<'_> {
         {
             // The COMMIT that failed was durable after all: all entries of the batch are there.
             drop(batch);
-            self.committed();
+            self.committed(doubtful.alarms);
             return Ok(doubtful.outcomes);
         }
+        // Only now: what was lost since a batch whose fate was in doubt did not stand in it.
+        let fresh = self.shared.lock().ring.losses().take().collect::<Vec<_>>();
+        fresh.into_iter().for_each(|gap| self.losses.merge(gap));
         if !self.started || first == 0 || batch.sink().replaced() != replaced {
             self.run = None;
             self.run = Some(entries::start(self, &mut batch)?);
@@ -285,25 +313,26 @@ impl Worker<'_> {
         for item in items {
             outcomes.push(entries::append(&mut batch, item, run, &mut self.entropy)?);
         }
+        let rejected = outcomes.iter().filter(|outcome| **outcome == Outcome::Lost(LossReason::Rejected)).count() as u64;
         if batch.head().size() == first {
+            self.losses.add(GapReason::Rejected, rejected, now());
             return Ok(outcomes);
         }
         let leaf = batch.sink().leaf(first)?;
         if let Err(error) = batch.commit() {
-            self.doubtful = leaf.map(|leaf| Doubtful { first, leaf, outcomes });
+            self.doubtful = leaf.map(|leaf| Doubtful { first, leaf, outcomes, alarms: self.alarms.len() });
             return Err(error);
         }
-        self.committed();
-        let rejected = outcomes.iter().filter(|outcome| **outcome == Outcome::Lost(LossReason::Rejected)).count() as u64;
+        self.committed(self.alarms.len());
         self.losses.add(GapReason::Rejected, rejected, now());
         Ok(outcomes)
     }
 
-    /// What went into the batch that is durable now need not be written again.
-    fn committed(&mut self) {
+    /// What went into the batch that is durable now, its first `alarms` among it, need not be written again.
+    fn committed(&mut self, alarms: usize) {
         self.started = true;
         self.losses = Losses::new();
-        self.alarms.clear();
+        self.alarms.drain(..alarms.min(self.alarms.len()));
         self.predecessor = None;
     }
 

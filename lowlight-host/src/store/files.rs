@@ -56,8 +56,15 @@ impl Layout {
 
 /// Creates a private directory, or checks that the one that is there is private and ours.
 pub fn private_dir(path: &Path) -> Result<(), StoreError> {
+    use std::io::ErrorKind as Kind;
     if let Err(source) = DirBuilder::new().recursive(true).mode(0o700).create(path) {
-        return Err(StoreError::from_io(path, source));
+        return Err(match source.kind() {
+            Kind::AlreadyExists | Kind::NotADirectory => {
+                let why = "is a file where a directory is needed; choose another --path".to_owned();
+                StoreError::Unsafe { path: path.to_path_buf(), why }
+            }
+            _ => StoreError::from_io(path, source),
+        });
     }
     let meta = path.symlink_metadata().map_err(|source| StoreError::from_io(path, source))?;
     if meta.is_symlink() {
@@ -82,7 +89,13 @@ fn check_mode(path: &Path, meta: &std::fs::Metadata, mode: u32) -> Result<(), St
 pub fn private_file(path: &Path) -> Result<File, StoreError> {
     let nofollow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(nofollow).open(path);
-    let file = file.map_err(|source| StoreError::from_io(path, source))?;
+    let file = file.map_err(|source| match source.raw_os_error() {
+        Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => {
+            let why = "is a symbolic link where a file of the log should be; move it away".to_owned();
+            StoreError::Unsafe { path: path.to_path_buf(), why }
+        }
+        _ => StoreError::from_io(path, source),
+    })?;
     let meta = file.metadata().map_err(|source| StoreError::from_io(path, source))?;
     check_mode(path, &meta, 0o600)?;
     Ok(file)

@@ -39,13 +39,15 @@ pub struct Reader {
     has_contents: bool,
     has_nodes: bool,
     negative_rows: bool,
+    stray_contents: Vec<u64>,
+    stray_nodes: bool,
     /// Holds the private copy, if one was needed, until the reader is dropped.
     _copy: Option<PrivateCopy>,
 }
 
 /// A folder only we can read, removed when dropped.
 #[derive(Debug)]
-struct PrivateCopy(PathBuf);
+pub(super) struct PrivateCopy(PathBuf);
 
 impl Drop for PrivateCopy {
     fn drop(&mut self) {
@@ -109,8 +111,24 @@ impl Reader {
         let exists = |sql| connection.query_row(sql, [], |row| row.get::<_, bool>(0)).map_err(sqlite);
         let negative_rows = exists("SELECT EXISTS (SELECT 1 FROM entry WHERE seq < 0)")?
             || (has_contents && exists("SELECT EXISTS (SELECT 1 FROM content WHERE id < 0)")?);
+        let beyond = tip.last_seq.saturating_add(1);
+        let stray_contents = if has_contents { stray_contents(&connection, beyond.max(tip.size)).map_err(sqlite)? } else { Vec::new() };
+        let stray_nodes = has_nodes && stray_nodes(&connection, beyond.min(tip.size)).map_err(sqlite)?;
         connection.execute_batch("COMMIT").map_err(sqlite)?;
-        Ok(Self { path, connection, log_id, tip, first_seq, schema, has_contents, has_nodes, negative_rows, _copy: copy })
+        Ok(Self {
+            path,
+            connection,
+            log_id,
+            tip,
+            first_seq,
+            schema,
+            has_contents,
+            has_nodes,
+            negative_rows,
+            stray_contents,
+            stray_nodes,
+            _copy: copy,
+        })
     }
 
     /// The id of the log.
@@ -133,22 +151,14 @@ impl Reader {
         &self.schema
     }
 
-    /// Whether `tile` has a row that is not a complete node of level 8 or above over `size` entries.
-    pub fn has_stray_nodes(&self, size: u64) -> Result<bool, StoreError> {
-        if !self.has_nodes {
-            return Ok(false);
-        }
-        let mut select = self.connection.prepare("SELECT id FROM tile").map_err(|source| self.sqlite(source))?;
-        let mut rows = select.query([]).map_err(|source| self.sqlite(source))?;
-        while let Some(row) = rows.next().map_err(|source| self.sqlite(source))? {
-            let id = row.get::<_, i64>(0).map_err(|source| self.sqlite(source))?;
-            let (level, index) = (id >> 56, (id & ((1 << 56) - 1)).cast_unsigned());
-            let is_complete = (8..56).contains(&level) && index < size >> level;
-            if !is_complete {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+    /// Whether `tile` has rows that no entries call for.
+    pub fn has_stray_nodes(&self) -> bool {
+        self.stray_nodes
+    }
+
+    /// Seqs beyond the newest entry and beyond the tip that have contents, at most 100.
+    pub fn stray_contents(&self) -> &[u64] {
+        &self.stray_contents
     }
 
     /// Whether there are rows with a negative seq, which no writer makes and no range reads.
@@ -185,7 +195,6 @@ impl Reader {
             next_entry: range.start,
             next_content: if contents && self.has_contents { content_id(range.start) } else { i64::MAX },
             end: range.end,
-            content_end: content_id(range.end),
             entries: Chunk::default(),
             contents: Chunk::default(),
             current: None,
@@ -195,8 +204,7 @@ impl Reader {
 
     /// Reads every row there is, also beyond the tip, for verification.
     pub fn everything(&self) -> DbSource<'_> {
-        let all = self.source(0..self.tip.last_seq.saturating_add(1), &Filter::default(), true);
-        DbSource { content_end: i64::MAX, ..all }
+        self.source(0..self.tip.last_seq.saturating_add(1), &Filter::default(), true)
     }
 
     /// The seq from which on `limit` entries pass `filter`, and whether there are more before it.
@@ -265,7 +273,7 @@ fn content_id(seq: u64) -> i64 {
 }
 
 /// Opens a database for reading without writing beside it.
-fn connect(path: &Path) -> Result<(Connection, Option<PrivateCopy>), StoreError> {
+pub(super) fn connect(path: &Path) -> Result<(Connection, Option<PrivateCopy>), StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = |path: &Path, parameters: &str| -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(uri(path, parameters), flags)?;
@@ -324,6 +332,28 @@ fn read_log_row(connection: &Connection) -> rusqlite::Result<Option<(LogId, Tip)
     })
 }
 
+/// Seqs from `from` on that have contents, at most 100. Called while the tip is pinned: entries may follow later.
+fn stray_contents(connection: &Connection, from: u64) -> rusqlite::Result<Vec<u64>> {
+    let mut select = connection.prepare("SELECT DISTINCT id >> 6 FROM content WHERE id >= ?1 ORDER BY 1 LIMIT 100")?;
+    let rows = select.query_map([content_id(from)], |row| row.get::<_, i64>(0))?;
+    rows.map(|seq| seq.map(i64::cast_unsigned)).collect()
+}
+
+/// Whether `tile` has a row that is not a complete node of level 8 or above over `size` entries.
+fn stray_nodes(connection: &Connection, size: u64) -> rusqlite::Result<bool> {
+    let mut select = connection.prepare("SELECT id FROM tile")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let id = row.get::<_, i64>(0)?;
+        let (level, index) = (id >> 56, (id & ((1 << 56) - 1)).cast_unsigned());
+        let is_complete = (8..56).contains(&level) && index < size >> level;
+        if !is_complete {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Rows read in one go, their bytes in one place.
 #[derive(Debug)]
 struct Chunk<R> {
@@ -371,7 +401,6 @@ pub struct DbSource<'r> {
     next_entry: u64,
     next_content: i64,
     end: u64,
-    content_end: i64,
     entries: Chunk<EntryRow>,
     contents: Chunk<ContentRow>,
     /// Seq of the entry whose contents are being given out.
@@ -462,7 +491,7 @@ impl DbSource<'_> {
             return Ok(self.contents.rows.pop_front());
         }
         if self.contents.rows.is_empty() && !self.contents.done {
-            self.fill_contents(self.content_end)?;
+            self.fill_contents(content_id(self.end))?;
         }
         let limit = self.entries.rows.front().map_or(u64::MAX, |row| row.seq);
         let is_due = self.contents.rows.front().is_some_and(|row| row.seq < limit);

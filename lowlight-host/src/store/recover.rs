@@ -80,9 +80,7 @@ fn still_damaged(layout: &Layout) -> bool {
     if path.symlink_metadata().is_err() {
         return false;
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let opened = Connection::open_with_flags(uri(&path, "psow=0"), flags).map_err(|source| StoreError::from_sqlite(&path, source));
-    let checked = opened.and_then(|connection| {
+    let checked = super::reader::connect(&path).and_then(|(connection, _copy)| {
         super::schema::identify(&connection, &path)?;
         let check = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
         let report = super::schema::compare(&connection).map_err(|source| StoreError::from_sqlite(&path, source))?;

@@ -103,14 +103,21 @@ pub fn configure_writer(connection: &Connection, path: &Path) -> Result<(), Stor
         ("cache_size", "-8192"),
         ("temp_store", "2"),
     ];
-    for (name, value) in wanted {
-        connection.execute_batch(&format!("PRAGMA {name}={value}")).map_err(sqlite)?;
-        let found: rusqlite::types::Value = connection.pragma_query_value(None, name, |row| row.get(0)).map_err(sqlite)?;
-        let found = match found {
+    let read = |name| {
+        let found = connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0)).map_err(sqlite)?;
+        Ok::<_, StoreError>(match found {
             rusqlite::types::Value::Integer(number) => number.to_string(),
             rusqlite::types::Value::Text(text) => text,
             _ => String::new(),
-        };
+        })
+    };
+    for (name, value) in wanted {
+        // Some of these write to the file even when they change nothing.
+        if read(name)? == value {
+            continue;
+        }
+        connection.execute_batch(&format!("PRAGMA {name}={value}")).map_err(sqlite)?;
+        let found = read(name)?;
         if found != value {
             let why = format!("SQLite could not set {name} to {value} (it is {found}), so records would not be safe here");
             return Err(StoreError::Unsupported { path: path.to_path_buf(), why });

@@ -10,6 +10,7 @@
 
 use super::columns::{self, Col, Value};
 use super::files::{self, Layout};
+use super::reader;
 use super::schema::{self, Identity};
 use super::{StoreError, files::private_file};
 use lowlight_core::entry::Kind;
@@ -67,9 +68,12 @@ impl Store {
 
     fn open_locked(path: &Path) -> Result<Connection, StoreError> {
         files::create_database(path)?;
+        // Looked at before it is opened for writing: a foreign or newer database and its journal stay byte for byte.
+        let (probe, copy) = reader::connect(path)?;
+        schema::identify(&probe, path)?;
+        drop((probe, copy));
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(uri(path, "psow=0"), flags).map_err(|source| StoreError::from_sqlite(path, source))?;
-        // Identity before settings: a foreign database must not be turned into a WAL database.
         let identity = schema::identify(&connection, path)?;
         schema::configure_writer(&connection, path)?;
         connection.set_prepared_statement_cache_capacity(32);

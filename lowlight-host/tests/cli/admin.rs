@@ -89,7 +89,7 @@ fn shown(place: &Place, variables: &[(&str, &str)], options: &[&str], key: &str)
     let arguments = [options, &["config", "show", "--json"]].concat();
     let lines = place.run_with(variables, &arguments, "").expect(0).json();
     let line = lines.iter().find(|line| line["key"] == key).unwrap();
-    let text = |name: &str| line[name].as_str().unwrap().to_owned();
+    let text = |name: &str| line[name].as_str().map_or_else(|| line[name].to_string(), str::to_owned);
     (text("value"), text("source"))
 }
 
