@@ -136,7 +136,7 @@ fn confirm_domain(s: &Scan<'_>, from: usize, top: usize, end: usize) -> Option<u
     let b = s.bytes;
     let name = s.text.get(top..end)?;
     let letters = name.chars().all(char::is_alphabetic) && name.chars().count() >= 2;
-    let puny = name.len() > 4 && name.get(..4)?.eq_ignore_ascii_case("xn--");
+    let puny = name.len() > 4 && name.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("xn--"));
     let file = FILES.iter().any(|f| name.eq_ignore_ascii_case(f));
     // `pkg@1.2.3-beta.rc`: a version; `m@n.dot(v)`: a product of matrices.
     let digits = run_end(b, from, DIGIT);

@@ -149,7 +149,7 @@ pub(super) fn strength(raw: &[u8], policy: &Policy) -> Option<Strength> {
     if let Some(&(_, strength)) = WHOLE.iter().find(|(whole, _)| *whole == name) {
         return Some(strength);
     }
-    if let Some(&(_, strength)) = ENDS.iter().find(|(end, _)| name.ends_with(end)) {
+    if let Some(&(_, strength)) = ENDS.iter().find(|(end, _)| end.last() == name.last() && name.ends_with(end)) {
         let plain = strength == Strength::Token && PLAIN_TOKENS.iter().any(|plain| name.ends_with(plain));
         // `nextPageToken` and `eos_token` are plain, `password` has no such list.
         return (!plain).then_some(strength);

