@@ -8,7 +8,7 @@
 //!
 //! Limits: a key has at most 64 bytes; a bare value is judged on its first 512 bytes and accepted when it is longer.
 
-use super::bytes::{ALNUM, LOWER, MINUS, TOKEN, UNDER, at, has_nocase, is, is_quote, is_space, run_end, run_start};
+use super::bytes::{ALNUM, DIGIT, LOWER, MINUS, TOKEN, UNDER, at, has_nocase, is, is_quote, is_space, run_end, run_start};
 use super::keys::{self, Strength};
 use super::kind::Kind;
 use super::scan::{Scan, Span, placeholder_end};
@@ -35,6 +35,10 @@ struct Key {
 /// The secret whose separator (`:` or `=`) stands at `i`.
 pub(super) fn assign(s: &Scan<'_>, i: usize) -> Option<Span> {
     let b = s.bytes;
+    // `12:34`: no name of a secret ends in a digit, but for `cvv2`.
+    if is(s.prev(i), DIGIT) && is(at(b, i + 1), DIGIT) && !matches!(s.prev2(i), b'v' | b'V') {
+        return None;
+    }
     let key = key_before(s, i, true)?;
     let mut from = i + 1;
     let mut compared = false;

@@ -100,7 +100,8 @@ pub(super) fn has_nocase(b: &[u8], from: usize, word: &[u8]) -> bool {
 
 /// True when the bytes contain `needle` (lower case), without regard to ASCII case; for short texts only.
 pub(super) fn contains_nocase(b: &[u8], needle: &[u8]) -> bool {
-    b.windows(needle.len().max(1)).any(|w| w.eq_ignore_ascii_case(needle))
+    let first = needle.first().copied().unwrap_or(0);
+    b.windows(needle.len().max(1)).any(|w| w.first().is_some_and(|c| c.to_ascii_lowercase() == first) && w.eq_ignore_ascii_case(needle))
 }
 
 /// The nearest character boundary at or before `i`.

@@ -2,7 +2,7 @@
 //!
 //! Limits: 128 bytes of local part, 255 of domain; the domain needs a top-level name of two letters or more.
 
-use super::bytes::{ALNUM, DIGIT, HEX, at, is, run_end};
+use super::bytes::{ALNUM, DIGIT, DOT, HEX, MINUS, UNDER, WORD, at, is, run_end, run_start};
 use super::kind::Kind;
 use super::scan::{Scan, Span};
 
@@ -42,6 +42,14 @@ fn is_unspaced(c: char) -> bool {
 
 fn plain_local(s: &Scan<'_>, i: usize) -> Option<usize> {
     let head = s.text.get(s.floor..i)?;
+    // Letters, digits and the usual marks first; anything else is read character by character from there.
+    let ascii = run_start(s.bytes, i, s.floor, 128, WORD | DOT | MINUS);
+    if ascii < i
+        && is(at(s.bytes, ascii), ALNUM)
+        && matches!(s.prev(ascii), 0 | b' ' | b'\n' | b':' | b'<' | b'(' | b'"' | b',' | b';' | b'=')
+    {
+        return is(at(s.bytes, i - 1), ALNUM | UNDER | MINUS).then_some(ascii);
+    }
     let mut start = i;
     let mut right = '@';
     for (k, c) in head.char_indices().rev() {

@@ -135,8 +135,50 @@ pub(super) fn normal_in<'b>(name: &[u8], buffer: &'b mut [u8; 64]) -> &'b [u8] {
     &buffer[..n]
 }
 
+/// The last two letters of the names above: bit b of entry a for `..ab`.
+static LAST_TWO: [u32; 26] = last_two();
+
+const fn last_two() -> [u32; 26] {
+    let mut table = [0u32; 26];
+    let mut list = 0;
+    while list < 2 {
+        let mut k = 0;
+        while k < if list == 0 { WHOLE.len() } else { ENDS.len() } {
+            let name = if list == 0 { WHOLE[k].0 } else { ENDS[k].0 };
+            mark(&mut table, name);
+            k += 1;
+        }
+        list += 1;
+    }
+    // `db_pass` and its like are in no list.
+    mark(&mut table, b"pass");
+    table
+}
+
+const fn mark(table: &mut [u32; 26], name: &[u8]) {
+    let (a, b) = (name[name.len() - 2], name[name.len() - 1]);
+    if a.is_ascii_lowercase() && b.is_ascii_lowercase() {
+        table[(a - b'a') as usize] |= 1 << (b - b'a');
+    }
+}
+
+/// Whether the last two letters of a name are those of some secret's.
+fn may_be_secret(raw: &[u8]) -> bool {
+    let mut letters = raw.iter().rev().filter(|c| !matches!(c, b'_' | b'-' | b'.' | b' ')).map(u8::to_ascii_lowercase);
+    let (Some(last), Some(before)) = (letters.next(), letters.next()) else { return false };
+    match (before, last) {
+        (b'a'..=b'z', b'a'..=b'z') => LAST_TWO[usize::from(before - b'a')] >> (last - b'a') & 1 == 1,
+        // `cvv2` is the one name that does not end in two letters.
+        _ => last == b'2',
+    }
+}
+
 /// The strength of a key name, `None` when its value is not a secret.
 pub(super) fn strength(raw: &[u8], policy: &Policy) -> Option<Strength> {
+    // Two letters tell most names from every secret's; own names are not limited to those.
+    if !policy.has_keys() && !may_be_secret(raw) {
+        return None;
+    }
     let mut buffer = [0u8; 64];
     let name = normal_in(raw, &mut buffer);
     if policy.has_key(name) {

@@ -8,7 +8,7 @@
 //!
 //! Limits: eight groups are read; a separator is one space, no-break space, hyphen or full stop.
 
-use super::bytes::{ALNUM, ALPHA, DIGIT, UNDER, WORD, at, is, run_end, run_start};
+use super::bytes::{ALNUM, ALPHA, DIGIT, DOT, MINUS, UNDER, UPPER, WORD, at, is, run_end, run_start};
 use super::kind::Kind;
 use super::scan::{Scan, Span, Step, found};
 use super::{checksum, net};
@@ -77,9 +77,42 @@ impl Groups {
 }
 
 /// What the run of digits at `i` begins.
+#[inline]
 pub(super) fn digit(s: &Scan<'_>, i: usize) -> Step {
     let b = s.bytes;
     let end = run_end(b, i, DIGIT);
+    let (prev, next) = (s.prev(i), at(b, end));
+    if next == b'-'
+        && end - i == 4
+        && let Some(end) = date_end(b, i)
+        && !is(prev, WORD | MINUS | DOT)
+    {
+        return Step::Skip(end);
+    }
+    // Most runs are parts of times, names and decimals; none of the shapes below begins with these neighbours.
+    let account = is(prev, UPPER) && is(s.prev2(i), UPPER);
+    let shaped = matches!(next, b'-' | b'.') || at(b, i + 8) == b'-' || account;
+    let inside = matches!(prev, b'.' | b':') && is(s.prev2(i), DIGIT);
+    if !shaped && (inside || is(next, WORD) || (is(prev, WORD) && !s.behind_escape(i))) {
+        return Step::Skip(end);
+    }
+    digits(s, i, end)
+}
+
+/// The end of a date of this or the last century, `2026-11-22`, that begins at `i`: no other shape begins like one.
+fn date_end(b: &[u8], i: usize) -> Option<usize> {
+    let date = b.get(i..i + 10)?;
+    let digits = [5, 6, 8, 9].iter().all(|&k| is(at(date, k), DIGIT));
+    let century = date.starts_with(b"19") || date.starts_with(b"20");
+    let sensible = matches!(at(date, 5), b'0' | b'1') && matches!(at(date, 8), b'0'..=b'3');
+    let ends = !is(at(b, i + 10), DIGIT | MINUS) && !(at(b, i + 10) == b'.' && is(at(b, i + 11), DIGIT));
+    (digits && century && sensible && at(date, 7) == b'-' && ends).then_some(i + 10)
+}
+
+/// The same for a run that its neighbours do not rule out.
+#[inline(never)]
+fn digits(s: &Scan<'_>, i: usize, end: usize) -> Step {
+    let b = s.bytes;
     let len = end - i;
     let (prev, prev2) = (s.prev(i), s.prev2(i));
     if is(prev, ALPHA)
@@ -139,7 +172,7 @@ fn shapes(s: &Scan<'_>, i: usize, end: usize) -> Option<Span> {
             9 if ssn_near(s, i) && clear_right(b, end) => ssn(s, i, end),
             3 if s.prev(i) == b'(' && at(b, end) == b')' => bracketed(s, i, end),
             7..=12 => loose_phone(s, i),
-            1..=6 => loose_phone(s, i).filter(|_| matches!(at(b, end), b'/' | b' ' | b'(' | b')')),
+            1..=6 if matches!(at(b, end), b'/' | b' ' | b'(' | b')') => loose_phone(s, i),
             _ => None,
         };
     }
@@ -285,6 +318,15 @@ fn international(s: &Scan<'_>, i: usize) -> Option<Span> {
 /// A number of 7 to 15 digits behind a word such as `phone`.
 fn loose_phone(s: &Scan<'_>, i: usize) -> Option<Span> {
     let b = s.bytes;
+    // The cheap question first: is there a word before it at all?
+    let mut before = i;
+    while before > s.floor && before + 6 > i && !is(at(b, before - 1), ALNUM) {
+        before -= 1;
+    }
+    let word = before > s.floor && is(at(b, before - 1), ALPHA);
+    if !word && !s.hint.phone && (at(b, i), at(b, i + 1)) != (b'0', b'0') {
+        return None;
+    }
     let (end, digits) = written(b, i, 16);
     if !(7..=15).contains(&digits) || !clear_right(b, end) {
         return None;
@@ -359,7 +401,8 @@ fn phone_near(s: &Scan<'_>, i: usize) -> bool {
     ];
     s.hint.phone
         || words_before(s, i, |word, before| {
-            let known = |list: &[&str]| list.iter().any(|w| word.eq_ignore_ascii_case(w));
+            let first = at(word.as_bytes(), 0) | 0x20;
+            let known = |list: &[&str]| list.iter().any(|w| at(w.as_bytes(), 0) == first && word.eq_ignore_ascii_case(w));
             let n = word.len();
             let tail = |k: usize| n >= k && word.is_char_boundary(n - k);
             let phone = (tail(5) && word[n - 5..].eq_ignore_ascii_case("phone") && !word.eq_ignore_ascii_case("microphone"))

@@ -54,6 +54,11 @@ impl Policy {
         !self.allow.is_empty() && self.allow.contains(value)
     }
 
+    /// True when key names were configured.
+    pub(super) fn has_keys(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
     /// True when this normal key name was configured.
     pub(super) fn has_key(&self, normal: &[u8]) -> bool {
         !self.keys.is_empty() && self.keys.contains(normal)

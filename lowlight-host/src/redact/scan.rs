@@ -102,26 +102,51 @@ const fn classes() -> [u8; 256] {
     }
 }
 
+/// Bytes looked at together while a text has nothing to offer.
+const CHUNK: usize = 32;
+
 /// The next trigger byte at or behind `from`.
+#[inline]
 fn next_trigger(b: &[u8], from: usize) -> Option<usize> {
-    let class = |c: u8| CLASS[usize::from(c)];
+    // Triggers stand close together or far apart: one by one first, then in chunks.
+    let near = b.len().min(from + CHUNK / 2);
     let mut i = from;
-    while let Some(chunk) = b.get(i..i + 8) {
-        // Without a branch for each byte: most chunks of prose have no trigger.
-        if chunk.iter().fold(0, |seen, &c| seen | class(c)) != 0 {
-            break;
-        }
-        i += 8;
-    }
-    while let Some(&c) = b.get(i) {
-        match class(c) {
-            0 => {}
-            LETTER if !plausible(b, i) => {}
-            _ => return Some(i),
+    while i < near {
+        if is_trigger(b, i) {
+            return Some(i);
         }
         i += 1;
     }
-    None
+    while let (Some(here), Some(next), Some(after)) = (b.get(i..i + CHUNK), b.get(i + 1..=i + CHUNK), b.get(i + 2..i + CHUNK + 2)) {
+        // Comparisons without a branch: the compiler turns them into a few vector instructions.
+        let triples = here.iter().zip(next).zip(after);
+        if triples.fold(false, |seen, ((&here, &next), &after)| seen | may_trigger(here, next, after)) {
+            break;
+        }
+        i += CHUNK;
+    }
+    (i..b.len()).find(|&i| is_trigger(b, i))
+}
+
+#[inline]
+fn is_trigger(b: &[u8], i: usize) -> bool {
+    match CLASS[usize::from(b[i])] {
+        0 => false,
+        LETTER => plausible(b, i),
+        _ => true,
+    }
+}
+
+/// Whether a byte may be a trigger, seen with the two behind it: true for every trigger, and for little else.
+#[inline]
+fn may_trigger(here: u8, next: u8, after: u8) -> bool {
+    let (lower, second, third) = (here | 0x20, next | 0x20, after | 0x20);
+    // `-` `.` `/` digits `:`, then `<` `=` `>` `?` `@`, of which some are none.
+    let punctuation = here.wrapping_sub(b'-') <= b':' - b'-' || here.wrapping_sub(b'<') <= b'@' - b'<';
+    let others = (here == b'_') | (here == b'[') | (here == b'%') | (here == b'A') | (here == b'J') | ((here == b'S') & (next == b'K'));
+    let bearer = (lower == b'b') & (second == b'e') & (third == b'a');
+    let password = (lower == b'p') & (((second == b'a') & (third == b's')) | (next == b'i'));
+    punctuation | others | bearer | password
 }
 
 /// Whether the neighbours of a trigger letter leave one of its shapes possible: prose is full of the letters alone.

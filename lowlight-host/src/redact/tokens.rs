@@ -151,9 +151,30 @@ pub(super) fn at_separator(s: &Scan<'_>, i: usize) -> Option<Span> {
     None
 }
 
+/// Tokens by the first byte of their prefix.
+static FIRST: [u128; 128] = first();
+
+const fn first() -> [u128; 128] {
+    let mut table = [0u128; 128];
+    let mut t = 0;
+    while t < LIST.len() {
+        table[LIST[t].prefix.as_bytes()[0] as usize] |= 1u128 << t;
+        t += 1;
+    }
+    table
+}
+
 /// The vendor token that begins at `start`, if any: for values of assignments, whose kind it makes exact.
 pub(super) fn at_start(s: &Scan<'_>, start: usize) -> Option<Span> {
-    TOKENS.iter().find_map(|rule| confirm(s, rule, start))
+    let mut mask = *FIRST.get(usize::from(at(s.bytes, start)))?;
+    while mask != 0 {
+        let rule = TOKENS.get(mask.trailing_zeros() as usize)?;
+        mask &= mask - 1;
+        if let Some(span) = confirm(s, rule, start) {
+            return Some(span);
+        }
+    }
+    None
 }
 
 fn confirm(s: &Scan<'_>, rule: &Token, start: usize) -> Option<Span> {
