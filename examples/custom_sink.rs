@@ -51,8 +51,10 @@ impl EntrySource for Rows<'_> {
     }
 }
 
+type Found = Vec<(Option<u64>, &'static str)>;
+
 /// Verifies what is in memory.
-fn problems(log_id: LogId, memory: &Memory) -> Result<Vec<(Option<u64>, &'static str)>, Box<dyn Error>> {
+fn problems(log_id: LogId, memory: &Memory) -> Result<Found, Box<dyn Error>> {
     let mut items = Vec::new();
     for (seq, Row(body, leaf, openings)) in (0..).zip(&memory.rows) {
         items.push(Item::Entry { seq, body, leaf: *leaf, facts: None });
@@ -88,7 +90,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Batch::begin(&mut memory)?.append(Draft { header, event, contents: &[] })?;
     assert_eq!((memory.rows.len(), problems(log_id, &memory)?), (2, vec![]));
     println!("intact");
-    memory.rows[1].2[0].2 = "is it off?".to_owned();
+    "is it off?".clone_into(&mut memory.rows[1].2[0].2);
     println!("after a change: {:?}", problems(log_id, &memory)?);
     assert_eq!(problems(log_id, &memory)?, [(Some(1), "content_mismatch")]);
     Ok(())

@@ -78,8 +78,10 @@ impl Run {
     }
 }
 
+type Losses = Vec<(String, u64)>;
+
 /// Losses per gap entry and the prompts, in the order of the log.
-fn read(logs: &Path) -> Result<(Vec<(String, u64)>, Vec<String>), Box<dyn Error>> {
+fn read(logs: &Path) -> Result<(Losses, Vec<String>), Box<dyn Error>> {
     let reader = Reader::open(logs)?;
     let (mut gaps, mut prompts) = (Vec::new(), Vec::new());
     for view in Views::new(reader.source(0..reader.tip().size, &Filter::default(), true)) {

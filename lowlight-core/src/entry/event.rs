@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 /// One event. The variant's number is the `kind` of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "one lives on the stack at a time, and there is no allocator to box with")]
 pub enum Event<'a> {
     /// Entry 0 of every log.
     #[serde(borrow)]
@@ -65,8 +64,11 @@ const KINDS: [(Kind, u8, &str); 11] = [
 
 impl Kind {
     /// The number, as in the `kind` column.
-    pub fn number(self) -> u8 {
-        KINDS.iter().find(|row| row.0 == self).map_or(255, |row| row.1)
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Unknown => 255,
+            known => known as u8,
+        }
     }
 
     /// The name, as in exports.

@@ -57,7 +57,10 @@ impl<const P: usize> Verifier<P> {
 
     /// Rule 6: entries were taken out or put in and the rest renumbered.
     fn shifted(&mut self, failed: &Failed, fits: impl Fn(i64) -> bool) -> bool {
-        let total = self.tip.as_ref().and_then(|tip| tip.size.checked_signed_diff(tip.last_seq.checked_add(1)?));
+        let total = self.tip.as_ref().and_then(|tip| {
+            let [size, rows] = [tip.size, tip.last_seq.checked_add(1)?].map(|count| i64::try_from(count).ok());
+            size?.checked_sub(rows?)
+        });
         // Two neighbours that were swapped look like an insertion, but then there are not more rows than the tip says.
         let more_rows = total.is_some_and(|total| total < self.shift).then_some(self.shift - 1);
         let candidates = [Some(self.shift + 1), more_rows, total];

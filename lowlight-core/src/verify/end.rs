@@ -33,27 +33,23 @@ impl<const P: usize> Verifier<P> {
         }
         let last = self.expected.saturating_sub(1);
         let count = self.expected.saturating_add_signed(self.shift);
-        if let Some(failed) = self.failed.take() {
-            if !failed.decided {
-                let (kind, detail) = if tip.head == self.prev.unwrap_or(tip.head) && count < tip.size {
-                    (ProblemKind::Missing, "entries were taken out here and the later ones renumbered")
-                } else if Some(tip.head) == self.prev {
-                    (ProblemKind::Modified, "the entry's values were changed after it was written")
-                } else if tip.head == failed.alt {
-                    self.sound = false;
-                    (ProblemKind::Modified, "the entry's stored leaf was changed after it was written")
-                } else if tip.head == failed.before {
-                    self.sound = false;
-                    (ProblemKind::Inserted, "an entry was put in after the newest one")
-                } else {
-                    self.sound = false;
-                    (ProblemKind::Broken, BROKEN)
-                };
-                self.report(last, kind, detail);
-                if kind == ProblemKind::Missing {
-                    self.sound = false;
-                    return;
-                }
+        if let Some(failed) = self.failed.take().filter(|failed| !failed.decided) {
+            let (kind, detail) = if tip.head == self.prev.unwrap_or(tip.head) && count < tip.size {
+                (ProblemKind::Missing, "entries were taken out here and the later ones renumbered")
+            } else if Some(tip.head) == self.prev {
+                (ProblemKind::Modified, "the entry's values were changed after it was written")
+            } else if tip.head == failed.alt {
+                (ProblemKind::Modified, "the entry's stored leaf was changed after it was written")
+            } else if tip.head == failed.before {
+                (ProblemKind::Inserted, "an entry was put in after the newest one")
+            } else {
+                (ProblemKind::Broken, BROKEN)
+            };
+            // Only where the values alone were changed are the stored leaves still those of the log.
+            self.sound &= kind == ProblemKind::Modified && Some(tip.head) == self.prev;
+            self.report(last, kind, detail);
+            if kind == ProblemKind::Missing {
+                return;
             }
         }
         let same_hashes = tip.hashes.iter().eq(self.frontier.hashes());

@@ -208,7 +208,7 @@ impl<const P: usize> Verifier<P> {
             _ => None,
         };
         self.chain(seq, body, leaf, open_id);
-        if seq == 0 && self.failed.is_none() && (open_id.is_none() || open_id.is_some_and(|id| id != self.log_id)) {
+        if seq == 0 && self.failed.is_none() && open_id.is_none_or(|id| id != self.log_id) {
             self.report(0, ProblemKind::Malformed, "entry 0 does not open this log");
         }
         match decoded {

@@ -62,7 +62,7 @@ fn configuration(cli: &Cli, add: &mut Add<'_>) {
             match Redactor::new(&redaction) {
                 Err(error) => add("redaction", Level::Wrong, error.to_string()),
                 Ok(_) if !redaction.enabled => {
-                    add("redaction", Level::Warning, "is switched off: secrets are stored as they come".to_owned())
+                    add("redaction", Level::Warning, "is switched off: secrets are stored as they come".to_owned());
                 }
                 Ok(_) => add("redaction", Level::Ok, "all rules are valid".to_owned()),
             }
@@ -133,16 +133,16 @@ fn file_system(dir: &Path, add: &mut Add<'_>) {
     match rustix::fs::statfs(dir) {
         Err(error) => add("file system", Level::Wrong, format!("{}: {error}", dir.display())),
         Ok(stat) => {
-            #[expect(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "the type of the field differs between targets")]
+            #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "the type of the field differs between targets")]
             let magic = stat.f_type as u64 & 0xffff_ffff;
             match UNSAFE.iter().find(|known| known.0 == magic) {
                 Some((_, "tmpfs")) => add("file system", Level::Warning, "tmpfs: the log is gone after a restart".to_owned()),
                 Some((_, name)) => {
-                    add("file system", Level::Warning, format!("{name}: locks and durability depend on the other end; use a local disk"))
+                    add("file system", Level::Warning, format!("{name}: locks and durability depend on the other end; use a local disk"));
                 }
                 None => add("file system", Level::Ok, "local".to_owned()),
             }
-            #[expect(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "the type of the field differs between targets")]
+            #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "the type of the field differs between targets")]
             let free = (stat.f_bavail as u64).saturating_mul(stat.f_bsize as u64);
             let level = if free < 64 << 20 { Level::Wrong } else { Level::Ok };
             let says = if level == Level::Ok { "free" } else { "free: less than 64 MiB; make room" };

@@ -22,7 +22,7 @@ impl Progress {
     /// Notes how far the work is.
     pub fn at(&mut self, done: u64, total: u64) {
         // Looking at the clock costs more than an entry.
-        if done % 1024 != 0 || Instant::now() < self.next {
+        if !done.is_multiple_of(1024) || Instant::now() < self.next {
             return;
         }
         self.next = Instant::now() + EVERY;

@@ -29,7 +29,8 @@ impl Histogram {
 
     fn bucket(value: u64) -> usize {
         let octave = value.max(1).ilog2().saturating_sub(Self::STEPS);
-        ((u64::from(octave) << Self::STEPS) + (value >> octave)) as usize
+        // At most 60 * 32 + 63, whatever the value.
+        usize::try_from((u64::from(octave) << Self::STEPS) + (value >> octave)).unwrap_or(0)
     }
 
     fn add(&mut self, value: u64) {

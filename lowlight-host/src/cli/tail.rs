@@ -19,7 +19,10 @@ pub(super) fn run(cli: &Cli, args: &TailArgs) -> Outcome {
         (reader.log_id(), reader.tip().size)
     };
     out.flush()?;
-    while args.follow {
+    if !args.follow {
+        return Ok(0);
+    }
+    loop {
         std::thread::sleep(PAUSE);
         // Opened anew each time, so that a log that was moved aside is followed into its successor.
         let reader = match Reader::open(&cli.path) {
@@ -39,5 +42,4 @@ pub(super) fn run(cli: &Cli, args: &TailArgs) -> Outcome {
             out.flush()?;
         }
     }
-    Ok(0)
 }

@@ -33,7 +33,7 @@ pub fn write_csv<W: Write>(
 
 fn guarded(cell: &Cell) -> String {
     match cell {
-        Cell::Number(number) => number.to_string(),
+        Cell::Number(number) => number.clone(),
         Cell::Text(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => format!("'{text}"),
         Cell::Text(text) => text.clone(),
         Cell::Json(value) => value.to_string(),

@@ -123,6 +123,7 @@ impl Drop for Item {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "independent flags under one lock, each with its own story")]
 struct State {
     /// Boxed: 256 KiB would not fit the stack of a small thread several times over.
     ring: Box<Ring<Box<Item>, MAX_QUEUE>>,

@@ -152,7 +152,7 @@ impl Worker<'_> {
         loop {
             match self.write(&items) {
                 Ok(outcomes) => {
-                    self.settled(items, &outcomes);
+                    self.settled(&items, &outcomes);
                     return true;
                 }
                 Err(error) => {
@@ -164,7 +164,7 @@ impl Worker<'_> {
         }
     }
 
-    fn settled(&mut self, items: Vec<Box<Item>>, outcomes: &[Outcome]) {
+    fn settled(&mut self, items: &[Box<Item>], outcomes: &[Outcome]) {
         let mut state = self.shared.lock();
         state.stats.queued -= items.len() as u64;
         state.in_hand = 0;

@@ -15,7 +15,7 @@ pub(super) fn luhn(digits: &[u8]) -> bool {
         }
         sum += d;
     }
-    digits.len() > 1 && sum % 10 == 0
+    digits.len() > 1 && sum.is_multiple_of(10)
 }
 
 /// A card number: a published issuer range with its lengths, not one digit repeated, Luhn-valid.

@@ -6,6 +6,7 @@ use super::bytes::{ALNUM, ALPHA, DIGIT, DOT, LOWER, MINUS, UNDER, UPPER, WORD, c
 use super::keys::Strength;
 
 /// Where a value stands.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about where a value stands")]
 pub(super) struct Scene<'a> {
     pub(super) strength: Strength,
     pub(super) quoted: bool,

@@ -23,7 +23,8 @@ pub(super) enum Strength {
 }
 
 /// Ends of normal names with their strength; the first that fits decides.
-const ENDS: [(&[u8], Strength); 35] = [
+const ENDS: [(&[u8], Strength); 36] = [
+    (b"storagekey", Strength::Token),
     (b"password", Strength::Password),
     (b"passwd", Strength::Password),
     (b"passphrase", Strength::Password),

@@ -28,9 +28,7 @@ pub(super) fn block(s: &Scan<'_>, start: usize) -> Option<Span> {
         let cut = s.open && rest.len() < 48 && memmem::find(label, b"PRIV").is_some();
         return cut.then(|| Span::new(start, b.len(), Kind::PrivateKey));
     };
-    if memmem::find(label.get(..label_len)?, b"PRIVATE KEY").is_none() {
-        return None;
-    }
+    memmem::find(label.get(..label_len)?, b"PRIVATE KEY")?;
     let body = label_from + label_len + RULE.len();
     // A block ends before the next one begins: what is read for this block is not read again for the next.
     let tail = b.get(body..)?;

@@ -139,6 +139,7 @@ fn is_trigger(b: &[u8], i: usize) -> bool {
 
 /// Whether a byte may be a trigger, seen with the two behind it: true for every trigger, and for little else.
 #[inline]
+#[expect(clippy::needless_bitwise_bool, reason = "a lazy operator is a branch, and branches are what this does without")]
 fn may_trigger(here: u8, next: u8, after: u8) -> bool {
     let (lower, second, third) = (here | 0x20, next | 0x20, after | 0x20);
     // `-` `.` `/` digits `:`, then `<` `=` `>` `?` `@`, of which some are none.

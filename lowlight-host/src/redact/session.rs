@@ -14,10 +14,6 @@ use super::kind::Kind;
 use super::rules::Policy;
 use super::scan::{Hint, Scan, Span};
 
-/// A placeholder opens a boundary where a letter was: a neighbour that was no candidate may be one now. So a text
-/// that changed is scanned again until it is quiet, at most this often.
-const ROUNDS: usize = 0;
-
 /// One entry's worth of redaction: numbering, counts and kinds across its fields.
 ///
 /// Made by [`Redactor::session`](super::Redactor::session).
@@ -112,19 +108,11 @@ impl<'r> Session<'r> {
         if !self.policy.enabled {
             return Cow::Borrowed(kept);
         }
-        let mut done = match self.pass(window, keep, hint, open) {
-            Ok(None) => return Cow::Borrowed(kept),
-            Ok(Some(text)) => text,
-            Err(Exhausted) => return Cow::Owned(self.withhold(Some(window))),
-        };
-        for _ in 0..ROUNDS {
-            match self.pass(&done, done.len(), hint, false) {
-                Ok(None) => break,
-                Ok(Some(text)) => done = text,
-                Err(Exhausted) => return Cow::Owned(self.withhold(Some(window))),
-            }
+        match self.pass(window, keep, hint, open) {
+            Ok(None) => Cow::Borrowed(kept),
+            Ok(Some(text)) => Cow::Owned(text),
+            Err(Exhausted) => Cow::Owned(self.withhold(Some(window))),
         }
-        Cow::Owned(done)
     }
 
     /// One scan and one rendering; `None` when nothing changed.

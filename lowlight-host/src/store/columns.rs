@@ -56,6 +56,11 @@ columns! {
 /// Number of columns.
 pub const COUNT: usize = NAMES.len();
 
+/// The columns that are NULL for entries of that kind.
+pub fn foreign_to(kind: Kind) -> impl Iterator<Item = Col> {
+    Col::all().filter(move |col| !col.belongs_to(kind))
+}
+
 /// A value of a column. Text may be any bytes, as a damaged file has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "the storage classes of a strict table")]
@@ -118,6 +123,7 @@ pub fn severity_from_name(name: &str) -> Option<Severity> {
     SEVERITY_VALUES.get(position).copied()
 }
 
+#[inline]
 fn kind_bit(kind: Kind) -> u16 {
     if kind == Kind::Unknown { UNKNOWN } else { 1 << kind.number() }
 }
@@ -178,7 +184,7 @@ pub fn row<'r>(entry: &'r Entry<'r>, fields: &'r [u8], leaf: &'r Digest, payload
             set(Col::LostTo, Value::Int(gap.lost_to));
         }
         // An event that cannot be encoded leaves the column NULL, which no reader accepts; the writer has checked it.
-        event => set(Col::Event, codec::encode_event(event, payload).map_or(Value::Null, |bytes| Value::Blob(bytes))),
+        event => set(Col::Event, codec::encode_event(event, payload).map_or(Value::Null, Value::Blob)),
     }
     row
 }

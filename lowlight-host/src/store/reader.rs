@@ -9,7 +9,7 @@
 //! 1. Nothing in the directory of the log is written, created or locked for longer than one chunk.
 //! 2. The size is pinned when the reader is opened: entries added later are not seen.
 
-use super::columns::{self, Row, Value};
+use super::columns::{self, Col, Row, Value};
 use super::files::Layout;
 use super::recover::with_suffix;
 use super::schema::{self, Identity, SchemaReport};
@@ -29,6 +29,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 
 /// A log open for reading.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent findings of the moment the tip was pinned")]
 pub struct Reader {
     path: PathBuf,
     connection: Connection,
@@ -187,8 +188,9 @@ impl Reader {
         DbSource {
             reader: self,
             entries_sql: format!(
-                "SELECT {} FROM entry WHERE seq >= ? AND seq < ? AND {condition} ORDER BY seq LIMIT {CHUNK_ROWS}",
-                columns::NAMES.join(",")
+                "SELECT {}, coalesce({}) FROM entry WHERE seq >= ? AND seq < ? AND {condition} ORDER BY seq LIMIT {CHUNK_ROWS}",
+                columns::NAMES.join(","),
+                columns::foreign_to(Kind::Inference).map(Col::name).collect::<Vec<_>>().join(",")
             ),
             parameters: filter.parameters.clone(),
             filtered: !filter.conditions.is_empty(),
@@ -420,7 +422,12 @@ impl DbSource<'_> {
         let mut buffer = [0; MAX_BODY];
         while let Some(row) = rows.next().map_err(|e| reader.sqlite(e))? {
             let mut values: Row<'_> = [Value::Null; COUNT];
-            for (index, value) in values.iter_mut().enumerate() {
+            // Most entries are inferences. SQLite says in one value whether any column that they do not have is set.
+            let inference = matches!(row.get_ref(1), Ok(ValueRef::Integer(1))) && matches!(row.get_ref(COUNT), Ok(ValueRef::Null));
+            for (index, (value, col)) in values.iter_mut().zip(Col::all()).enumerate() {
+                if inference && !col.belongs_to(Kind::Inference) {
+                    continue;
+                }
                 *value = match row.get_ref(index).map_err(|e| reader.sqlite(e))? {
                     ValueRef::Null => Value::Null,
                     ValueRef::Integer(number) => Value::Int(number),

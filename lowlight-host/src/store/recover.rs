@@ -56,7 +56,7 @@ pub fn quarantine(layout: &Layout, why: &str) -> Result<Option<Quarantined>, Sto
         );
         return Err(StoreError::Unsafe { path: home, why });
     }
-    let target = (1..).map(|number: u32| home.join(format!("damaged-{number}"))).find(|path| !path.exists());
+    let target = (1..=u32::MAX).map(|number| home.join(format!("damaged-{number}"))).find(|path| !path.exists());
     let target = target.unwrap_or_else(|| home.join("damaged"));
     private_dir(&target)?;
     let database = layout.database();
