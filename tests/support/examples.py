@@ -23,7 +23,7 @@ EXPECTED = {
     "custom_sink.rs": [r"intact", r"content_mismatch"],
     "async_service.rs": [r"durable|Durable"],
     "span.rs": [r"cancelled"],
-    "python_pipe.py": [r"durable"],
+    "python_pipe.py": [r"20 records", r"refused: model is missing", r"intact: 20 records"],
     "shell_pipe.sh": [r"intact"],
 }
 
