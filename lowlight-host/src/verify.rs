@@ -166,8 +166,9 @@ pub fn log_tail(path: &Path, count: u64) -> Result<Report, StoreError> {
     if first == 0 {
         return Ok(whole(&reader, &mut |_, _| {}));
     }
-    let prev = reader.leaf(first - 1)?;
-    let frontier = export::frontier_at(&reader, first)?.unwrap_or_default();
+    let (prev, frontier) = (reader.leaf(first - 1)?, export::frontier_at(&reader, first)?);
+    // What a tail starts from is gone: then only the whole log can be judged.
+    let (Some(_), Some(frontier)) = (prev, frontier) else { return Ok(whole(&reader, &mut |_, _| {})) };
     let start = Start { first, prev, frontier, ..reader.start() };
     let end = reader.tip().last_seq.saturating_add(1);
     Ok(run(start, &mut reader.source(first..end, &crate::store::Filter::default(), true), Vec::new(), &mut |_| {}, &mut |_, _| {}))

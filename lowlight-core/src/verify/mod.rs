@@ -166,7 +166,7 @@ impl<const P: usize> Verifier<P> {
         self.close_contents();
         let seq = named.unwrap_or(self.expected);
         if seq < self.expected {
-            let (kind, detail) = if seq + 1 == self.expected && self.expected > self.first {
+            let (kind, detail) = if seq.saturating_add(1) == self.expected && self.expected > self.first {
                 (ProblemKind::Inserted, "the same seq stands here twice")
             } else {
                 (ProblemKind::Reordered, "an entry stands after later ones")
@@ -189,7 +189,7 @@ impl<const P: usize> Verifier<P> {
             let problem = Problem { seq: Some(self.expected), kind: ProblemKind::Missing, detail, span: seq - self.expected };
             self.result.problems.add(problem);
         }
-        self.expected = seq + 1;
+        self.expected = seq.saturating_add(1);
         self.result.first_seq.get_or_insert(seq);
         self.result.last_seq = Some(seq);
         let leaf = place(self);
@@ -317,7 +317,7 @@ impl<const P: usize> Verifier<P> {
 
     /// Contents of a run of missing entries come before the row that ends the run.
     fn row_to_come(&self, seq: u64) -> bool {
-        self.tip.as_ref().is_some_and(|tip| seq < tip.last_seq)
+        !self.tip_right && self.tip.as_ref().is_some_and(|tip| seq < tip.last_seq)
     }
 
     fn close_contents(&mut self) {

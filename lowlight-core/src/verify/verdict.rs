@@ -79,6 +79,8 @@ pub struct Problem {
 pub struct Problems<const P: usize> {
     kept: heapless::Vec<Problem, P>,
     total: u64,
+    /// Seq of the newest problem, which may not be among those kept.
+    newest: Option<u64>,
 }
 
 impl<const P: usize> Problems<P> {
@@ -94,9 +96,11 @@ impl<const P: usize> Problems<P> {
 
     /// Adds a problem, unless that seq has one already.
     pub fn add(&mut self, problem: Problem) {
-        if problem.seq.is_some() && self.kept.iter().any(|known| known.seq == problem.seq) {
+        let known = problem.seq.is_some() && (self.newest == problem.seq || self.kept.iter().any(|known| known.seq == problem.seq));
+        if known {
             return;
         }
+        self.newest = problem.seq;
         self.total += 1;
         let place = self.kept.iter().position(|known| rank(known) > rank(&problem)).unwrap_or(self.kept.len());
         if self.kept.is_full() {

@@ -194,7 +194,7 @@ impl Preamble {
         };
         let (size, first, end) = (number("size")?, number("first")?, number("end")?);
         let prev = object.get("prev").map(|value| digest(value).ok_or_else(|| wrong("prev"))).transpose()?;
-        if size == 0 || size >= lowlight_core::entry::MAX_SIZE || first > end || end > size || (first == 0 && prev.is_some()) {
+        if size == 0 || size >= lowlight_core::entry::MAX_SIZE || first > end || end > size || (first == 0) == prev.is_some() {
             return Err(wrong("its range contradicts itself"));
         }
         if !object.get("asked").is_some_and(Value::is_object) || !object.get("tombstones").is_some_and(Value::is_array) {

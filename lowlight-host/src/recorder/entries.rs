@@ -168,6 +168,10 @@ pub(super) fn stop(worker: &mut Worker<'_>, store: &mut Store) -> Result<(), Sto
     let fresh = worker.shared.lock().ring.losses().take().collect::<Vec<_>>();
     fresh.into_iter().for_each(|gap| worker.losses.merge(gap));
     let mut batch = Batch::begin(store)?;
+    // A log that this run was never started in gets no stop of it.
+    if batch.head().size() == 0 || batch.sink().log_id() != worker.run_log {
+        return Ok(());
+    }
     notices(&mut batch, run, worker)?;
     let event = Lifecycle::Stop { received: stats.received, written: stats.durable, lost: stats.lost.total() };
     append_own(worker, &mut batch, run, Severity::Info, Event::Lifecycle(event))?;

@@ -133,6 +133,8 @@ struct State {
     /// Records that the writer has in hand, and the number of the first of them.
     in_hand: u64,
     first_in_hand: u64,
+    /// When the first loss came that no gap entry tells of yet.
+    loss_since: Option<Instant>,
     /// When the oldest record in the ring came.
     oldest: Option<Instant>,
     /// Somebody waits: commit without collecting more.
@@ -185,6 +187,7 @@ impl Shared {
             entered: 0,
             in_hand: 0,
             first_in_hand: 0,
+            loss_since: None,
             oldest: None,
             urgent: false,
             closing: false,
@@ -231,14 +234,21 @@ impl Shared {
     }
 
     fn wait_opened(&self, deadline: Duration) -> Result<(), StoreError> {
-        let until = Instant::now() + deadline;
+        let until = after(Instant::now(), deadline);
         let mut state = self.lock();
         while state.opened.is_none() {
-            let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { return Ok(()) };
+            let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { break };
             state = self.progress.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        state.opened.take().unwrap_or(Ok(()))
+        // From here on the recorder is open, whatever storage says later: it goes on trying.
+        state.opened.replace(Ok(())).unwrap_or(Ok(()))
     }
+}
+
+/// The instant that long after another, or one that nobody lives to see.
+fn after(instant: Instant, duration: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    instant.checked_add(duration).unwrap_or_else(|| instant + CENTURY)
 }
 
 /// Nanoseconds since 1970-01-01T00:00:00Z.
@@ -368,6 +378,9 @@ impl Shared {
             let full = LossReason::of(state.ring.full_reason());
             state.stats.queued -= evicted.len() as u64;
             evicted.iter().for_each(|_| state.stats.lost.count(full));
+            if !evicted.is_empty() {
+                state.loss_since.get_or_insert_with(Instant::now);
+            }
             match pushed {
                 Pushed::Queued => {
                     self.queued(state, !evicted.is_empty());
@@ -378,7 +391,7 @@ impl Shared {
                 Pushed::Full(back) => item = back,
             }
             // OverflowPolicy::Block: wait for the writer, up to the deadline.
-            let until = *until.get_or_insert_with(|| Instant::now() + self.options.block_for);
+            let until = *until.get_or_insert_with(|| after(Instant::now(), self.options.block_for));
             let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
                 let reason = state.ring.full_reason();
                 state.ring.losses().add(reason, 1, recorded);
@@ -413,6 +426,7 @@ impl Shared {
 
     fn lost(&self, mut state: MutexGuard<'_, State>, item: &Item, reason: LossReason) {
         state.stats.received += 1;
+        state.loss_since.get_or_insert_with(Instant::now);
         state.stats.lost.count(reason);
         let pressure = self.pressure(&state);
         drop(state);
@@ -439,7 +453,7 @@ impl Shared {
     }
 
     fn flush(&self, deadline: Duration) -> Result<(), TimedOut> {
-        let until = Instant::now() + deadline;
+        let until = after(Instant::now(), deadline);
         let mut state = self.lock();
         let target = state.entered;
         loop {
@@ -456,7 +470,7 @@ impl Shared {
     }
 
     fn close(&self, deadline: Duration) -> Result<Stats, TimedOut> {
-        let until = Instant::now() + deadline;
+        let until = after(Instant::now(), deadline);
         let mut state = self.lock();
         state.closing = true;
         state.urgent = true;

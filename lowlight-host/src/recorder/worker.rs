@@ -9,11 +9,11 @@
 //! 3. Losses are written as Gap entries in front of the next batch; they are forgotten only once that is durable.
 
 use super::entries::{self, Entropy};
-use super::{Item, LossReason, Outcome, Shared, State, VerifyAtStart, now};
+use super::{Item, LossReason, Outcome, Shared, State, VerifyAtStart, after, now};
 use crate::store::{Layout, Quarantined, RunLock, Store, StoreError, quarantine};
 use crate::verify;
 use lowlight_core::entry::{GapReason, Predecessor};
-use lowlight_core::{Batch, Digest, Losses};
+use lowlight_core::{Batch, Digest, LogId, Losses};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -35,10 +35,12 @@ pub(super) struct Worker<'s> {
     doubtful: Option<Doubtful>,
     /// Whether the attempt that closing is owed was made.
     last_attempt: bool,
+    /// Open without verifying, once.
+    skip_verify: bool,
     /// What is wrong with the log, when a batch found it damaged.
     damage: Option<String>,
-    /// Whether the entries that begin a run are durable.
-    started: bool,
+    /// The log in which the entries that begin this run are durable.
+    pub(super) run_log: Option<LogId>,
 }
 
 /// A batch whose COMMIT failed and that may be there all the same.
@@ -83,8 +85,9 @@ pub(super) fn run(shared: &Shared) {
         predecessor: None,
         doubtful: None,
         last_attempt: false,
+        skip_verify: false,
         damage: None,
-        started: false,
+        run_log: None,
     };
     worker.measure_clock();
     // The start entries go through the same path as any batch: an empty one.
@@ -110,19 +113,19 @@ impl Worker<'_> {
                 if state.closing {
                     return None;
                 }
-                if state.ring.losses().is_empty() {
+                let Some(since) = state.loss_since else {
                     state = self.shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
                     continue;
-                }
-                // Losses with nothing behind them are written all the same, after the usual window.
-                let (now, window) = self.shared.work.wait_timeout(state, options.max_loss_window).unwrap_or_else(PoisonError::into_inner);
-                state = now;
-                if window.timed_out() && state.ring.is_empty() {
+                };
+                // Losses with nothing behind them are written all the same, when the usual window is over.
+                let left = after(since, options.max_loss_window).saturating_duration_since(Instant::now());
+                if left.is_zero() {
                     return Some(Vec::new());
                 }
+                state = self.shared.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
                 continue;
             }
-            let due = state.oldest.unwrap_or_else(Instant::now) + options.max_loss_window;
+            let due = after(state.oldest.unwrap_or_else(Instant::now), options.max_loss_window);
             let full = state.ring.len() >= options.batch_entries || state.ring.weight() >= options.batch_bytes;
             let left = due.saturating_duration_since(Instant::now());
             if full || state.urgent || state.closing || left.is_zero() {
@@ -165,6 +168,10 @@ impl Worker<'_> {
     }
 
     fn settled(&mut self, items: &[Box<Item>], outcomes: &[Outcome]) {
+        // Tickets first: whoever sees `flush` return finds them resolved.
+        for (item, outcome) in items.iter().zip(outcomes) {
+            item.cell.resolve(*outcome);
+        }
         let mut state = self.shared.lock();
         state.stats.queued -= items.len() as u64;
         state.in_hand = 0;
@@ -183,9 +190,6 @@ impl Worker<'_> {
         }
         drop(state);
         self.shared.progress.notify_all();
-        for (item, outcome) in items.iter().zip(outcomes) {
-            item.cell.resolve(*outcome);
-        }
     }
 
     /// Decides what to do about a failure; `false` means give up.
@@ -203,7 +207,7 @@ impl Worker<'_> {
                 self.alarms.push(("disk_full", "storage had no space or was read-only; what was dropped stands in a gap entry".to_owned()));
             }
         }
-        if hopeless && opening && !self.started && state.opened.is_none() {
+        if hopeless && opening && self.run_log.is_none() && state.opened.is_none() {
             state.opened = Some(Err(error));
             return false;
         }
@@ -249,7 +253,12 @@ impl Worker<'_> {
         let quarantined = match self.damage.take() {
             None => None,
             // The damaged file is closed by now: this process must not hold open what it moves.
-            Some(why) => quarantine(&layout, &why)?,
+            Some(why) => {
+                let moved = quarantine(&layout, &why)?;
+                // Found damaged by reading all of it, and sound by a quick look: do not go round in circles.
+                self.skip_verify = moved.is_none();
+                moved
+            }
         };
         let (store, found) = Store::open_or_recover(&layout)?;
         if let Some(Quarantined { path, why, predecessor }) = quarantined.or(found) {
@@ -258,9 +267,9 @@ impl Worker<'_> {
             self.alarms.push(("quarantined", format!("a damaged log was moved to {name}")));
             self.predecessor = Some(predecessor);
             self.run = None;
-            self.started = false;
+            self.run_log = None;
         }
-        if !self.started {
+        if self.run_log.is_none() && !std::mem::take(&mut self.skip_verify) {
             self.verify(&layout)?;
         }
         Ok(store)
@@ -282,28 +291,36 @@ impl Worker<'_> {
             Err(error) => Some(error.to_string()),
         };
         if let Some(problem) = problem {
-            self.alarms.push(("verify_failed", problem.clone()));
+            if !self.alarms.iter().any(|(code, _)| *code == "verify_failed") {
+                self.alarms.push(("verify_failed", problem.clone()));
+            }
             self.shared.lock().stats.verify_problem = Some(problem);
         }
         Ok(())
     }
 
     fn write_to(&mut self, store: &mut Store, items: &[Box<Item>]) -> Result<Vec<Outcome>, StoreError> {
-        let replaced = store.replaced();
         let mut batch = Batch::begin(store)?;
-        let first = batch.head().size();
-        if let Some(doubtful) = self.doubtful.take()
-            && batch.sink().leaf(doubtful.first)? == Some(doubtful.leaf)
-        {
-            // The COMMIT that failed was durable after all: all entries of the batch are there.
-            drop(batch);
-            self.committed(doubtful.alarms);
-            return Ok(doubtful.outcomes);
+        let (first, log) = (batch.head().size(), batch.sink().log_id());
+        if let Some(doubtful) = &self.doubtful {
+            let is_there = batch.sink().leaf(doubtful.first)? == Some(doubtful.leaf);
+            if let Some(doubtful) = self.doubtful.take().filter(|_| is_there) {
+                // The COMMIT that failed was durable after all: all entries of the batch are there.
+                drop(batch);
+                self.committed(doubtful.alarms, log);
+                self.count_rejected(&doubtful.outcomes);
+                return Ok(doubtful.outcomes);
+            }
         }
         // Only now: what was lost since a batch whose fate was in doubt did not stand in it.
-        let fresh = self.shared.lock().ring.losses().take().collect::<Vec<_>>();
+        let fresh = {
+            let mut state = self.shared.lock();
+            state.loss_since = None;
+            state.ring.losses().take().collect::<Vec<_>>()
+        };
         fresh.into_iter().for_each(|gap| self.losses.merge(gap));
-        if !self.started || first == 0 || batch.sink().replaced() != replaced {
+        // Another log than the one this run was started in: moved aside, replaced, or not there before.
+        if first == 0 || log.is_none() || log != self.run_log {
             self.run = None;
             self.run = Some(entries::start(self, &mut batch)?);
         }
@@ -313,9 +330,8 @@ impl Worker<'_> {
         for item in items {
             outcomes.push(entries::append(&mut batch, item, run, &mut self.entropy)?);
         }
-        let rejected = outcomes.iter().filter(|outcome| **outcome == Outcome::Lost(LossReason::Rejected)).count() as u64;
         if batch.head().size() == first {
-            self.losses.add(GapReason::Rejected, rejected, now());
+            self.count_rejected(&outcomes);
             return Ok(outcomes);
         }
         let leaf = batch.sink().leaf(first)?;
@@ -323,14 +339,23 @@ impl Worker<'_> {
             self.doubtful = leaf.map(|leaf| Doubtful { first, leaf, outcomes, alarms: self.alarms.len() });
             return Err(error);
         }
-        self.committed(self.alarms.len());
-        self.losses.add(GapReason::Rejected, rejected, now());
+        self.committed(self.alarms.len(), log);
+        self.count_rejected(&outcomes);
         Ok(outcomes)
     }
 
+    /// Records that storage refused become a gap of the next batch.
+    fn count_rejected(&mut self, outcomes: &[Outcome]) {
+        let rejected = outcomes.iter().filter(|outcome| **outcome == Outcome::Lost(LossReason::Rejected)).count() as u64;
+        if rejected > 0 {
+            self.losses.add(GapReason::Rejected, rejected, now());
+            self.shared.lock().loss_since.get_or_insert_with(Instant::now);
+        }
+    }
+
     /// What went into the batch that is durable now, its first `alarms` among it, need not be written again.
-    fn committed(&mut self, alarms: usize) {
-        self.started = true;
+    fn committed(&mut self, alarms: usize, log: Option<LogId>) {
+        self.run_log = log;
         self.losses = Losses::new();
         self.alarms.drain(..alarms.min(self.alarms.len()));
         self.predecessor = None;

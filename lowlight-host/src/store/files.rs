@@ -42,11 +42,6 @@ impl Layout {
         self.dir.join("quarantine")
     }
 
-    /// Space that is given back when the disk is full.
-    pub fn reserve(&self) -> PathBuf {
-        self.dir.join("reserve")
-    }
-
     /// Creates the directory (0700) if it is not there and refuses one that others can read or write.
     pub fn prepare(&self) -> Result<(), StoreError> {
         private_dir(&self.dir)?;
@@ -103,7 +98,7 @@ pub fn private_file(path: &Path) -> Result<File, StoreError> {
 
 /// Creates the database file empty and private before SQLite sees it, so that it is never wider than 0600.
 ///
-/// Must not be called when this process may have the database open: see the module's invariant 4.
+/// Must not be called when this process may have the database open: see invariant 4 of `store`. A file that is there already is left alone.
 pub fn create_database(path: &Path) -> Result<(), StoreError> {
     let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match created {

@@ -188,7 +188,7 @@ impl Reader {
         DbSource {
             reader: self,
             entries_sql: format!(
-                "SELECT {}, coalesce({}) FROM entry WHERE seq >= ? AND seq < ? AND {condition} ORDER BY seq LIMIT {CHUNK_ROWS}",
+                "SELECT {}, coalesce({}) FROM entry WHERE seq >= ? AND seq <= ? AND {condition} ORDER BY seq LIMIT {CHUNK_ROWS}",
                 columns::NAMES.join(","),
                 columns::foreign_to(Kind::Inference).map(Col::name).collect::<Vec<_>>().join(",")
             ),
@@ -299,8 +299,16 @@ pub(super) fn connect(path: &Path) -> Result<(Connection, Option<PrivateCopy>), 
     }
     let folder = private_folder()?;
     let copy = folder.0.join("lowlight.db");
-    for (from, to) in [(path, &copy), (&wal, &with_suffix(&copy, "-wal"))] {
-        std::fs::copy(from, to).map_err(|source| StoreError::from_io(from, source))?;
+    let state = || [path, &wal].map(|file| file.metadata().and_then(|meta| Ok((meta.len(), meta.modified()?))).ok());
+    // A writer that starts meanwhile may move the journal into the database between the two copies.
+    for _ in 0..3 {
+        let before = state();
+        for (from, to) in [(path, &copy), (&wal, &with_suffix(&copy, "-wal"))] {
+            std::fs::copy(from, to).map_err(|source| StoreError::from_io(from, source))?;
+        }
+        if state() == before {
+            break;
+        }
     }
     let connection = open(&copy, "mode=rw").or_else(|_| open(&copy, "mode=ro")).map_err(|source| StoreError::from_sqlite(path, source))?;
     Ok((connection, Some(folder)))
@@ -416,7 +424,8 @@ impl DbSource<'_> {
         let reader = self.reader;
         self.entries.bytes.clear();
         let mut select = reader.connection.prepare_cached(&self.entries_sql).map_err(|e| reader.sqlite(e))?;
-        let bounds = [self.next_entry, self.end].map(|seq| rusqlite::types::Value::Integer(i64::try_from(seq).unwrap_or(i64::MAX)));
+        let bounds = [self.next_entry, self.end.saturating_sub(1)]
+            .map(|seq| rusqlite::types::Value::Integer(i64::try_from(seq).unwrap_or(i64::MAX)));
         let parameters = bounds.into_iter().chain(self.parameters.iter().cloned());
         let mut rows = select.query(params_from_iter(parameters)).map_err(|e| reader.sqlite(e))?;
         let mut buffer = [0; MAX_BODY];

@@ -43,7 +43,7 @@ impl Store {
 pub fn quarantine(layout: &Layout, why: &str) -> Result<Option<Quarantined>, StoreError> {
     let lock = private_file(&layout.lock())?;
     lock.lock().map_err(|source| StoreError::from_io(&layout.lock(), source))?;
-    if !still_damaged(layout) {
+    if !still_damaged(layout)? {
         return Ok(None);
     }
     let home = layout.quarantine();
@@ -75,20 +75,25 @@ pub fn quarantine(layout: &Layout, why: &str) -> Result<Option<Quarantined>, Sto
 }
 
 /// Another process may have moved the damaged file while this one waited for the lock.
-fn still_damaged(layout: &Layout) -> bool {
+fn still_damaged(layout: &Layout) -> Result<bool, StoreError> {
     let path = layout.database();
     if path.symlink_metadata().is_err() {
-        return false;
+        return Ok(false);
     }
     let checked = super::reader::connect(&path).and_then(|(connection, _copy)| {
         super::schema::identify(&connection, &path)?;
         let check = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
         let report = super::schema::compare(&connection).map_err(|source| StoreError::from_sqlite(&path, source))?;
         let row_valid = read_log_row(&connection).is_some() || report.faults.is_empty() && is_empty(&connection);
-        let emptied = super::schema::is_emptied(&connection).unwrap_or(false);
-        Ok(check.is_ok_and(|said| said == "ok") && report.faults.is_empty() && row_valid && !emptied)
+        let contradicts = super::schema::contradicts_itself(&connection).unwrap_or(true);
+        Ok(check.is_ok_and(|said| said == "ok") && report.faults.is_empty() && row_valid && !contradicts)
     });
-    !matches!(checked, Ok(true))
+    // Only damage is a reason to move a file: one that is busy, foreign or newer stays where it is.
+    match checked {
+        Ok(sound) => Ok(!sound),
+        Err(StoreError::Corrupt { .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 fn is_empty(connection: &Connection) -> bool {

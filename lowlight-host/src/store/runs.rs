@@ -4,12 +4,13 @@
 //! run row without `stopped` + lock file free  = that process crashed
 //! ```
 //!
-//! 1. A number is never given twice. 2. A run's lock file is locked for as long as its process lives.
+//! 1. A number is never given twice. 2. A run's lock file is locked from its start entry to its stop entry.
 
-use super::files::private_file;
+use super::files::{self, private_file};
 use super::{Store, StoreError};
 use rusqlite::params;
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt;
 
 /// A run that ended without a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,28 +29,59 @@ pub struct RunLock {
     /// The number.
     pub number: u64,
     path: std::path::PathBuf,
-    _file: File,
+    file: File,
+}
+
+impl RunLock {
+    /// Takes the lock file of a number; `None` when another process has it.
+    fn take(path: std::path::PathBuf, number: u64) -> Result<Option<Self>, StoreError> {
+        let file = private_file(&path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(source)) => return Err(StoreError::from_io(&path, source)),
+        }
+        let lock = Self { number, path, file };
+        // Between opening and locking its owner may have removed it.
+        Ok(lock.is_in_place().then_some(lock))
+    }
+
+    /// Whether the path still names the file that is locked.
+    fn is_in_place(&self) -> bool {
+        let own = self.file.metadata().ok().map(|meta| (meta.dev(), meta.ino()));
+        own.is_some() && own == files::identity(&self.path)
+    }
 }
 
 impl Drop for RunLock {
     fn drop(&mut self) {
-        // Only tidiness: a lock file left behind is free and is removed by the next start.
-        let _ = std::fs::remove_file(&self.path);
+        // Only tidiness: a lock file left behind is free and is removed by the next start. One that another process
+        // has made since is not ours to remove.
+        if self.is_in_place() {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
 impl Store {
-    /// Starts a run, inside a batch: takes the next number and its lock.
+    /// Starts a run, inside a batch: takes the next number whose lock is free, without waiting for any.
     pub fn start_run(&self, started: i64, queue_bound: u64) -> Result<RunLock, StoreError> {
         let next = self.connection().query_row("SELECT coalesce(max(number), 0) + 1 FROM run", [], |row| row.get::<_, i64>(0));
-        let number = next.map_err(|source| self.error(source))?;
-        let path = self.layout().runs().join(format!("{number}.lock"));
-        let file = private_file(&path)?;
-        file.lock().map_err(|source| StoreError::from_io(&path, source))?;
+        let next = next.map_err(|source| self.error(source))?.cast_unsigned();
+        let mut lock = None;
+        // A process that writes an older log of this directory may hold the numbers of a fresh one.
+        for number in next..next.saturating_add(1 << 16) {
+            lock = RunLock::take(self.layout().runs().join(format!("{number}.lock")), number)?;
+            if lock.is_some() {
+                break;
+            }
+        }
+        let lock = lock.ok_or_else(|| StoreError::Busy(self.layout().runs()))?;
         let insert = "INSERT INTO run (number, pid, started, queue_bound) VALUES (?1, ?2, ?3, ?4)";
         let bound = i64::try_from(queue_bound).unwrap_or(i64::MAX);
-        self.connection().execute(insert, params![number, std::process::id(), started, bound]).map_err(|source| self.error(source))?;
-        Ok(RunLock { number: number.cast_unsigned(), path, _file: file })
+        let row = params![lock.number.cast_signed(), std::process::id(), started, bound];
+        self.connection().execute(insert, row).map_err(|source| self.error(source))?;
+        Ok(lock)
     }
 
     /// Marks a run as stopped, inside a batch. Rows of stopped runs are bookkeeping: the newest 64 are kept.
@@ -87,14 +119,10 @@ impl Store {
             .map_err(sqlite)?;
         let mut crashed = Vec::new();
         for (number, bound) in rows {
-            let path = self.layout().runs().join(format!("{number}.lock"));
-            let file = private_file(&path)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => continue,
-                Err(TryLockError::Error(source)) => return Err(StoreError::from_io(&path, source)),
-            }
-            let _ = std::fs::remove_file(&path);
+            // Taken means free means crashed; dropped at the end of the turn, which removes the file.
+            let Some(_lock) = RunLock::take(self.layout().runs().join(format!("{number}.lock")), number.cast_unsigned())? else {
+                continue;
+            };
             // Newest first: the entries of a crashed run are near the end.
             let newest = "SELECT seq FROM entry WHERE run = ?1 ORDER BY seq DESC LIMIT 1";
             let last = self.connection().query_row(newest, [number], |row| row.get::<_, i64>(0)).ok();

@@ -62,9 +62,13 @@ fn lossy(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<Option<Strin
     Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }
 
-/// Whether the log row speaks of entries and there is none.
-pub fn is_emptied(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.query_row("SELECT size > 0 AND NOT EXISTS (SELECT 1 FROM entry) FROM log", [], |row| row.get(0))
+/// Whether the log row speaks of entries and there is none, or an entry stands where the next one belongs.
+pub fn contradicts_itself(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT (size > 0 AND NOT EXISTS (SELECT 1 FROM entry)) OR EXISTS (SELECT 1 FROM entry WHERE seq >= size) FROM log";
+    match connection.query_row(sql, [], |row| row.get(0)) {
+        Err(rusqlite::Error::QueryReturnedNoRows) => Ok(false),
+        other => other,
+    }
 }
 
 /// Whether there is a table of that name: a damaged log may lack `content` or `tile`.

@@ -32,7 +32,6 @@ pub struct Store {
     identity: [Option<(u64, u64)>; 2],
     log_id: Option<LogId>,
     in_batch: bool,
-    replaced: u64,
 }
 
 impl ToSql for Value<'_> {
@@ -53,7 +52,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Corrupt`] for a damaged log (see [`Store::quarantine`](super::recover)), and all other variants as they say.
+    /// [`StoreError::Corrupt`] for a damaged log (see [`quarantine`](super::quarantine)), and all other variants as they say.
     pub fn open(layout: &Layout) -> Result<Self, StoreError> {
         layout.prepare()?;
         let path = layout.database();
@@ -63,7 +62,7 @@ impl Store {
         let identity = [files::identity(&path), files::identity(&layout.lock())];
         lock.unlock().map_err(|source| StoreError::from_io(&layout.lock(), source))?;
         let connection = opened?;
-        Ok(Self { layout: layout.clone(), path, connection, lock, identity, log_id: None, in_batch: false, replaced: 0 })
+        Ok(Self { layout: layout.clone(), path, connection, lock, identity, log_id: None, in_batch: false })
     }
 
     fn open_locked(path: &Path) -> Result<Connection, StoreError> {
@@ -82,8 +81,11 @@ impl Store {
             if let Some(fault) = report.faults.first() {
                 return Err(StoreError::Corrupt { path: path.to_path_buf(), why: format!("its schema was changed ({fault})") });
             }
-            if schema::is_emptied(&connection).map_err(|source| StoreError::from_sqlite(path, source))? {
-                return Err(StoreError::Corrupt { path: path.to_path_buf(), why: "all its entries are gone".to_owned() });
+            if schema::contradicts_itself(&connection).map_err(|source| StoreError::from_sqlite(path, source))? {
+                return Err(StoreError::Corrupt {
+                    path: path.to_path_buf(),
+                    why: "its log row and its entries contradict each other".to_owned(),
+                });
             }
         }
         Ok(connection)
@@ -92,8 +94,7 @@ impl Store {
     /// Opens everything again, after an error that leaves the connection in doubt or when the files were replaced.
     pub fn reopen(&mut self) -> Result<(), StoreError> {
         self.in_batch = false;
-        let replaced = self.replaced;
-        *self = Self { replaced, ..Self::open(&self.layout)? };
+        *self = Self::open(&self.layout)?;
         Ok(())
     }
 
@@ -105,11 +106,6 @@ impl Store {
     /// The database connection, for bookkeeping inside the current batch.
     pub(super) fn connection(&self) -> &Connection {
         &self.connection
-    }
-
-    /// How often the files were found replaced under the writer.
-    pub fn replaced(&self) -> u64 {
-        self.replaced
     }
 
     /// The id of the log; known from the first [`Sink::begin`] on.
@@ -153,8 +149,8 @@ impl Store {
     }
 
     fn begin_locked(&mut self) -> Result<Head, StoreError> {
-        if [files::identity(&self.path), files::identity(&self.layout.lock())] != self.identity {
-            self.replaced += 1;
+        // Again after each reopening: the files may be replaced between that and the lock.
+        while [files::identity(&self.path), files::identity(&self.layout.lock())] != self.identity {
             self.lock.unlock().map_err(|source| StoreError::from_io(&self.path, source))?;
             self.reopen()?;
             self.lock.lock().map_err(|source| StoreError::from_io(&self.path, source))?;
