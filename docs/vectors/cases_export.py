@@ -72,7 +72,7 @@ def preambles(maker):
             ("log-id-15", "log_id of 15 bytes", {"log_id": "00" * 15}),
             ("range", "end above size", {"end": 14}),
             ("range-reversed", "first above end", {"first": 14, "prev": junk}),
-            ("prev-at-0", "prev although first is 0", {"prev": junk}), ("size-text", "size is text", {"size": "13"}),
+            ("prev-at-0", "prev although first is 0", {"prev": junk}), ("prev-absent", "no prev although first is 3", {"first": 3}), ("size-text", "size is text", {"size": "13"}),
             ("upper-hex", "root in capitals", {"root": junk.upper()}), ("not-export", "another lowlight object",
                                                                        {"lowlight": "end"})):
         maker.objects("preamble-" + name, about, "unreadable", put(**values))

@@ -151,6 +151,20 @@ class Database:
                 self.problems.add(None, "schema", "%s %s does not belong here" % key)
         for key in wanted:
             self.problems.add(None, "schema", "%s %s is missing" % key)
+        rows = self.db.execute("SELECT count(*) FROM log").fetchone()[0]
+        if rows != 1:
+            self.problems.add(None, "schema", "log has %d rows" % rows)
+        self.time_index()
+
+    def time_index(self):
+        """Section 5: the time index holds what the table holds."""
+        try:
+            table, index = (sorted(self.db.execute("SELECT recorded, seq FROM entry %s WHERE seq >= 0" % how), key=repr)
+                            for how in ("NOT INDEXED", "INDEXED BY entry_recorded"))
+        except SQLITE_ERRORS:
+            return  # an index that cannot serve this query differs from section 9
+        if table != index:
+            self.problems.add(None, "schema", "the time index differs from the table")
 
     def rows(self, table, sql):
         """Rows of a table; nothing when it is absent or lacks a column (a schema problem then)."""

@@ -186,7 +186,12 @@ fn whole(reader: &Reader, progress: &mut dyn FnMut(u64, u64)) -> Report {
     if reader.has_negative_rows() {
         found.push(problem(ProblemKind::Inserted, "there are rows with a negative seq"));
     }
-    let mut at_end = |_: &mut DbSource<'_>, verifier: &mut Verifier<MAX_PROBLEMS>| {
+    let mut index_lies = false;
+    let mut at_end = |source: &mut DbSource<'_>, verifier: &mut Verifier<MAX_PROBLEMS>| {
+        index_lies = !source.time_index_agrees().unwrap_or(false);
+        if index_lies {
+            verifier.add_problem(problem(ProblemKind::Schema, "the time index does not hold what the table holds"));
+        }
         // Nodes can only be judged by a tree that could be rebuilt.
         if verifier.is_sound() && reader.has_stray_nodes() {
             verifier.add_problem(problem(ProblemKind::RootMismatch, "there are tree nodes for entries that are not there"));

@@ -8,7 +8,7 @@ use crate::verify::{Report, ReportedProblem};
 use lowlight_core::entry::codec::decode;
 use lowlight_core::source::{EntrySource, Item};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 
 pub(super) fn run(cli: &Cli, args: &InspectArgs) -> Outcome {
     let file = &args.file;
@@ -127,9 +127,16 @@ fn export(args: &InspectArgs, report: &Report, lines: &mut Lines<'_, impl Write>
         lines.line(&json!({ "error": error }), error)?;
         return Ok(2);
     }
-    for line in input.split(b'\n') {
-        let line = line.map_err(failed)?;
-        let line = line.strip_suffix(b",").unwrap_or(&line);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        // A line longer than any export has is shown in pieces, none of which makes an entry.
+        let read = input.by_ref().take(crate::export::MAX_LINE as u64).read_until(b'\n', &mut line).map_err(failed)?;
+        if read == 0 {
+            break;
+        }
+        let line = line.strip_suffix(b"\n").unwrap_or(&line);
+        let line = line.strip_suffix(b",").unwrap_or(line);
         if matches!(line, b"[" | b"]") {
             continue;
         }

@@ -1,7 +1,7 @@
 //! The `lowlight` command: arguments, dispatch, exit codes.
 //!
 //! 1. Exit 0: intact or done. 1: evidence is broken, or input was refused or lost. 2: could not tell or could not run.
-//! 2. Text from a log reaches a terminal only through [`text::safe`].
+//! 2. Text from a log reaches a terminal only through `text::safe`.
 //! 3. A broken pipe is success.
 
 mod args;

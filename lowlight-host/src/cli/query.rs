@@ -50,10 +50,10 @@ impl Conditions {
         }
         if let Some(user) = &self.user {
             // Field 4 is the actor.
-            filter.and("EXISTS (SELECT 1 FROM content WHERE content.id = entry.seq * 64 + 4 AND value = ?)", [text(user)]);
+            filter.and("EXISTS (SELECT 1 FROM content NOT INDEXED WHERE content.id = entry.seq * 64 + 4 AND value = ?)", [text(user)]);
         }
         if let Some(contains) = &self.contains {
-            let any = "EXISTS (SELECT 1 FROM content WHERE content.id >= entry.seq * 64 AND content.id < entry.seq * 64 + 64 AND instr(value, ?) > 0)";
+            let any = "EXISTS (SELECT 1 FROM content NOT INDEXED WHERE content.id >= entry.seq * 64 AND content.id < entry.seq * 64 + 64 AND instr(value, ?) > 0)";
             filter.and(any, [text(contains)]);
         }
         filter

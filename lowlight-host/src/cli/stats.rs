@@ -120,7 +120,7 @@ fn models(reader: &Reader) -> Result<Map<String, Value>, Failure> {
     ];
     let names = columns.map(Col::name).join(",");
     let failed = |source| sqlite(reader, source);
-    let mut select = reader.connection().prepare(&format!("SELECT {names} FROM entry WHERE kind = 1")).map_err(failed)?;
+    let mut select = reader.connection().prepare(&format!("SELECT {names} FROM entry NOT INDEXED WHERE kind = 1")).map_err(failed)?;
     let mut rows = select.query([]).map_err(failed)?;
     let mut models = BTreeMap::<String, Model>::new();
     while let Some(row) = rows.next().map_err(failed)? {
@@ -164,13 +164,13 @@ fn pairs(reader: &Reader, sql: &str) -> Result<Vec<(i64, u64)>, Failure> {
 }
 
 fn kinds(reader: &Reader) -> Result<Map<String, Value>, Failure> {
-    let rows = pairs(reader, "SELECT kind, count(*) FROM entry GROUP BY kind")?;
+    let rows = pairs(reader, "SELECT kind, count(*) FROM entry NOT INDEXED GROUP BY kind")?;
     let name = |number: i64| u8::try_from(number).ok().and_then(Kind::from_number).map_or("malformed", Kind::name);
     Ok(rows.into_iter().map(|(kind, count)| (name(kind).to_owned(), count.into())).collect())
 }
 
 fn losses(reader: &Reader) -> Result<Map<String, Value>, Failure> {
-    let rows = pairs(reader, "SELECT reason, sum(lost) FROM entry WHERE kind = 5 AND reason IS NOT NULL GROUP BY reason")?;
+    let rows = pairs(reader, "SELECT reason, sum(lost) FROM entry NOT INDEXED WHERE kind = 5 AND reason IS NOT NULL GROUP BY reason")?;
     let name = |number: i64| usize::try_from(number).ok().and_then(|number| GAP_REASONS.get(number)).map_or("malformed", |row| row.1);
     Ok(rows.into_iter().map(|(reason, lost)| (name(reason).to_owned(), lost.into())).collect())
 }
@@ -183,7 +183,7 @@ fn runs(reader: &Reader) -> Result<Value, Failure> {
 }
 
 fn times(reader: &Reader) -> Result<Value, Failure> {
-    let row = reader.connection().query_row("SELECT min(recorded), max(recorded) FROM entry", [], |row| {
+    let row = reader.connection().query_row("SELECT min(recorded), max(recorded) FROM entry NOT INDEXED", [], |row| {
         Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
     });
     let (first, last) = row.map_err(|source| sqlite(reader, source))?;

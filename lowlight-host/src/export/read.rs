@@ -31,6 +31,8 @@ struct Preamble {
 struct Trailer {
     count: u64,
     digest: Digest,
+    /// Problems that the log had when it was exported.
+    problems: u64,
 }
 
 /// Entries of an export.
@@ -49,6 +51,7 @@ pub struct ExportSource<R> {
     /// Next opening of `current` to give out; `None` before the entry itself was given out.
     opening: Option<usize>,
     ended: bool,
+    leaf_only: u64,
 }
 
 enum Read {
@@ -69,6 +72,7 @@ impl<R: BufRead> ExportSource<R> {
             current: None,
             opening: None,
             ended: false,
+            leaf_only: 0,
         }
     }
 
@@ -230,10 +234,11 @@ impl Trailer {
         const KEYS: [&str; 5] = ["lowlight", "count", "digest", "verdict", "problems_total"];
         let is_trailer = object.get("lowlight").and_then(Value::as_str) == Some("end") && object.has_only(&KEYS) && object.0.len() == 5;
         let verdict = object.get("verdict").and_then(Value::as_str)?;
-        object.get("problems_total").and_then(Value::as_u64)?;
+        let problems = object.get("problems_total").and_then(Value::as_u64)?;
         let digest = object.get("digest").and_then(Value::as_str).and_then(unhex).and_then(|bytes| Digest::from_slice(&bytes))?;
         let count = object.get("count").and_then(Value::as_u64)?;
-        (is_trailer && matches!(verdict, "intact" | "broken")).then_some(Self { count, digest })
+        let problems = if verdict == "broken" { problems.max(1) } else { problems };
+        (is_trailer && matches!(verdict, "intact" | "broken")).then_some(Self { count, digest, problems })
     }
 }
 
@@ -255,6 +260,7 @@ impl<R: BufRead> EntrySource for ExportSource<R> {
             };
         }
         let place = self.opening;
+        self.leaf_only += u64::from(place.is_none() && matches!(self.current, Some(Line::LeafOnly { .. })));
         self.opening = Some(place.map_or(0, |place| place + 1));
         Ok(self.current.as_ref().and_then(|line| item(line, place)))
     }
@@ -296,6 +302,14 @@ pub fn verify_export<R: BufRead>(input: R, progress: &mut dyn FnMut(u64, u64)) -
     });
     // The root is that of the whole log, of which the export may hold a part.
     report.root = proved.then(|| preamble.root.to_string());
+    if let Some(trailer) = source.trailer.as_ref().filter(|trailer| trailer.problems > 0) {
+        report.notes.push(format!("the log itself did not verify when this was exported: {} problems", trailer.problems));
+    }
+    if source.leaf_only > 0 {
+        report
+            .notes
+            .push(format!("{} entries of the range are here as leaves only; what they say is not in this export", source.leaf_only));
+    }
     report
 }
 

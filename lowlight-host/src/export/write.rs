@@ -85,7 +85,7 @@ fn range(reader: &Reader, options: &Options) -> Result<std::ops::Range<u64>, Sto
     if options.since.is_none() && options.until.is_none() {
         return Ok(0..size);
     }
-    let sql = "SELECT min(seq), max(seq) FROM entry WHERE recorded >= ?1 AND recorded < ?2 AND seq < ?3";
+    let sql = "SELECT min(seq), max(seq) FROM entry NOT INDEXED WHERE recorded >= ?1 AND recorded < ?2 AND seq < ?3";
     let (since, until) = (options.since.unwrap_or(i64::MIN), options.until.unwrap_or(i64::MAX));
     let bound = i64::try_from(size).unwrap_or(i64::MAX);
     let row =

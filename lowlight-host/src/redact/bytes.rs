@@ -93,6 +93,16 @@ pub(super) fn run_start(b: &[u8], to: usize, floor: usize, most: usize, classes:
     start
 }
 
+/// The same for bytes that a test accepts.
+pub(super) fn run_start_with(b: &[u8], to: usize, floor: usize, most: usize, accepts: impl Fn(u8) -> bool) -> usize {
+    let stop = floor.max(to.saturating_sub(most));
+    let mut start = to;
+    while start > stop && accepts(at(b, start - 1)) {
+        start -= 1;
+    }
+    start
+}
+
 /// True when `text` has `word` at `from`, without regard to ASCII case.
 pub(super) fn has_nocase(b: &[u8], from: usize, word: &[u8]) -> bool {
     b.get(from..from + word.len()).is_some_and(|s| s.eq_ignore_ascii_case(word))

@@ -192,13 +192,15 @@ fn trim_marks(w: &[u8]) -> &[u8] {
 }
 
 fn is_url(v: &[u8]) -> bool {
-    v.windows(3).any(|w| w == b"://")
+    let scheme = v.windows(3).position(|w| w == b"://").and_then(|at| v.get(..at));
+    scheme.is_some_and(|scheme| scheme.len() >= 2 && scheme.iter().all(|c| c.is_ascii_lowercase() || *c == b'+'))
 }
 
 /// A template: `{token}`, `${...}` or `{{...}}` inside the text.
 fn interpolated(v: &[u8]) -> bool {
-    let open = v.iter().position(|&c| c == b'{');
-    let close = v.iter().rposition(|&c| c == b'}');
+    // The whole value is the template: braces in the middle of a password are part of it.
+    let open = v.iter().position(|&c| c == b'{').filter(|&o| o == 0 || (o == 1 && matches!(v[0], b'$' | b'#' | b'%')));
+    let close = v.iter().rposition(|&c| c == b'}').filter(|&c| c + 1 == v.len());
     matches!((open, close), (Some(o), Some(c)) if o + 1 < c
         && v[o + 1..c].iter().all(|&c| is(c, WORD | DOT) || matches!(c, b'{' | b'}' | b' ' | b'$' | b'(' | b')')))
 }

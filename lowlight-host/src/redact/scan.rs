@@ -13,7 +13,7 @@
 //! - spans come out in order, do not overlap, are not empty, and begin and end on character boundaries;
 //! - a placeholder of ours in the text is passed over and acts as the end of a span.
 
-use super::bytes::{ALNUM, DIGIT, TOKEN, UNDER, UPPER, at, ceil_char, floor_char, is, run_end};
+use super::bytes::{ALNUM, DIGIT, TOKEN, UNDER, UPPER, at, ceil_char, floor_char, is, run_end, run_start_with};
 use super::kind::Kind;
 use super::rules::Policy;
 use super::{assign, email, flags, letters, net, number, pem, tokens};
@@ -275,7 +275,23 @@ impl<'a> Scan<'a> {
 
     /// The byte before `i`, 0 at the floor.
     pub(super) fn prev(&self, i: usize) -> u8 {
-        if i <= self.floor { 0 } else { at(self.bytes, i - 1) }
+        if i <= self.floor {
+            return 0;
+        }
+        let prev = at(self.bytes, i - 1);
+        // The end of a colour code is no letter of a word.
+        if matches!(prev, b'm' | b'K') && self.behind_colour(i) { 0 } else { prev }
+    }
+
+    /// True when a terminal's colour code, raw or as the escape of a string, ends just before `i`.
+    fn behind_colour(&self, i: usize) -> bool {
+        let b = self.bytes;
+        let from = run_start_with(b, i - 1, self.floor, 16, |c| c.is_ascii_digit() || c == b';' || c == b'?');
+        let head = b.get(self.floor..from).unwrap_or_default();
+        head.strip_suffix(b"[").is_some_and(|head| {
+            let starts: [&[u8]; 6] = [b"\x1b", b"\\x1b", b"\\x1B", b"\\u001b", b"\\033", b"\\e"];
+            starts.iter().any(|start| head.ends_with(start)) || head.ends_with(b"\\u001B")
+        })
     }
 
     /// The byte two before `i`, 0 at the floor.

@@ -103,7 +103,16 @@ pub fn create_database(path: &Path) -> Result<(), StoreError> {
     let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match created {
         Ok(file) => sync_parent(path).and_then(|()| file.sync_all().map_err(|source| StoreError::from_io(path, source))),
-        Err(source) if source.kind() == std::io::ErrorKind::AlreadyExists => check_database(path),
+        Err(source) if source.kind() == std::io::ErrorKind::AlreadyExists => {
+            check_database(path)?;
+            for suffix in ["-wal", "-shm"] {
+                let companion = super::recover::with_suffix(path, suffix);
+                if companion.symlink_metadata().is_ok() {
+                    check_database(&companion)?;
+                }
+            }
+            Ok(())
+        }
         Err(source) => Err(StoreError::from_io(path, source)),
     }
 }

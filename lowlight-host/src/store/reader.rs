@@ -7,6 +7,7 @@
 //! ```
 //!
 //! 1. Nothing in the directory of the log is written, created or locked for longer than one chunk.
+//! 3. Rows are read from the tables, never through an index: an index is not evidence and may have been made to lie.
 //! 2. The size is pinned when the reader is opened: entries added later are not seen.
 
 use super::columns::{self, Col, Row, Value};
@@ -21,6 +22,7 @@ use lowlight_core::source::{EntrySource, Item, Start, StoredNode, Tip};
 use lowlight_core::{Digest, Frontier, LogId};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
+use std::hash::BuildHasher;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -100,18 +102,22 @@ impl Reader {
         if schema::identify(&connection, &path)? == Identity::Empty {
             return Err(StoreError::Missing(path));
         }
-        let schema = schema::compare(&connection).map_err(sqlite)?;
+        let mut schema = schema::compare(&connection).map_err(sqlite)?;
+        let rows: i64 = connection.query_row("SELECT count(*) FROM log", [], |row| row.get(0)).map_err(sqlite)?;
+        if rows != 1 {
+            schema.faults.push(format!("table log has {rows} rows instead of one"));
+        }
         let unusable = |why: &str| StoreError::Corrupt { path: path.clone(), why: why.to_owned() };
         let (log_id, mut tip) = read_log_row(&connection).map_err(sqlite)?.ok_or_else(|| unusable("its log row is not valid"))?;
         let bound = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).map_err(sqlite);
-        let first_seq = bound("SELECT min(seq) FROM entry")?.and_then(|seq| u64::try_from(seq).ok());
-        let last = bound("SELECT max(seq) FROM entry")?;
+        let first_seq = bound("SELECT min(seq) FROM entry NOT INDEXED")?.and_then(|seq| u64::try_from(seq).ok());
+        let last = bound("SELECT max(seq) FROM entry NOT INDEXED")?;
         tip.last_seq = last.and_then(|seq| u64::try_from(seq).ok()).ok_or_else(|| unusable("no entry is left in it"))?;
         let has = |name| schema::has_table(&connection, name).map_err(sqlite);
         let (has_contents, has_nodes) = (has("content")?, has("tile")?);
         let exists = |sql| connection.query_row(sql, [], |row| row.get::<_, bool>(0)).map_err(sqlite);
-        let negative_rows = exists("SELECT EXISTS (SELECT 1 FROM entry WHERE seq < 0)")?
-            || (has_contents && exists("SELECT EXISTS (SELECT 1 FROM content WHERE id < 0)")?);
+        let negative_rows = exists("SELECT EXISTS (SELECT 1 FROM entry NOT INDEXED WHERE seq < 0)")?
+            || (has_contents && exists("SELECT EXISTS (SELECT 1 FROM content NOT INDEXED WHERE id < 0)")?);
         let beyond = tip.last_seq.saturating_add(1);
         let stray_contents = if has_contents { stray_contents(&connection, beyond.max(tip.size)).map_err(sqlite)? } else { Vec::new() };
         let stray_nodes = has_nodes && stray_nodes(&connection, beyond.min(tip.size)).map_err(sqlite)?;
@@ -188,7 +194,7 @@ impl Reader {
         DbSource {
             reader: self,
             entries_sql: format!(
-                "SELECT {}, coalesce({}) FROM entry WHERE seq >= ? AND seq <= ? AND {condition} ORDER BY seq LIMIT {CHUNK_ROWS}",
+                "SELECT {}, coalesce({}) FROM entry NOT INDEXED WHERE seq >= ? AND seq <= ? AND {condition} ORDER BY seq LIMIT {CHUNK_ROWS}",
                 columns::NAMES.join(","),
                 columns::foreign_to(Kind::Inference).map(Col::name).collect::<Vec<_>>().join(",")
             ),
@@ -201,6 +207,8 @@ impl Reader {
             contents: Chunk::default(),
             current: None,
             slots: Slots::new(),
+            times: 0,
+            keys: std::hash::RandomState::new(),
         }
     }
 
@@ -211,7 +219,7 @@ impl Reader {
 
     /// The seq from which on `limit` entries pass `filter`, and whether there are more before it.
     pub fn newest(&self, filter: &Filter, limit: u64) -> Result<(u64, bool), StoreError> {
-        let sql = format!("SELECT seq FROM entry WHERE seq < ? AND {} ORDER BY seq DESC LIMIT ?", filter.sql());
+        let sql = format!("SELECT seq FROM entry NOT INDEXED WHERE seq < ? AND {} ORDER BY seq DESC LIMIT ?", filter.sql());
         let mut select = self.connection.prepare(&sql).map_err(|source| self.sqlite(source))?;
         let number = |value| rusqlite::types::Value::Integer(i64::try_from(value).unwrap_or(i64::MAX));
         let size = std::iter::once(number(self.tip.size));
@@ -247,7 +255,7 @@ impl Reader {
         if !self.has_nodes {
             return Ok(None);
         }
-        let mut select = self.connection.prepare_cached("SELECT hashes FROM tile WHERE id = ?1").map_err(|e| self.sqlite(e))?;
+        let mut select = self.connection.prepare_cached("SELECT hashes FROM tile NOT INDEXED WHERE id = ?1").map_err(|e| self.sqlite(e))?;
         let found =
             select.query_row([node_id(level, index)], |row| row.get_ref(0).map(|value| value.as_blob().ok().and_then(Digest::from_slice)));
         match found {
@@ -259,7 +267,7 @@ impl Reader {
 
     /// The stored leaf of an entry.
     pub fn leaf(&self, seq: u64) -> Result<Option<Digest>, StoreError> {
-        let mut select = self.connection.prepare_cached("SELECT leaf FROM entry WHERE seq = ?1").map_err(|e| self.sqlite(e))?;
+        let mut select = self.connection.prepare_cached("SELECT leaf FROM entry NOT INDEXED WHERE seq = ?1").map_err(|e| self.sqlite(e))?;
         let found =
             select.query_row([seq.cast_signed()], |row| row.get_ref(0).map(|value| value.as_blob().ok().and_then(Digest::from_slice)));
         match found {
@@ -326,7 +334,7 @@ fn private_folder() -> Result<PrivateCopy, StoreError> {
 
 /// The log row; `None` when a column is not what it must be.
 fn read_log_row(connection: &Connection) -> rusqlite::Result<Option<(LogId, Tip)>> {
-    connection.query_row("SELECT log_id, size, head, frontier FROM log", [], |row| {
+    connection.query_row("SELECT log_id, size, head, frontier FROM log WHERE id = 1", [], |row| {
         let blob = |index| row.get_ref(index).map(|value| value.as_blob().unwrap_or_default().to_vec());
         let size: i64 = row.get(1)?;
         let (id, head, hashes) = (blob(0)?, blob(2)?, blob(3)?);
@@ -344,14 +352,14 @@ fn read_log_row(connection: &Connection) -> rusqlite::Result<Option<(LogId, Tip)
 
 /// Seqs from `from` on that have contents, at most 100. Called while the tip is pinned: entries may follow later.
 fn stray_contents(connection: &Connection, from: u64) -> rusqlite::Result<Vec<u64>> {
-    let mut select = connection.prepare("SELECT DISTINCT id >> 6 FROM content WHERE id >= ?1 ORDER BY 1 LIMIT 100")?;
+    let mut select = connection.prepare("SELECT DISTINCT id >> 6 FROM content NOT INDEXED WHERE id >= ?1 ORDER BY 1 LIMIT 100")?;
     let rows = select.query_map([content_id(from)], |row| row.get::<_, i64>(0))?;
     rows.map(|seq| seq.map(i64::cast_unsigned)).collect()
 }
 
 /// Whether `tile` has a row that is not a complete node of level 8 or above over `size` entries.
 fn stray_nodes(connection: &Connection, size: u64) -> rusqlite::Result<bool> {
-    let mut select = connection.prepare("SELECT id FROM tile")?;
+    let mut select = connection.prepare("SELECT id FROM tile NOT INDEXED")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         let id = row.get::<_, i64>(0)?;
@@ -417,9 +425,33 @@ pub struct DbSource<'r> {
     current: Option<u64>,
     /// Slots of that entry.
     slots: Slots,
+    /// Sum of keyed hashes of time and seq of the entries read, to compare the time index with.
+    times: u64,
+    keys: std::hash::RandomState,
 }
 
 impl DbSource<'_> {
+    /// Whether the time index holds exactly the entries that were read, each under its time.
+    ///
+    /// An index is no evidence, but commands and people's SQL find entries through it. The sum does not depend on the
+    /// order, and its key is made anew each time, so that nobody can prepare a collision.
+    pub fn time_index_agrees(&self) -> Result<bool, StoreError> {
+        let reader = self.reader;
+        let sql = "SELECT recorded, seq FROM entry INDEXED BY entry_recorded WHERE seq <= ?1 ORDER BY recorded";
+        // Without the index, or with one that serves no such query, there is a schema problem already.
+        let Ok(mut select) = reader.connection.prepare(sql) else { return Ok(true) };
+        let last = i64::try_from(self.end.saturating_sub(1)).unwrap_or(i64::MAX);
+        let mut rows = select.query([last]).map_err(|e| reader.sqlite(e))?;
+        let mut times = 0_u64;
+        while let Some(row) = rows.next().map_err(|e| reader.sqlite(e))? {
+            let (recorded, seq): (Option<i64>, i64) = (row.get(0).unwrap_or(None), row.get(1).map_err(|e| reader.sqlite(e))?);
+            if seq >= 0 {
+                times = times.wrapping_add(self.keys.hash_one((recorded, seq)));
+            }
+        }
+        Ok(times == self.times)
+    }
+
     fn fill_entries(&mut self) -> Result<(), StoreError> {
         let reader = self.reader;
         self.entries.bytes.clear();
@@ -446,6 +478,8 @@ impl DbSource<'_> {
                 };
             }
             let Value::Int(seq) = values[0] else { continue };
+            let recorded = if let Value::Int(recorded) = values[Col::Recorded as usize] { Some(recorded) } else { None };
+            self.times = self.times.wrapping_add(self.keys.hash_one((recorded, seq)));
             // A negative seq cannot be read by range; the count of rows shows it.
             let Ok(seq) = u64::try_from(seq) else { continue };
             let start = self.entries.bytes.len();
@@ -467,7 +501,8 @@ impl DbSource<'_> {
     fn fill_contents(&mut self, upto: i64) -> Result<(), StoreError> {
         let reader = self.reader;
         self.contents.bytes.clear();
-        let sql = "SELECT id, salt, value FROM content WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 4096";
+        let sql = "SELECT id, salt, CASE WHEN octet_length(value) > 16777216 THEN '' ELSE value END FROM content NOT INDEXED \
+                   WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 4096";
         let mut select = reader.connection.prepare_cached(sql).map_err(|e| reader.sqlite(e))?;
         let mut rows = select.query([self.next_content, upto]).map_err(|e| reader.sqlite(e))?;
         self.contents.done = true;
