@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
 """Removes one protection at a time and checks that the test named for it fails.
 
-A test that still passes without what it protects is a defect. Each patch is applied to a temporary git worktree of
-HEAD; manifest.json names patch, row of the failure contract and test.
+A test that still passes without what it protects is a defect. manifest.json names the mutation, the row of the failure
+contract, the test, and the changes: in `file`, the text `find`, which must stand there exactly once, becomes `replace`.
+They are made in a temporary git worktree of HEAD, one mutation at a time; what is not committed is not tested.
 
     tests/mutations/run.py [NAME ...] [--keep-going] [--target-dir DIR]
+    tests/mutations/run.py [NAME ...] --check
 
-Exit 0: every test failed as it should. 1: a test passed, or failed for another reason. 2: could not run.
+`--check` only looks whether every text to find stands exactly once in the working tree; it builds nothing.
+
+Exit 0: every test failed as it should. 1: a test passed, or failed for another reason. 2: could not run, or a text to
+find does not stand exactly once in its file.
 """
 
 import argparse
@@ -51,19 +56,51 @@ def outcome(test, tree, target):
     return ("failed" if "1 failed" in out else "did not run"), out
 
 
+def mutated(mutation, tree):
+    """The changed files of a mutation with their new texts, and what is wrong with its changes."""
+    texts, faults = {}, []
+    for number, change in enumerate(mutation["changes"], 1):
+        path = tree / change["file"]
+        try:
+            original = path.read_text(encoding="utf-8")
+        except OSError as error:
+            faults.append(f"change {number}: {error}")
+            continue
+        # Also in the original: an earlier change must not be what makes the text unique.
+        text = texts.get(path, original)
+        counts = {original.count(change["find"]), text.count(change["find"])} if change["find"] else {0}
+        if counts != {1}:
+            found = " and ".join(str(count) for count in sorted(counts))
+            faults.append(f"change {number}: found {found} times in {change['file']}, not once: {change['find']!r}")
+        elif change["find"] == change["replace"]:
+            faults.append(f"change {number}: changes nothing in {change['file']}")
+        else:
+            texts[path] = text.replace(change["find"], change["replace"])
+    if not mutation["changes"]:
+        faults.append("has no changes")
+    return texts, faults
+
+
+def check(mutations, tree):
+    """Whether every mutation can be made in that tree; prints those that cannot."""
+    stale = [(mutation["name"], fault) for mutation in mutations for fault in mutated(mutation, tree)[1]]
+    for name, fault in stale:
+        print(f"STALE   {name}: {fault}")
+    return not stale
+
+
 def mutate(mutation, tree, target):
     """Whether the test noticed; prints one line."""
-    name = mutation["patch"].removesuffix(".patch")
+    name = mutation["name"]
     git = ["git", "-C", str(tree)]
     started = time.monotonic()
-    applied = subprocess.run([*git, "apply", str(HERE / mutation["patch"])], text=True, capture_output=True)
-    if applied.returncode:
-        print(f"STALE   {name}: the patch does not apply any more: {applied.stderr.strip()}")
-        return False
+    texts, _ = mutated(mutation, tree)
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
     try:
         code, out = build(tree, target)
         if code:
-            print(f"STALE   {name}: the patched code does not compile\n{out[-2000:]}")
+            print(f"STALE   {name}: the changed code does not compile\n{out[-2000:]}")
             return False
         what, out = outcome(mutation["test"], tree, target)
     finally:
@@ -86,34 +123,39 @@ def control(mutations, tree, target):
     for test in sorted({mutation["test"] for mutation in mutations}):
         what, out = outcome(test, tree, target)
         if what != "passed" or "SKIPPED" in out:
-            print(f"CONTROL {test}: {'skipped' if 'SKIPPED' in out else what} without any patch\n{out[-2000:]}")
+            print(f"CONTROL {test}: {'skipped' if 'SKIPPED' in out else what} without any change\n{out[-2000:]}")
             fine = False
     return fine
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="patches to apply, without .patch [default: all]")
-    parser.add_argument("--keep-going", action="store_true", help="go on although a test fails without any patch")
+    parser.add_argument("names", nargs="*", help="mutations to make [default: all]")
+    parser.add_argument("--check", action="store_true", help="only look whether all changes can be made in the working tree")
+    parser.add_argument("--keep-going", action="store_true", help="go on although a test fails without any change")
     parser.add_argument("--target-dir", type=Path, default=ROOT / "target" / "mutations")
     arguments = parser.parse_args()
-    mutations = json.loads((HERE / "manifest.json").read_text())
-    listed = {mutation["patch"] for mutation in mutations}
-    stray = {path.name for path in HERE.glob("*.patch")} ^ listed
-    if stray:
-        print(f"manifest.json and the patches do not agree: {', '.join(sorted(stray))}")
+    mutations = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
+    names = [mutation["name"] for mutation in mutations]
+    unknown = [name for name in arguments.names if name not in names]
+    if unknown or len(set(names)) < len(names):
+        print(f"no such mutation: {', '.join(unknown)}" if unknown else "manifest.json has a name twice")
         return 2
     if arguments.names:
-        mutations = [mutation for mutation in mutations if mutation["patch"].removesuffix(".patch") in arguments.names]
-    if not mutations:
-        print("no such patch")
-        return 2
+        mutations = [mutation for mutation in mutations if mutation["name"] in arguments.names]
+    if arguments.check:
+        if not check(mutations, ROOT):
+            return 2
+        print(f"{len(mutations)} mutations, each text to find stands exactly once")
+        return 0
     target = arguments.target_dir.resolve()
     with tempfile.TemporaryDirectory(prefix="lowlight-mutations-") as folder:
         tree = Path(folder) / "tree"
         git = ["git", "-C", str(ROOT), "worktree"]
         subprocess.run([*git, "add", "--quiet", "--detach", str(tree), "HEAD"], check=True)
         try:
+            if not check(mutations, tree):
+                return 2
             if not control(mutations, tree, target) and not arguments.keep_going:
                 return 2
             caught = [mutate(mutation, tree, target) for mutation in mutations]
