@@ -11,12 +11,11 @@
 
 pub mod codec;
 mod event;
+mod evidence;
 mod field;
 
-pub use event::{
-    Audit, Cause, Event, GAP_REASONS, Gap, GapReason, Import, Inference, KeyChange, Kind, Lifecycle, Log, Open, Policy, Predecessor,
-    Retention, RetentionRule, Role, Run, Signature, TokensSource, Tombstone,
-};
+pub use event::{Audit, Event, GAP_REASONS, Gap, GapReason, Inference, Kind, Lifecycle, Log, Open, Predecessor, Role, TokensSource};
+pub use evidence::{Cause, Import, KeyChange, Policy, Retention, RetentionRule, Run, Signature, Tombstone};
 pub use field::{FieldId, Slot, SlotState, Slots};
 
 use serde::{Deserialize, Serialize};

@@ -17,11 +17,13 @@ mod reader;
 mod recover;
 mod runs;
 pub mod schema;
+mod source;
 mod writer;
 
 pub use error::StoreError;
 pub use files::Layout;
-pub use reader::{DbSource, Filter, Reader};
+pub use reader::{Filter, Reader};
 pub use recover::{Quarantined, quarantine};
 pub use runs::{Crashed, RunLock};
+pub use source::DbSource;
 pub use writer::Store;

@@ -1,45 +1,38 @@
 //! The reading side: opens a log without changing it and feeds it, row by row, to the verifier and the exports.
 //!
-//! Limits: one chunk of rows (256 rows or about 1 MiB) and one content value in memory at a time.
+//! Limit: what it holds in memory does not grow with the log; rows are read by `source`.
 //!
 //! ```text
 //! directory or file -> live (read-only connection) | immutable (no -wal) | private copy of db and -wal
 //! ```
 //!
 //! 1. Nothing in the directory of the log is written, created or locked for longer than one chunk.
-//! 3. Rows are read from the tables, never through an index: an index is not evidence and may have been made to lie.
 //! 2. The size is pinned when the reader is opened: entries added later are not seen.
+//! 3. Rows are read from the tables, never through an index: an index is not evidence and may have been made to lie.
 
-use super::columns::{self, Col, Row, Value};
+use super::StoreError;
 use super::files::Layout;
 use super::recover::with_suffix;
 use super::schema::{self, Identity, SchemaReport};
+use super::source::DbSource;
 use super::writer::{node_id, uri};
-use super::{StoreError, columns::COUNT};
-use lowlight_core::entry::codec::decode_slots;
-use lowlight_core::entry::{FieldId, Kind, MAX_BODY, Slots};
-use lowlight_core::source::{EntrySource, Item, Start, StoredNode, Tip};
+use lowlight_core::source::{Start, Tip};
 use lowlight_core::{Digest, Frontier, LogId};
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
-use std::hash::BuildHasher;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-
-const CHUNK_ROWS: usize = 256;
-const CHUNK_BYTES: usize = 1 << 20;
 
 /// A log open for reading.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent findings of the moment the tip was pinned")]
 pub struct Reader {
     path: PathBuf,
-    connection: Connection,
+    pub(super) connection: Connection,
     log_id: LogId,
     tip: Tip,
     first_seq: Option<u64>,
     schema: SchemaReport,
-    has_contents: bool,
+    pub(super) has_contents: bool,
     has_nodes: bool,
     negative_rows: bool,
     stray_contents: Vec<u64>,
@@ -62,8 +55,8 @@ impl Drop for PrivateCopy {
 /// Which entries to read: an SQL condition over the columns of `entry`, with its parameters.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    conditions: Vec<String>,
-    parameters: Vec<rusqlite::types::Value>,
+    pub(super) conditions: Vec<String>,
+    pub(super) parameters: Vec<rusqlite::types::Value>,
 }
 
 impl Filter {
@@ -73,7 +66,7 @@ impl Filter {
         self.parameters.extend(parameters);
     }
 
-    fn sql(&self) -> String {
+    pub(super) fn sql(&self) -> String {
         if self.conditions.is_empty() { "1".to_owned() } else { self.conditions.join(" AND ") }
     }
 }
@@ -190,26 +183,7 @@ impl Reader {
 
     /// Reads the entries of `range` that pass `filter`, ascending.
     pub fn source(&self, range: Range<u64>, filter: &Filter, contents: bool) -> DbSource<'_> {
-        let condition = filter.sql();
-        DbSource {
-            reader: self,
-            entries_sql: format!(
-                "SELECT {}, coalesce({}) FROM entry NOT INDEXED WHERE seq >= ? AND seq <= ? AND {condition} ORDER BY seq LIMIT {CHUNK_ROWS}",
-                columns::NAMES.join(","),
-                columns::foreign_to(Kind::Inference).map(Col::name).collect::<Vec<_>>().join(",")
-            ),
-            parameters: filter.parameters.clone(),
-            filtered: !filter.conditions.is_empty(),
-            next_entry: range.start,
-            next_content: if contents && self.has_contents { content_id(range.start) } else { i64::MAX },
-            end: range.end,
-            entries: Chunk::default(),
-            contents: Chunk::default(),
-            current: None,
-            slots: Slots::new(),
-            times: 0,
-            keys: std::hash::RandomState::new(),
-        }
+        DbSource::new(self, range, filter, contents)
     }
 
     /// Reads every row there is, also beyond the tip, for verification.
@@ -246,7 +220,7 @@ impl Reader {
         }))
     }
 
-    fn sqlite(&self, source: rusqlite::Error) -> StoreError {
+    pub(super) fn sqlite(&self, source: rusqlite::Error) -> StoreError {
         StoreError::from_sqlite(&self.path, source)
     }
 
@@ -278,7 +252,7 @@ impl Reader {
     }
 }
 
-fn content_id(seq: u64) -> i64 {
+pub(super) fn content_id(seq: u64) -> i64 {
     i64::try_from(seq).ok().and_then(|seq| seq.checked_mul(64)).unwrap_or(i64::MAX)
 }
 
@@ -370,230 +344,4 @@ fn stray_nodes(connection: &Connection, size: u64) -> rusqlite::Result<bool> {
         }
     }
     Ok(false)
-}
-
-/// Rows read in one go, their bytes in one place.
-#[derive(Debug)]
-struct Chunk<R> {
-    bytes: Vec<u8>,
-    rows: std::collections::VecDeque<R>,
-    done: bool,
-}
-
-impl<R> Default for Chunk<R> {
-    fn default() -> Self {
-        Self { bytes: Vec::new(), rows: std::collections::VecDeque::new(), done: false }
-    }
-}
-
-#[derive(Debug)]
-struct EntryRow {
-    seq: u64,
-    leaf: Option<Digest>,
-    body: Result<Body, &'static str>,
-}
-
-#[derive(Debug)]
-struct Body {
-    place: Range<usize>,
-    kind: Kind,
-    /// Length of the list of slots at its end.
-    fields: usize,
-}
-
-#[derive(Debug)]
-struct ContentRow {
-    seq: u64,
-    field: FieldId,
-    salt: Option<[u8; 16]>,
-    value: Option<Range<usize>>,
-}
-
-/// Entries and contents of a log, in order.
-#[derive(Debug)]
-pub struct DbSource<'r> {
-    reader: &'r Reader,
-    entries_sql: String,
-    parameters: Vec<rusqlite::types::Value>,
-    filtered: bool,
-    next_entry: u64,
-    next_content: i64,
-    end: u64,
-    entries: Chunk<EntryRow>,
-    contents: Chunk<ContentRow>,
-    /// Seq of the entry whose contents are being given out.
-    current: Option<u64>,
-    /// Slots of that entry.
-    slots: Slots,
-    /// Sum of keyed hashes of time and seq of the entries read, to compare the time index with.
-    times: u64,
-    keys: std::hash::RandomState,
-}
-
-impl DbSource<'_> {
-    /// Whether the time index holds exactly the entries that were read, each under its time.
-    ///
-    /// An index is no evidence, but commands and people's SQL find entries through it. The sum does not depend on the
-    /// order, and its key is made anew each time, so that nobody can prepare a collision.
-    pub fn time_index_agrees(&self) -> Result<bool, StoreError> {
-        let reader = self.reader;
-        let sql = "SELECT recorded, seq FROM entry INDEXED BY entry_recorded WHERE seq <= ?1 ORDER BY recorded";
-        // Without the index, or with one that serves no such query, there is a schema problem already.
-        let Ok(mut select) = reader.connection.prepare(sql) else { return Ok(true) };
-        let last = i64::try_from(self.end.saturating_sub(1)).unwrap_or(i64::MAX);
-        let mut rows = select.query([last]).map_err(|e| reader.sqlite(e))?;
-        let mut times = 0_u64;
-        while let Some(row) = rows.next().map_err(|e| reader.sqlite(e))? {
-            let (recorded, seq): (Option<i64>, i64) = (row.get(0).unwrap_or(None), row.get(1).map_err(|e| reader.sqlite(e))?);
-            if seq >= 0 {
-                times = times.wrapping_add(self.keys.hash_one((recorded, seq)));
-            }
-        }
-        Ok(times == self.times)
-    }
-
-    fn fill_entries(&mut self) -> Result<(), StoreError> {
-        let reader = self.reader;
-        self.entries.bytes.clear();
-        let mut select = reader.connection.prepare_cached(&self.entries_sql).map_err(|e| reader.sqlite(e))?;
-        let bounds = [self.next_entry, self.end.saturating_sub(1)]
-            .map(|seq| rusqlite::types::Value::Integer(i64::try_from(seq).unwrap_or(i64::MAX)));
-        let parameters = bounds.into_iter().chain(self.parameters.iter().cloned());
-        let mut rows = select.query(params_from_iter(parameters)).map_err(|e| reader.sqlite(e))?;
-        let mut buffer = [0; MAX_BODY];
-        while let Some(row) = rows.next().map_err(|e| reader.sqlite(e))? {
-            let mut values: Row<'_> = [Value::Null; COUNT];
-            // Most entries are inferences. SQLite says in one value whether any column that they do not have is set.
-            let inference = matches!(row.get_ref(1), Ok(ValueRef::Integer(1))) && matches!(row.get_ref(COUNT), Ok(ValueRef::Null));
-            for (index, (value, col)) in values.iter_mut().zip(Col::all()).enumerate() {
-                if inference && !col.belongs_to(Kind::Inference) {
-                    continue;
-                }
-                *value = match row.get_ref(index).map_err(|e| reader.sqlite(e))? {
-                    ValueRef::Null => Value::Null,
-                    ValueRef::Integer(number) => Value::Int(number),
-                    ValueRef::Text(bytes) => Value::Text(bytes),
-                    ValueRef::Blob(bytes) => Value::Blob(bytes),
-                    ValueRef::Real(_) => Value::Text(b"\xff"),
-                };
-            }
-            let Value::Int(seq) = values[0] else { continue };
-            let recorded = if let Value::Int(recorded) = values[Col::Recorded as usize] { Some(recorded) } else { None };
-            self.times = self.times.wrapping_add(self.keys.hash_one((recorded, seq)));
-            // A negative seq cannot be read by range; the count of rows shows it.
-            let Ok(seq) = u64::try_from(seq) else { continue };
-            let start = self.entries.bytes.len();
-            let body = columns::body(&values, &mut buffer).map(|body| {
-                self.entries.bytes.extend_from_slice(body);
-                Body {
-                    place: start..start + body.len(),
-                    kind: columns::kind(&values).unwrap_or(Kind::Unknown),
-                    fields: columns::fields(&values).len(),
-                }
-            });
-            self.entries.rows.push_back(EntryRow { seq, leaf: columns::leaf(&values), body });
-            self.next_entry = seq + 1;
-        }
-        self.entries.done = self.entries.rows.len() < CHUNK_ROWS;
-        Ok(())
-    }
-
-    fn fill_contents(&mut self, upto: i64) -> Result<(), StoreError> {
-        let reader = self.reader;
-        self.contents.bytes.clear();
-        let sql = "SELECT id, salt, CASE WHEN octet_length(value) > 16777216 THEN '' ELSE value END FROM content NOT INDEXED \
-                   WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 4096";
-        let mut select = reader.connection.prepare_cached(sql).map_err(|e| reader.sqlite(e))?;
-        let mut rows = select.query([self.next_content, upto]).map_err(|e| reader.sqlite(e))?;
-        self.contents.done = true;
-        while let Some(row) = rows.next().map_err(|e| reader.sqlite(e))? {
-            let id: i64 = row.get(0).map_err(|e| reader.sqlite(e))?;
-            let [salt, value] = [1, 2].map(|index| row.get_ref(index));
-            let salt = salt.map_err(|e| reader.sqlite(e))?.as_blob().ok().and_then(|salt| salt.try_into().ok());
-            let start = self.contents.bytes.len();
-            let value = value.map_err(|e| reader.sqlite(e))?.as_bytes_or_null().ok().flatten().map(|bytes| {
-                self.contents.bytes.extend_from_slice(bytes);
-                start..start + bytes.len()
-            });
-            let field = u8::try_from(id & 63).ok().and_then(FieldId::new).unwrap_or(FieldId::PROMPT);
-            self.contents.rows.push_back(ContentRow { seq: (id >> 6).cast_unsigned(), field, salt, value });
-            self.next_content = id + 1;
-            if self.contents.bytes.len() > CHUNK_BYTES {
-                self.contents.done = false;
-                break;
-            }
-        }
-        self.contents.done &= self.contents.rows.len() < 4096;
-        Ok(())
-    }
-
-    /// The next content row that belongs before the next entry.
-    fn next_content_row(&mut self) -> Result<Option<ContentRow>, StoreError> {
-        if self.next_content == i64::MAX && self.contents.rows.is_empty() {
-            return Ok(None);
-        }
-        // With a filter, contents of entries that were left out are skipped by seeking.
-        if self.filtered {
-            let Some(current) = self.current else { return Ok(None) };
-            if self.contents.rows.is_empty() && self.next_content < content_id(current + 1) {
-                self.next_content = self.next_content.max(content_id(current));
-                self.fill_contents(content_id(current + 1))?;
-            }
-            return Ok(self.contents.rows.pop_front());
-        }
-        if self.contents.rows.is_empty() && !self.contents.done {
-            self.fill_contents(content_id(self.end))?;
-        }
-        let limit = self.entries.rows.front().map_or(u64::MAX, |row| row.seq);
-        let is_due = self.contents.rows.front().is_some_and(|row| row.seq < limit);
-        Ok(if is_due { self.contents.rows.pop_front() } else { None })
-    }
-}
-
-impl EntrySource for DbSource<'_> {
-    type Error = StoreError;
-
-    fn next(&mut self) -> Result<Option<Item<'_>>, StoreError> {
-        if self.entries.rows.is_empty() && !self.entries.done {
-            self.fill_entries_keeping_current()?;
-        }
-        if let Some(row) = self.next_content_row()? {
-            let value = row.value.and_then(|range| self.contents.bytes.get(range));
-            return Ok(Some(Item::Content { seq: row.seq, field: row.field, salt: row.salt, value }));
-        }
-        let Some(row) = self.entries.rows.pop_front() else { return Ok(None) };
-        self.current = Some(row.seq);
-        Ok(Some(match (row.body, row.leaf) {
-            (Ok(Body { place, kind, fields }), Some(leaf)) => {
-                let body = self.entries.bytes.get(place).unwrap_or_default();
-                let mut facts = None;
-                if !matches!(kind, Kind::Open | Kind::Unknown) {
-                    let Ok(slots) = decode_slots(body.get(body.len() - fields..).unwrap_or_default()) else {
-                        let why = "the slots are not a valid encoding";
-                        return Ok(Some(Item::Malformed { seq: Some(row.seq), leaf: Some(leaf), why }));
-                    };
-                    self.slots = slots;
-                    facts = Some((kind, &self.slots));
-                }
-                Item::Entry { seq: row.seq, body, leaf, facts }
-            }
-            (Ok(_), None) => Item::Malformed { seq: Some(row.seq), leaf: None, why: "the stored leaf is not 32 bytes" },
-            (Err(why), leaf) => Item::Malformed { seq: Some(row.seq), leaf, why },
-        }))
-    }
-
-    fn node(&mut self, level: u8, index: u64) -> Result<StoredNode, StoreError> {
-        Ok(self.reader.node(level, index)?.map_or(StoredNode::Absent, StoredNode::Present))
-    }
-}
-
-impl DbSource<'_> {
-    /// The contents of the newest entry of a chunk are due before the next chunk's first entry.
-    fn fill_entries_keeping_current(&mut self) -> Result<(), StoreError> {
-        if self.next_entry >= self.end {
-            self.entries.done = true;
-            return Ok(());
-        }
-        self.fill_entries()
-    }
 }
