@@ -215,9 +215,8 @@ impl Shared {
     }
 
     fn hurry(&self) {
-        if !self.hurried.swap(true, Ordering::AcqRel) {
-            self.lock().urgent = true;
-            self.work.notify_one();
+        if !self.hurried.swap(true, Ordering::AcqRel) && !self.urge(&mut self.lock()) {
+            self.hurried.store(false, Ordering::Release);
         }
     }
 
@@ -463,10 +462,20 @@ impl Shared {
             let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
                 return Err(TimedOut { pending: state.stats.queued });
             };
-            state.urgent = true;
-            self.work.notify_one();
+            self.urge(&mut state);
             state = self.progress.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Makes the writer commit what is queued without collecting more. With nothing queued there is nothing to hurry:
+    /// the next record must not be committed alone for it.
+    fn urge(&self, state: &mut State) -> bool {
+        let waiting = !state.ring.is_empty();
+        if waiting {
+            state.urgent = true;
+            self.work.notify_one();
+        }
+        waiting
     }
 
     fn close(&self, deadline: Duration) -> Result<Stats, TimedOut> {
