@@ -177,7 +177,7 @@ def ends(maker):
                body + dump({**trailer, "count": 12}) + "\n")
     maker.text("trailer-digest", "digest differs", (None, "root_mismatch"),
                body + dump({**trailer, "digest": "00" * 32}) + "\n")
-    maker.text("trailer-verdict", "the verdict at export is no problem of the export", None,
+    maker.text("trailer-verdict", "the log did not verify when it was exported", (None, "broken"),
                body + dump({**trailer, "verdict": "broken", "problems_total": 2}) + "\n")
     maker.text("after-trailer", "a line after the trailer", (None, "malformed"), text + "{}\n")
     maker.text("after-trailer-blank", "a blank line after the trailer", (None, "malformed"), text + "\n")

@@ -158,7 +158,7 @@ class Export:
         if set(found) != TRAILER or found["verdict"] not in ("intact", "broken"):
             raise WrongLine("trailer")
         plain_int(found["problems_total"])
-        return {"count": plain_int(found["count"]), "digest": hashes([found["digest"]])[0]}
+        return {"count": plain_int(found["count"]), "digest": hashes([found["digest"]])[0], "broken": found["verdict"] == "broken"}
 
     def row(self, row):
         """One entry line or leaf-only line."""
@@ -196,6 +196,8 @@ class Export:
             self.problems.add(None, "root_mismatch", "count of the trailer")
         if trailer["digest"] != self.digest.digest():
             self.problems.add(None, "root_mismatch", "digest of the trailer")
+        if trailer["broken"]:
+            self.problems.add(None, "broken", "the log did not verify when it was exported")
         after = self.lines.line() if self.lines.array else None
         self.lines.closed = after == b"]"
         if after not in (None, b"]") or self.lines.line() is not None:

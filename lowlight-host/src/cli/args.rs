@@ -109,7 +109,7 @@ pub struct ExportArgs {
     /// Overwrite FILE if it exists
     #[arg(long)]
     pub force: bool,
-    /// Verify first; if the log is broken, exit 1 and write no file
+    /// Verify first; if the log is broken, exit 1 and write no file (to a pipe the export says so in its trailer)
     #[arg(long)]
     pub fail_on_tamper: bool,
 }

@@ -28,9 +28,11 @@ pub(super) fn run(cli: &Cli, args: &ExportArgs) -> Outcome {
             Some(first) => format!("the log is broken ({first}; {} in all)", report.problems_total),
             None => format!("the log cannot be read ({})", report.error.as_deref().unwrap_or("unknown reason")),
         };
-        let then = if args.fail_on_tamper { "nothing was exported" } else { "exported all the same, the trailer says so" };
+        // To a pipe the trailer decides: whoever reads the other end is to fail as well. CSV has no trailer.
+        let refuse = args.fail_on_tamper && (args.out.is_some() || args.format == Format::Csv);
+        let then = if refuse { "nothing was exported" } else { "exported all the same, the trailer says so" };
         say(&format!("{what}; {then}"));
-        if args.fail_on_tamper {
+        if refuse {
             return Ok(report.exit_code());
         }
     }
@@ -43,7 +45,7 @@ pub(super) fn run(cli: &Cli, args: &ExportArgs) -> Outcome {
         }
         Some(path) => to_file(cli, args, &options, path)?,
     }
-    Ok(0)
+    Ok(if args.fail_on_tamper { report.exit_code() } else { 0 })
 }
 
 /// Writes a temporary file and renames it, so that a file of that name is always whole.

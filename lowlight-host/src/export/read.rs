@@ -33,6 +33,8 @@ struct Trailer {
     digest: Digest,
     /// Problems that the log had when it was exported.
     problems: u64,
+    /// Whether it verified then.
+    is_broken: bool,
 }
 
 /// Entries of an export.
@@ -237,8 +239,7 @@ impl Trailer {
         let problems = object.get("problems_total").and_then(Value::as_u64)?;
         let digest = object.get("digest").and_then(Value::as_str).and_then(unhex).and_then(|bytes| Digest::from_slice(&bytes))?;
         let count = object.get("count").and_then(Value::as_u64)?;
-        let problems = if verdict == "broken" { problems.max(1) } else { problems };
-        (is_trailer && matches!(verdict, "intact" | "broken")).then_some(Self { count, digest, problems })
+        (is_trailer && matches!(verdict, "intact" | "broken")).then_some(Self { count, digest, problems, is_broken: verdict == "broken" })
     }
 }
 
@@ -302,8 +303,8 @@ pub fn verify_export<R: BufRead>(input: R, progress: &mut dyn FnMut(u64, u64)) -
     });
     // The root is that of the whole log, of which the export may hold a part.
     report.root = proved.then(|| preamble.root.to_string());
-    if let Some(trailer) = source.trailer.as_ref().filter(|trailer| trailer.problems > 0) {
-        report.notes.push(format!("the log itself did not verify when this was exported: {} problems", trailer.problems));
+    if let Some(trailer) = source.trailer.as_ref().filter(|trailer| trailer.is_broken) {
+        report.notes.push(format!("the log had {} problems when this was exported; verify the log itself to see them", trailer.problems));
     }
     if source.leaf_only > 0 {
         report
@@ -331,6 +332,9 @@ fn at_end<R: BufRead>(preamble: &Preamble, source: &mut ExportSource<R>, verifie
                 verifier.add_problem(at(None, ProblemKind::RootMismatch, "the trailer counts other lines than there are"));
             } else if trailer.digest != digest {
                 verifier.add_problem(at(None, ProblemKind::RootMismatch, "the digest in the trailer is not that of the lines"));
+            }
+            if trailer.is_broken {
+                verifier.add_problem(at(None, ProblemKind::Broken, "the log did not verify when it was exported"));
             }
         }
     }
