@@ -8,7 +8,7 @@
 //! 2. A column that does not belong to the kind is NULL; anything else is malformed (`docs/format.md`, section 8.1).
 
 use lowlight_core::entry::codec::{self, Buffer};
-use lowlight_core::entry::{Audit, Clock, Event, GAP_REASONS, Gap, Header, Inference, Kind, Log, MAX_INTEGER, Severity, TokensSource};
+use lowlight_core::entry::{Audit, Clock, Event, GAP_REASONS, Gap, Header, Inference, Kind, Log, Severity, TokensSource};
 use lowlight_core::{Digest, Entry};
 
 /// Declares the columns once: the enum, the names, and which kinds each belongs to.
@@ -394,9 +394,4 @@ fn raw_body<'b>(raw: &[u8], buffer: &'b mut Buffer) -> Result<&'b [u8], Malforme
     let target = buffer.get_mut(..raw.len()).ok_or("bytes kept as not understood are larger than a body can be")?;
     target.copy_from_slice(raw);
     Ok(target)
-}
-
-/// Whether a number fits a column.
-pub fn fits(value: u64) -> bool {
-    value <= MAX_INTEGER
 }
