@@ -8,7 +8,9 @@
 //!
 //! Limits: a key has at most 64 bytes; a bare value is judged on its first 512 bytes and accepted when it is longer.
 
-use super::bytes::{ALNUM, DIGIT, LOWER, MINUS, TOKEN, UNDER, at, has_nocase, is, is_quote, is_space, run_end, run_start};
+use super::bytes::{
+    ALNUM, ALPHA, BASE, DIGIT, DOT, LOWER, MINUS, TOKEN, UNDER, at, has_nocase, is, is_quote, is_space, run_end, run_start,
+};
 use super::keys::{self, Strength};
 use super::kind::Kind;
 use super::scan::{Scan, Span, placeholder_end};
@@ -33,10 +35,24 @@ struct Key {
 }
 
 /// The secret whose separator (`:` or `=`) stands at `i`.
+#[inline]
 pub(super) fn assign(s: &Scan<'_>, i: usize) -> Option<Span> {
+    let (prev, prev2) = (s.prev(i), s.prev2(i));
+    // Two letters tell most words before a separator from every name of a secret, and no name has only two.
+    if is(prev, ALPHA) && is(prev2, ALPHA) && !s.policy.has_keys() {
+        let short = i < 3 || !is(at(s.bytes, i - 3), TOKEN | DOT);
+        if short || !keys::may_end(prev2, prev) {
+            return None;
+        }
+    }
+    behind_key(s, i)
+}
+
+fn behind_key(s: &Scan<'_>, i: usize) -> Option<Span> {
     let b = s.bytes;
+    let (prev, prev2) = (s.prev(i), s.prev2(i));
     // `12:34`: no name of a secret ends in a digit, but for `cvv2`.
-    if is(s.prev(i), DIGIT) && is(at(b, i + 1), DIGIT) && !matches!(s.prev2(i), b'v' | b'V') {
+    if is(prev, DIGIT) && is(at(b, i + 1), DIGIT) && !matches!(prev2, b'v' | b'V') {
         return None;
     }
     let key = key_before(s, i, true)?;
@@ -95,6 +111,10 @@ fn accept(s: &Scan<'_>, key: &Key, value: Value, i: usize, spaced: bool) -> Opti
 
 /// AWS secrets and Azure keys have a shape only together with their key.
 fn kind_of(name: &[u8], body: &[u8]) -> Kind {
+    // All of them end in `key`.
+    if name.last().is_some_and(|&c| is(c, ALPHA) && c | 0x20 != b'y') {
+        return Kind::Secret;
+    }
     let mut buffer = [0u8; 64];
     let name = keys::normal_in(name, &mut buffer);
     if body.len() == 40 && (name.ends_with(b"secretaccesskey") || name.ends_with(b"secretkey")) {
@@ -141,7 +161,7 @@ fn key_before(s: &Scan<'_>, i: usize, typed: bool) -> Option<Key> {
     while end + 12 > i && s.prev(end) == b'*' {
         end -= 1;
     }
-    let mut start = run_start(b, end, s.floor, KEY_MOST + 1, TOKEN | super::bytes::DOT);
+    let mut start = run_start(b, end, s.floor, KEY_MOST + 1, TOKEN | DOT);
     if start == end || end - start > KEY_MOST {
         return None;
     }
@@ -242,8 +262,10 @@ fn quoted_end(s: &Scan<'_>, start: usize, quote: u8, slashes: usize) -> usize {
 fn bare_end(s: &Scan<'_>, from: usize) -> Option<usize> {
     let b = s.bytes;
     let mut p = from;
-    while p < b.len() {
-        let c = b[p];
+    loop {
+        // Most values have nothing but these in them.
+        p = run_end(b, p, TOKEN | BASE | DOT);
+        let c = at(b, p);
         if is_space(c) || matches!(c, b'"' | b'`' | 0) || (c == b'\'' && !is(at(b, p + 1), ALNUM)) {
             break;
         }

@@ -2,13 +2,14 @@
 //!
 //! Limits: 128 bytes of local part, 255 of domain; the domain needs a top-level name of two letters or more.
 
-use super::bytes::{ALNUM, DIGIT, DOT, HEX, MINUS, UNDER, WORD, at, is, run_end, run_start};
+use super::bytes::{ALNUM, ALPHA, DIGIT, DOT, HEX, MINUS, UNDER, WORD, at, is, run_end, run_start};
 use super::kind::Kind;
 use super::scan::{Scan, Span};
+use super::words::Words;
 
 /// Ends that no top-level domain has: image and source files (`icon@2x.png`).
-const FILES: [&str; 16] =
-    ["png", "jpg", "jpeg", "gif", "svg", "webp", "css", "scss", "js", "mjs", "ts", "tsx", "html", "json", "yaml", "yml"];
+static FILES: Words<16> =
+    Words::new(["png", "jpg", "jpeg", "gif", "svg", "webp", "css", "scss", "js", "mjs", "ts", "tsx", "html", "json", "yaml", "yml"]);
 
 /// The address whose at-sign stands at `i` and is `width` bytes long.
 pub(super) fn at_sign(s: &Scan<'_>, i: usize, width: usize) -> Option<Span> {
@@ -111,6 +112,9 @@ fn domain_end(s: &Scan<'_>, from: usize) -> Option<usize> {
         let body = body.strip_prefix("IPv6:").unwrap_or(body);
         return body.parse::<std::net::IpAddr>().is_ok().then_some(from + close + 1);
     }
+    if let Some((top, end)) = ascii_domain(b, from) {
+        return confirm_domain(s, from, top, end);
+    }
     let rest = s.text.get(from..)?;
     let mut end = from;
     let mut dot = None;
@@ -140,12 +144,35 @@ fn domain_end(s: &Scan<'_>, from: usize) -> Option<usize> {
     confirm_domain(s, from, dot?, end)
 }
 
+/// Where the last label begins and where it ends, when the domain at `from` is ASCII and its marks stand single.
+fn ascii_domain(b: &[u8], from: usize) -> Option<(usize, usize)> {
+    let stop = run_end(b.get(..b.len().min(from + 200))?, from, ALNUM | DOT | MINUS);
+    if at(b, stop) >= 0x80 || stop == from + 200 {
+        return None;
+    }
+    let body = b.get(from..stop)?;
+    let end = body.iter().rposition(|&c| is(c, ALNUM))? + 1;
+    let (mut top, mut mark) = (None, true);
+    for (k, &c) in body.get(..end)?.iter().enumerate() {
+        let before = std::mem::replace(&mut mark, !is(c, ALNUM));
+        if before && mark {
+            return None;
+        }
+        top = if c == b'.' { Some(k + 1) } else { top };
+    }
+    Some((from + top?, from + end))
+}
+
 fn confirm_domain(s: &Scan<'_>, from: usize, top: usize, end: usize) -> Option<usize> {
     let b = s.bytes;
     let name = s.text.get(top..end)?;
-    let letters = name.chars().all(char::is_alphabetic) && name.chars().count() >= 2;
+    let letters = if name.is_ascii() {
+        name.len() >= 2 && name.bytes().all(|c| is(c, ALPHA))
+    } else {
+        name.chars().all(char::is_alphabetic) && name.chars().count() >= 2
+    };
     let puny = name.len() > 4 && name.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("xn--"));
-    let file = FILES.iter().any(|f| name.eq_ignore_ascii_case(f));
+    let file = FILES.contains(name.as_bytes());
     // `pkg@1.2.3-beta.rc`: a version; `m@n.dot(v)`: a product of matrices.
     let digits = run_end(b, from, DIGIT);
     let version = digits > from && at(b, digits) == b'.' && is(at(b, digits + 1), DIGIT);

@@ -4,6 +4,7 @@
 
 use super::bytes::{ALNUM, ALPHA, DIGIT, DOT, LOWER, MINUS, UNDER, UPPER, WORD, contains_nocase, is};
 use super::keys::Strength;
+use super::words::Words;
 
 /// Where a value stands.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts about where a value stands")]
@@ -23,7 +24,7 @@ pub(super) struct Scene<'a> {
 }
 
 /// Words that stand where a secret would: types, literals, and what forms and manuals say.
-const WORDS: [&str; 58] = [
+static WORDS: Words<58> = Words::new([
     "null",
     "none",
     "nil",
@@ -82,7 +83,7 @@ const WORDS: [&str; 58] = [
     "env",
     "field",
     "char",
-];
+]);
 
 /// Parts that only a stand-in has.
 const STAND_INS: [&[u8]; 11] = [
@@ -100,7 +101,7 @@ const STAND_INS: [&[u8]; 11] = [
 ];
 
 /// Words that prose in quotation marks has and passphrases do not.
-const PROSE: [&str; 16] = [
+static PROSE: Words<16> = Words::new([
     "must",
     "enter",
     "your",
@@ -117,7 +118,7 @@ const PROSE: [&str; 16] = [
     "confirm",
     "cannot",
     "not",
-];
+]);
 
 /// True for what stands in for a secret: `${TOKEN}`, `<password>`, `xxxx`, `[hidden]`, `your-key-here`, `%s`.
 pub(super) fn is_stand_in(v: &[u8]) -> bool {
@@ -126,28 +127,31 @@ pub(super) fn is_stand_in(v: &[u8]) -> bool {
         return true;
     };
     let head = v.get(..v.len().min(128)).unwrap_or(v);
-    let framed = (first == b'<' && head.get(1).is_some_and(|&c| is(c, ALPHA)))
-        || (first == b'[' && last == b']')
-        || (first == b'{' && (last == b'}' || head.starts_with(b"{{")))
-        || head.starts_with(b"${")
-        || head.starts_with(b"$(")
-        || head.starts_with(b"%{")
-        || head.starts_with(b"%(")
-        || head.starts_with(b"#{");
-    if framed || matches!(head, b"%s" | b"%d" | b"%v" | b"?" | b"-" | b"--" | b"|" | b">") {
-        return true;
-    }
-    if first == b'$' && v.len() > 1 {
+    // A template, a tag, a variable: all of them begin with a mark.
+    let framed = match first {
+        b'<' => head.get(1).is_some_and(|&c| is(c, ALPHA)),
+        b'[' => last == b']',
+        b'{' => last == b'}' || head.starts_with(b"{{"),
+        b'$' if matches!(head.get(1), Some(b'{' | b'(')) => true,
         // A variable, unless it has a digit (`$ecr3t`).
-        return v.iter().skip(1).all(|&c| is(c, ALPHA | UNDER));
-    }
-    if first == b'%' && last == b'%' && v.len() > 2 {
+        b'$' if v.len() > 1 => return v.iter().skip(1).all(|&c| is(c, ALPHA | UNDER)),
+        b'%' => matches!(head, [_, b'{' | b'(', ..] | b"%s" | b"%d" | b"%v") || (last == b'%' && v.len() > 2),
+        b'#' => head.get(1) == Some(&b'{'),
+        _ => matches!(head, b"?" | b"-" | b"--" | b"|" | b">"),
+    };
+    if framed {
         return true;
     }
     if is_mask(v) || head.get(..4).is_some_and(|h| h.eq_ignore_ascii_case(b"your")) {
         return true;
     }
-    STAND_INS.iter().any(|part| contains_nocase(head, part))
+    // Each has four letters in a row, which most passwords have not.
+    let mut run = 0;
+    let worded = head.iter().any(|&c| {
+        run = if is(c, ALPHA) { run + 1 } else { 0 };
+        run == 4
+    });
+    worded && STAND_INS.iter().any(|part| contains_nocase(head, part))
 }
 
 /// True for a row of `x`, `*`, `.`, `-`, `_`, `#`, bullets or ellipses.
@@ -158,10 +162,6 @@ fn is_mask(v: &[u8]) -> bool {
             // The bytes of U+2022, U+25CF and U+2026.
             matches!(c, b'x' | b'X' | b'*' | b'.' | b'-' | b'_' | b'#') || matches!(c, 0xE2 | 0x80 | 0xA2 | 0x97 | 0x8F | 0xA6)
         })
-}
-
-fn is_word(v: &[u8], words: &[&str]) -> bool {
-    words.iter().any(|w| v.eq_ignore_ascii_case(w.as_bytes()))
 }
 
 /// True when the value in this scene is a secret.
@@ -181,9 +181,9 @@ pub(super) fn is_secret(v: &[u8], scene: &Scene<'_>) -> bool {
 fn quoted_password(v: &[u8]) -> bool {
     let mut words = v.split(|&c| c == b' ').filter(|w| !w.is_empty());
     if words.clone().count() >= 2 {
-        return !words.any(|w| is_word(trim_marks(w), &PROSE));
+        return !words.any(|w| PROSE.contains(trim_marks(w)));
     }
-    !is_word(v, &WORDS) && !is_url(v) && !interpolated(v)
+    !WORDS.contains(v) && !is_url(v) && !interpolated(v)
 }
 
 fn trim_marks(w: &[u8]) -> &[u8] {
@@ -192,12 +192,15 @@ fn trim_marks(w: &[u8]) -> &[u8] {
 }
 
 fn is_url(v: &[u8]) -> bool {
-    let scheme = v.windows(3).position(|w| w == b"://").and_then(|at| v.get(..at));
-    scheme.is_some_and(|scheme| scheme.len() >= 2 && scheme.iter().all(|c| c.is_ascii_lowercase() || *c == b'+'))
+    let scheme = v.iter().position(|c| !c.is_ascii_lowercase() && *c != b'+').unwrap_or(0);
+    scheme >= 2 && v.get(scheme..).is_some_and(|rest| rest.starts_with(b"://"))
 }
 
 /// A template: `{token}`, `${...}` or `{{...}}` inside the text.
 fn interpolated(v: &[u8]) -> bool {
+    if v.last() != Some(&b'}') {
+        return false;
+    }
     // The whole value is the template: braces in the middle of a password are part of it.
     let open = v.iter().position(|&c| c == b'{').filter(|&o| o == 0 || (o == 1 && matches!(v[0], b'$' | b'#' | b'%')));
     let close = v.iter().rposition(|&c| c == b'}').filter(|&c| c + 1 == v.len());
@@ -232,7 +235,7 @@ fn is_code(v: &[u8], scene: &Scene<'_>) -> bool {
 }
 
 fn bare_password(v: &[u8], scene: &Scene<'_>) -> bool {
-    if is_word(v, &WORDS) || is_url(v) || is_code(v, scene) || interpolated(v) {
+    if WORDS.contains(v) || is_url(v) || is_code(v, scene) || interpolated(v) {
         return false;
     }
     if v.iter().all(u8::is_ascii_digit) {
@@ -276,7 +279,7 @@ fn ends_line(scene: &Scene<'_>) -> bool {
 }
 
 fn quoted_secret(v: &[u8], strength: Strength) -> bool {
-    if is_word(v, &WORDS) || is_url(v) || interpolated(v) {
+    if WORDS.contains(v) || is_url(v) || interpolated(v) {
         return false;
     }
     if v.contains(&b' ') {
@@ -295,7 +298,7 @@ fn quoted_secret(v: &[u8], strength: Strength) -> bool {
 }
 
 fn bare_secret(v: &[u8], scene: &Scene<'_>) -> bool {
-    if is_word(v, &WORDS) || is_url(v) || is_code(v, scene) || interpolated(v) || is_version(v) {
+    if WORDS.contains(v) || is_url(v) || is_code(v, scene) || interpolated(v) || is_version(v) {
         return false;
     }
     if v.iter().all(|&c| is(c, DIGIT | DOT)) {

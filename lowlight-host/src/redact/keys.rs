@@ -136,66 +136,69 @@ pub(super) fn normal_in<'b>(name: &[u8], buffer: &'b mut [u8; 64]) -> &'b [u8] {
     &buffer[..n]
 }
 
-/// The last two letters of the names above: bit b of entry a for `..ab`.
-static LAST_TWO: [u32; 26] = last_two();
+/// Bits of the names above (first `ENDS`, then `WHOLE`) and of some that are in no list, by their last letter and by the
+/// one before it: what both tables have is all that a name with these two letters can be.
+static LAST: [u64; 32] = letters(1);
+static BEFORE_LAST: [u64; 32] = letters(2);
 
-const fn last_two() -> [u32; 26] {
-    let mut table = [0u32; 26];
-    let mut list = 0;
-    while list < 2 {
-        let mut k = 0;
-        while k < if list == 0 { WHOLE.len() } else { ENDS.len() } {
-            let name = if list == 0 { WHOLE[k].0 } else { ENDS[k].0 };
-            mark(&mut table, name);
-            k += 1;
-        }
-        list += 1;
+/// `db_pass` and its like are seen without a list; types stand between a key and its value.
+const OTHERS: [&[u8]; 3] = [b"pass", b"string", b"str"];
+
+const fn letters(from_end: usize) -> [u64; 32] {
+    let mut table = [0; 32];
+    let mut k = 0;
+    while k < ENDS.len() + WHOLE.len() + OTHERS.len() {
+        let name = if k < ENDS.len() {
+            ENDS[k].0
+        } else if k < ENDS.len() + WHOLE.len() {
+            WHOLE[k - ENDS.len()].0
+        } else {
+            OTHERS[k - ENDS.len() - WHOLE.len()]
+        };
+        table[(name[name.len() - from_end] & 31) as usize] |= 1 << k;
+        k += 1;
     }
-    // `db_pass` and its like are in no list.
-    mark(&mut table, b"pass");
     table
 }
 
-const fn mark(table: &mut [u32; 26], name: &[u8]) {
-    let (a, b) = (name[name.len() - 2], name[name.len() - 1]);
-    if a.is_ascii_lowercase() && b.is_ascii_lowercase() {
-        table[(a - b'a') as usize] |= 1 << (b - b'a');
-    }
+/// The names that may end in these two characters; letters of either case.
+#[inline]
+fn candidates(before: u8, last: u8) -> u64 {
+    LAST[usize::from(last & 31)] & BEFORE_LAST[usize::from(before & 31)]
 }
 
-/// Whether the last two letters of a name are those of some secret's.
-fn may_be_secret(raw: &[u8]) -> bool {
-    let mut letters = raw.iter().rev().filter(|c| !matches!(c, b'_' | b'-' | b'.' | b' ')).map(u8::to_ascii_lowercase);
-    let (Some(last), Some(before)) = (letters.next(), letters.next()) else { return false };
-    match (before, last) {
-        (b'a'..=b'z', b'a'..=b'z') => LAST_TWO[usize::from(before - b'a')] >> (last - b'a') & 1 == 1,
-        // `cvv2` is the one name that does not end in two letters.
-        _ => last == b'2',
-    }
+/// False for two letters with which no name of a secret ends.
+#[inline]
+pub(super) fn may_end(before: u8, last: u8) -> bool {
+    candidates(before, last) != 0
 }
 
 /// The strength of a key name, `None` when its value is not a secret.
 pub(super) fn strength(raw: &[u8], policy: &Policy) -> Option<Strength> {
-    // Two letters tell most names from every secret's; own names are not limited to those.
-    if !policy.has_keys() && !may_be_secret(raw) {
-        return None;
-    }
     let mut buffer = [0u8; 64];
     let name = normal_in(raw, &mut buffer);
     if policy.has_key(name) {
         return Some(Strength::Password);
     }
-    // Most names end in a letter that no secret ends in.
-    if !matches!(name.last()?, b'd' | b'e' | b't' | b'y' | b's' | b'n' | b'a' | b'l' | b'r' | b'p' | b'v' | b'c' | b'2') {
+    let [.., before, last] = *name else { return None };
+    let mut left = candidates(before, last);
+    if left == 0 {
         return None;
     }
-    if let Some(&(_, strength)) = WHOLE.iter().find(|(whole, _)| *whole == name) {
-        return Some(strength);
-    }
-    if let Some(&(_, strength)) = ENDS.iter().find(|(end, _)| end.last() == name.last() && name.ends_with(end)) {
-        let plain = strength == Strength::Token && PLAIN_TOKENS.iter().any(|plain| name.ends_with(plain));
-        // `nextPageToken` and `eos_token` are plain, `password` has no such list.
-        return (!plain).then_some(strength);
+    while left != 0 {
+        let k = left.trailing_zeros() as usize;
+        left &= left - 1;
+        if let Some(&(whole, strength)) = k.checked_sub(ENDS.len()).and_then(|k| WHOLE.get(k)) {
+            if name == whole {
+                return Some(strength);
+            }
+        } else if let Some(&(end, strength)) = ENDS.get(k)
+            && name.ends_with(end)
+        {
+            let plain = strength == Strength::Token && PLAIN_TOKENS.iter().any(|plain| name.ends_with(plain));
+            // `nextPageToken` and `eos_token` are plain, `password` has no such list.
+            return (!plain).then_some(strength);
+        }
     }
     // `db_pass` and `dbPass`, but neither `bypass` nor `compass`.
     let part = raw.len().checked_sub(4)?;

@@ -154,17 +154,21 @@ fn run_spaces(b: &[u8], from: usize) -> usize {
 /// `password is hunter2`: prose that tells a password; the value needs a digit or a symbol, or quotation marks.
 fn password_is(s: &Scan<'_>, i: usize) -> Option<Span> {
     let b = s.bytes;
-    if !has_nocase(b, i, b"pass") || is(s.prev(i), ALPHA) {
+    if !has_nocase(b, i, b"pass") || is(s.prev(i), ALNUM) {
         return None;
     }
     let word_end = run_end(b.get(..b.len().min(i + 16))?, i, ALPHA);
-    let word = b.get(i..word_end)?;
-    let known: [&[u8]; 5] = [b"password", b"passphrase", b"passcode", b"passwort", b"pass"];
-    if !known.iter().any(|k| word.eq_ignore_ascii_case(k)) || at(b, word_end) != b' ' {
+    // Most passwords in a text stand behind a separator: those are found there.
+    if at(b, word_end) != b' ' {
         return None;
     }
     let verbs: [&[u8]; 4] = [b" is ", b" was ", b" is: ", b" ist "];
     let verb = verbs.into_iter().find(|v| has_nocase(b, word_end, v))?;
+    let word = b.get(i..word_end)?;
+    let known: [&[u8]; 5] = [b"password", b"passphrase", b"passcode", b"passwort", b"pass"];
+    if !known.iter().any(|k| word.eq_ignore_ascii_case(k)) {
+        return None;
+    }
     let from = run_spaces(b, word_end + verb.len());
     let value = assign::value_at(s, from)?;
     let body = b.get(value.start..value.end)?;

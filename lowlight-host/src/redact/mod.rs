@@ -34,6 +34,7 @@ mod custom;
 mod cut;
 mod email;
 mod flags;
+mod groups;
 mod json;
 mod judge;
 mod keys;
@@ -41,7 +42,9 @@ mod kind;
 mod letters;
 mod net;
 mod number;
+mod numbers;
 mod pem;
+mod phone;
 mod rules;
 mod scan;
 mod session;
@@ -50,6 +53,8 @@ mod tests;
 #[cfg(test)]
 mod tests_personal;
 mod tokens;
+mod triggers;
+mod words;
 
 use std::borrow::Cow;
 

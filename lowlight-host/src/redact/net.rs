@@ -7,6 +7,7 @@ use std::net::Ipv6Addr;
 use super::bytes::{ALNUM, ALPHA, DIGIT, DOT, HEX, TOKEN, UNDER, WORD, at, has_nocase, is, is_quote, is_space, run_end, run_start};
 use super::kind::Kind;
 use super::scan::{Scan, Span, Step};
+use super::words::Words;
 use super::{judge, tokens};
 
 /// What a colon with two slashes begins: credentials, a webhook; or what a `data:` image lets us pass over.
@@ -51,6 +52,10 @@ fn data_end(s: &Scan<'_>, i: usize) -> Option<usize> {
 /// `user:password` between the slashes and the last `@` of the authority.
 fn credentials(s: &Scan<'_>, from: usize) -> Option<Span> {
     let b = s.bytes;
+    // Most authorities are a host and nothing else.
+    if matches!(at(b, run_end(b.get(..b.len().min(from + 128))?, from, TOKEN | DOT)), b'/' | b'?' | b'#' | b' ') {
+        return None;
+    }
     let mut end = from;
     let mut last = None;
     let mut colon = None;
@@ -166,12 +171,14 @@ pub(super) fn dotted_number(s: &Scan<'_>, i: usize) -> Step {
     let mut groups = 0u32;
     let mut small = true;
     loop {
-        let group = run_end(b, end, DIGIT);
-        let digits = b.get(end..group).unwrap_or(b"");
-        let value = digits.iter().take(4).fold(0u32, |acc, &c| acc * 10 + u32::from(c - b'0'));
-        small &= digits.len() <= 3 && value <= 255 && (digits.len() == 1 || at(digits, 0) != b'0');
+        let begin = end;
+        let mut value = 0u32;
+        while is(at(b, end), DIGIT) {
+            value = if end - begin < 4 { value * 10 + u32::from(b[end] - b'0') } else { value };
+            end += 1;
+        }
+        small &= value <= 255 && (end - begin == 1 || (end - begin <= 3 && b[begin] != b'0'));
         groups += 1;
-        end = group;
         if at(b, end) != b'.' || !is(at(b, end + 1), DIGIT) {
             break;
         }
@@ -187,7 +194,7 @@ pub(super) fn dotted_number(s: &Scan<'_>, i: usize) -> Step {
 
 /// True when what stands before the number at `i` says that it is a version or a section.
 fn is_version(s: &Scan<'_>, i: usize) -> bool {
-    const WORDS: [&str; 24] = [
+    static WORDS: Words<24> = Words::new([
         "version",
         "versions",
         "ver",
@@ -212,8 +219,8 @@ fn is_version(s: &Scan<'_>, i: usize) -> bool {
         "updated",
         "oid",
         "assemblyversion",
-    ];
-    const FILLER: [&str; 5] = ["to", "from", "is", "number", "no"];
+    ]);
+    static FILLER: Words<5> = Words::new(["to", "from", "is", "number", "no"]);
     let (prev, prev2) = (s.prev(i), s.prev2(i));
     // `Chrome/120.0.0.0` but `//10.0.0.1`; `pkg==1.2.3.4`, `>=1.2.3.4`, `^1.2.3.4`.
     if (prev == b'/' && is(prev2, ALNUM)) || matches!(prev, b'^' | b'~') {
@@ -229,13 +236,13 @@ fn is_version(s: &Scan<'_>, i: usize) -> bool {
             end -= 1;
         }
         let start = run_start(s.bytes, end, s.floor, 24, ALPHA);
-        let Some(word) = s.text.get(start..end).filter(|w| !w.is_empty()) else {
+        let Some(word) = s.bytes.get(start..end).filter(|w| !w.is_empty()) else {
             return false;
         };
-        if WORDS.iter().any(|w| word.eq_ignore_ascii_case(w)) || word.ends_with("Version") {
+        if WORDS.contains(word) || word.ends_with(b"Version") {
             return true;
         }
-        if !FILLER.iter().any(|w| word.eq_ignore_ascii_case(w)) {
+        if !FILLER.contains(word) {
             return false;
         }
         end = start;

@@ -49,9 +49,14 @@ impl Policy {
         self.fingerprint
     }
 
+    /// True when some value is never redacted.
+    pub(super) fn has_allowed(&self) -> bool {
+        !self.allow.is_empty()
+    }
+
     /// True when this exact value is never redacted.
     pub(super) fn allowed(&self, value: &str) -> bool {
-        !self.allow.is_empty() && self.allow.contains(value)
+        self.has_allowed() && self.allow.contains(value)
     }
 
     /// True when key names were configured.

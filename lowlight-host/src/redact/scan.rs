@@ -11,11 +11,12 @@
 //! - a checker looks back a bounded number of bytes, never before `floor`;
 //! - a checker that looks far ahead either accepts, or the bytes it read cannot be read again by the next candidate;
 //! - spans come out in order, do not overlap, are not empty, and begin and end on character boundaries;
-//! - a placeholder of ours in the text is passed over and acts as the end of a span.
+//! - a placeholder of ours in the text, or a terminal's colour code, is passed over and acts as the end of a span.
 
-use super::bytes::{ALNUM, DIGIT, TOKEN, UNDER, UPPER, at, ceil_char, floor_char, is, run_end, run_start_with};
+use super::bytes::{ALNUM, DIGIT, HEX, UNDER, UPPER, at, ceil_char, floor_char, is, run_end};
 use super::kind::Kind;
 use super::rules::Policy;
+use super::triggers::Triggers;
 use super::{assign, email, flags, letters, net, number, pem, tokens};
 
 /// A span to redact.
@@ -42,6 +43,7 @@ pub(super) struct Hint {
 }
 
 /// What a checker says about its trigger.
+#[derive(Clone, Copy)]
 pub(super) enum Step {
     /// Nothing here; go on at this offset (or behind the trigger, whichever is later).
     Skip(usize),
@@ -61,108 +63,6 @@ pub(super) struct Scan<'a> {
     pub(super) policy: &'a Policy,
 }
 
-const DIGITS: u8 = 1;
-const AT: u8 = 2;
-const COLON: u8 = 3;
-const EQUALS: u8 = 4;
-const SEPARATOR: u8 = 5;
-const DASH: u8 = 6;
-const FULL_STOP: u8 = 7;
-const BRACKET: u8 = 8;
-const LETTER: u8 = 9;
-const PERCENT: u8 = 10;
-const LESS: u8 = 11;
-
-static CLASS: [u8; 256] = classes();
-
-const fn classes() -> [u8; 256] {
-    let mut table = [0u8; 256];
-    let mut c: u8 = 0;
-    loop {
-        table[c as usize] = match c {
-            b'0'..=b'9' => DIGITS,
-            b'@' => AT,
-            b':' => COLON,
-            b'=' => EQUALS,
-            b'_' => SEPARATOR,
-            b'-' => DASH,
-            b'.' => FULL_STOP,
-            b'[' => BRACKET,
-            // The rarest letter of each shape that has no punctuation in it: `AIza`, `AKIA`, `SK`, `eyJ`, `Bearer`,
-            // `password is`.
-            b'A' | b'B' | b'b' | b'S' | b'J' | b'p' | b'P' => LETTER,
-            b'%' => PERCENT,
-            b'<' => LESS,
-            _ => 0,
-        };
-        if c == 255 {
-            return table;
-        }
-        c += 1;
-    }
-}
-
-/// Bytes looked at together while a text has nothing to offer.
-const CHUNK: usize = 32;
-
-/// The next trigger byte at or behind `from`.
-#[inline]
-fn next_trigger(b: &[u8], from: usize) -> Option<usize> {
-    // Triggers stand close together or far apart: one by one first, then in chunks.
-    let near = b.len().min(from + CHUNK / 2);
-    let mut i = from;
-    while i < near {
-        if is_trigger(b, i) {
-            return Some(i);
-        }
-        i += 1;
-    }
-    while let (Some(here), Some(next), Some(after)) = (b.get(i..i + CHUNK), b.get(i + 1..=i + CHUNK), b.get(i + 2..i + CHUNK + 2)) {
-        // Comparisons without a branch: the compiler turns them into a few vector instructions.
-        let triples = here.iter().zip(next).zip(after);
-        if triples.fold(false, |seen, ((&here, &next), &after)| seen | may_trigger(here, next, after)) {
-            break;
-        }
-        i += CHUNK;
-    }
-    (i..b.len()).find(|&i| is_trigger(b, i))
-}
-
-#[inline]
-fn is_trigger(b: &[u8], i: usize) -> bool {
-    match CLASS[usize::from(b[i])] {
-        0 => false,
-        LETTER => plausible(b, i),
-        _ => true,
-    }
-}
-
-/// Whether a byte may be a trigger, seen with the two behind it: true for every trigger, and for little else.
-#[inline]
-#[expect(clippy::needless_bitwise_bool, reason = "a lazy operator is a branch, and branches are what this does without")]
-fn may_trigger(here: u8, next: u8, after: u8) -> bool {
-    let (lower, second, third) = (here | 0x20, next | 0x20, after | 0x20);
-    // `-` `.` `/` digits `:`, then `<` `=` `>` `?` `@`, of which some are none.
-    let punctuation = here.wrapping_sub(b'-') <= b':' - b'-' || here.wrapping_sub(b'<') <= b'@' - b'<';
-    let others = (here == b'_') | (here == b'[') | (here == b'%') | (here == b'A') | (here == b'J') | ((here == b'S') & (next == b'K'));
-    let bearer = (lower == b'b') & (second == b'e') & (third == b'a');
-    let password = (lower == b'p') & (((second == b'a') & (third == b's')) | (next == b'i'));
-    punctuation | others | bearer | password
-}
-
-/// Whether the neighbours of a trigger letter leave one of its shapes possible: prose is full of the letters alone.
-fn plausible(b: &[u8], i: usize) -> bool {
-    let lower = |k: usize| at(b, k) | 0x20;
-    match b.get(i) {
-        Some(b'A') => matches!(at(b, i + 1), b'I' | b'K' | b'S' | b'B' | b'C' | b'T'),
-        Some(b'S') => at(b, i + 1) == b'K',
-        Some(b'J') => i > 0 && at(b, i - 1) == b'y',
-        Some(b'B' | b'b') => lower(i + 1) == b'e' && lower(i + 2) == b'a',
-        Some(b'p' | b'P') => (lower(i + 1) == b'a' && lower(i + 2) == b's') || at(b, i + 1) == b'i',
-        _ => true,
-    }
-}
-
 impl<'a> Scan<'a> {
     pub(super) fn new(text: &'a str, policy: &'a Policy, hint: Hint, open: bool) -> Self {
         Self { text, bytes: text.as_bytes(), floor: 0, open, hint, policy }
@@ -170,63 +70,103 @@ impl<'a> Scan<'a> {
 
     /// Adds the spans of the built-in rules to `out`.
     pub(super) fn run(&mut self, out: &mut Vec<Span>) {
-        let mut i = 0;
-        while let Some(trigger) = next_trigger(self.bytes, i) {
-            match self.step(trigger) {
-                Step::Skip(to) => i = to.max(trigger + 1),
-                Step::Found(span) => {
-                    let start = floor_char(self.text, span.start.max(self.floor));
-                    let end = ceil_char(self.text, span.end);
-                    i = end.max(trigger + 1);
-                    if start >= end {
-                        continue;
-                    }
-                    self.floor = end;
-                    let value = self.text.get(start..end).unwrap_or("");
-                    if !self.policy.allowed(value) {
-                        out.push(Span { start, end, ..span });
-                    }
+        let mut triggers = Triggers::new(self.bytes);
+        let mut from = 0;
+        while let Some(i) = triggers.next(from) {
+            from = self.step(i, out).max(i + 1);
+        }
+    }
+
+    /// Asks the checker of the trigger at `i`, adds what it finds to `out`, and says where to go on.
+    #[inline]
+    fn step(&mut self, i: usize, out: &mut Vec<Span>) -> usize {
+        let b = self.bytes;
+        let found = match b[i] {
+            b'0'..=b'9' => {
+                let step = number::digit(self, i);
+                return self.take_step(step, out);
+            }
+            b':' => {
+                if let Some(step) = self.colon(i) {
+                    return self.take_step(step, out);
                 }
+                assign::assign(self, i)
+            }
+            b'-' => {
+                let step = self.dash(i);
+                return self.take_step(step, out);
+            }
+            b'[' => return self.bracket(i),
+            b'=' => assign::assign(self, i),
+            b'@' => email::at_sign(self, i, 1),
+            b'_' => tokens::at_separator(self, i),
+            b'.' => self.full_stop(i),
+            b'%' if at(b, i + 1) == b'4' && at(b, i + 2) == b'0' => email::at_sign(self, i, 3),
+            b'<' => flags::closing_tag(self, i),
+            b'>' | b'?' | b'%' => None,
+            _ => letters::letter(self, i),
+        };
+        // A copy of what is mostly nothing costs more than finding out that it is nothing.
+        match &found {
+            None => i + 1,
+            Some(span) => self.take(*span, out),
+        }
+    }
+
+    #[inline]
+    fn take_step(&mut self, step: Step, out: &mut Vec<Span>) -> usize {
+        match step {
+            Step::Skip(to) => to,
+            Step::Found(span) => self.take(span, out),
+        }
+    }
+
+    /// Adds a span, unless its value is allowed; the end of it.
+    fn take(&mut self, span: Span, out: &mut Vec<Span>) -> usize {
+        let start = floor_char(self.text, span.start.max(self.floor));
+        let end = ceil_char(self.text, span.end);
+        if start < end {
+            self.floor = end;
+            let allowed = self.policy.has_allowed() && self.policy.allowed(self.text.get(start..end).unwrap_or(""));
+            if !allowed {
+                if out.capacity() == 0 {
+                    // Texts with one span mostly have more.
+                    out.reserve(32);
+                }
+                out.push(Span { start, end, ..span });
             }
         }
+        end
     }
 
-    fn step(&mut self, i: usize) -> Step {
-        let b = self.bytes;
-        match CLASS[usize::from(b[i])] {
-            DIGITS => number::digit(self, i),
-            AT => found(email::at_sign(self, i, 1), i + 1),
-            COLON => self.colon(i),
-            EQUALS => found(assign::assign(self, i), i + 1),
-            SEPARATOR => found(tokens::at_separator(self, i), i + 1),
-            DASH => self.dash(i),
-            // The end of a sentence is followed by a space: no shape with a full stop in it goes on there.
-            FULL_STOP if !is(at(b, i + 1), TOKEN) => Step::Skip(i + 1),
-            FULL_STOP => found(
-                tokens::at_separator(self, i)
-                    .or_else(|| tokens::dotted(self, i))
-                    .or_else(|| i.checked_sub(4).and_then(|start| net::mac_cisco(self, start))),
-                i + 1,
-            ),
-            BRACKET => self.bracket(i),
-            LETTER => found(letters::letter(self, i), i + 1),
-            PERCENT if at(b, i + 1) == b'4' && at(b, i + 2) == b'0' => found(email::at_sign(self, i, 3), i + 1),
-            LESS => found(flags::closing_tag(self, i), i + 1),
-            _ => Step::Skip(i + 1),
+    fn full_stop(&self, i: usize) -> Option<Span> {
+        // Returned one by one: chained, each answer would be copied to the next.
+        if let Some(span) = tokens::at_separator(self, i) {
+            return Some(span);
         }
+        if let Some(span) = tokens::dotted(self, i) {
+            return Some(span);
+        }
+        net::mac_cisco(self, i.checked_sub(4)?)
     }
 
-    fn colon(&mut self, i: usize) -> Step {
-        if let Some(step) = net::url(self, i) {
-            return step;
+    /// Addresses and bot tokens with a colon in them; otherwise it may be that of an assignment.
+    fn colon(&self, i: usize) -> Option<Step> {
+        let (prev, next) = (self.prev(i), at(self.bytes, i + 1));
+        if (next == b'/' || matches!(prev, b'a' | b'A'))
+            && let Some(step) = net::url(self, i)
+        {
+            return Some(step);
         }
-        if let Some(step) = net::colon_address(self, i) {
-            return step;
+        if (is(next, HEX) || next == b':')
+            && let Some(step) = net::colon_address(self, i)
+        {
+            return Some(step);
         }
-        found(tokens::telegram(self, i).or_else(|| assign::assign(self, i)), i + 1)
+        if is(prev, DIGIT) { tokens::telegram(self, i).map(Step::Found) } else { None }
     }
 
-    fn dash(&mut self, i: usize) -> Step {
+    fn dash(&self, i: usize) -> Step {
         let b = self.bytes;
         if at(b, i + 1) == b'-' {
             // A token's body may begin with its separator.
@@ -263,38 +203,39 @@ impl<'a> Scan<'a> {
         if self.policy.uuids { Step::Found(Span::new(start, start + 36, Kind::Uuid)) } else { Step::Skip(start + 36) }
     }
 
-    fn bracket(&mut self, i: usize) -> Step {
-        match placeholder_end(self.bytes, i, self.policy) {
+    fn bracket(&mut self, i: usize) -> usize {
+        match placeholder_end(self.bytes, i, self.policy).or_else(|| self.colour_end(i)) {
             Some(end) => {
                 self.floor = end;
-                Step::Skip(end)
+                end
             }
-            None => Step::Skip(i + 1),
+            None => i + 1,
         }
     }
 
+    /// The end of a terminal's colour code, raw or as the escape of a string, whose bracket stands at `i`: it is no part
+    /// of a word beside it.
+    fn colour_end(&self, i: usize) -> Option<usize> {
+        let b = self.bytes;
+        let head = b.get(self.floor..i)?;
+        let starts: [&[u8]; 7] = [b"\x1b", b"\\x1b", b"\\x1B", b"\\u001b", b"\\u001B", b"\\033", b"\\e"];
+        let code = b.get(i + 1..b.len().min(i + 18))?;
+        let end = code.iter().position(|c| !matches!(c, b'0'..=b'9' | b';' | b'?'))?;
+        let last = matches!(at(code, end), b'm' | b'K');
+        (last && starts.iter().any(|start| head.ends_with(start))).then_some(i + end + 2)
+    }
+
     /// The byte before `i`, 0 at the floor.
+    #[inline]
     pub(super) fn prev(&self, i: usize) -> u8 {
         if i <= self.floor {
             return 0;
         }
-        let prev = at(self.bytes, i - 1);
-        // The end of a colour code is no letter of a word.
-        if matches!(prev, b'm' | b'K') && self.behind_colour(i) { 0 } else { prev }
-    }
-
-    /// True when a terminal's colour code, raw or as the escape of a string, ends just before `i`.
-    fn behind_colour(&self, i: usize) -> bool {
-        let b = self.bytes;
-        let from = run_start_with(b, i - 1, self.floor, 16, |c| c.is_ascii_digit() || c == b';' || c == b'?');
-        let head = b.get(self.floor..from).unwrap_or_default();
-        head.strip_suffix(b"[").is_some_and(|head| {
-            let starts: [&[u8]; 6] = [b"\x1b", b"\\x1b", b"\\x1B", b"\\u001b", b"\\033", b"\\e"];
-            starts.iter().any(|start| head.ends_with(start)) || head.ends_with(b"\\u001B")
-        })
+        at(self.bytes, i - 1)
     }
 
     /// The byte two before `i`, 0 at the floor.
+    #[inline]
     pub(super) fn prev2(&self, i: usize) -> u8 {
         if i < self.floor + 2 { 0 } else { at(self.bytes, i - 2) }
     }

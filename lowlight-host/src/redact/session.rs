@@ -4,13 +4,13 @@
 //! a text without a span is borrowed and costs no allocation.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::bytes::floor_char;
 use super::custom::Exhausted;
 use super::cut::{SLACK, cut_points};
 use super::kind::Kind;
+use super::numbers::Numbers;
 use super::rules::Policy;
 use super::scan::{Hint, Scan, Span};
 
@@ -19,37 +19,10 @@ use super::scan::{Hint, Scan, Span};
 /// Made by [`Redactor::session`](super::Redactor::session).
 pub struct Session<'r> {
     policy: &'r Policy,
-    numbers: Vec<(&'r str, Numbers)>,
+    numbers: Numbers,
     spans: Vec<Span>,
     total: u32,
     kinds: u64,
-}
-
-/// The numbers given under one placeholder name.
-#[derive(Default)]
-struct Numbers {
-    last: u32,
-    /// The first few values, which are all there are in most entries.
-    few: Vec<(Box<str>, u32)>,
-    many: HashMap<Box<str>, u32>,
-}
-
-/// Values compared one by one before a map is used: from there on hashing is cheaper.
-const FEW: usize = 8;
-
-impl Numbers {
-    fn get(&self, value: &str) -> Option<u32> {
-        let known = self.few.iter().find(|(known, _)| **known == *value).map(|(_, number)| *number);
-        known.or_else(|| if self.many.is_empty() { None } else { self.many.get(value).copied() })
-    }
-
-    fn insert(&mut self, value: &str, number: u32) {
-        if self.few.len() < FEW {
-            self.few.push((value.into(), number));
-        } else {
-            self.many.insert(value.into(), number);
-        }
-    }
 }
 
 impl std::fmt::Debug for Session<'_> {
@@ -61,7 +34,7 @@ impl std::fmt::Debug for Session<'_> {
 
 impl<'r> Session<'r> {
     pub(super) fn new(policy: &'r Policy) -> Self {
-        Self { policy, numbers: Vec::new(), spans: Vec::new(), total: 0, kinds: 0 }
+        Self { policy, numbers: Numbers::default(), spans: Vec::new(), total: 0, kinds: 0 }
     }
 
     /// Redacts a text. Clean text is borrowed.
@@ -130,18 +103,18 @@ impl<'r> Session<'r> {
     }
 
     fn render(&mut self, window: &str, keep: usize, spans: &[Span]) -> String {
-        let mut out = String::with_capacity(keep + 16);
+        // Most placeholders are shorter than what they stand for.
+        let mut out = String::with_capacity(keep + keep / 8 + 16);
         let mut from = 0;
         for span in spans.iter().take_while(|span| span.start < keep) {
             out.push_str(window.get(from..span.start).unwrap_or(""));
             let value = window.get(span.start..span.end).unwrap_or("");
-            let policy: &'r Policy = self.policy;
+            let number = self.numbers.of(span.kind, span.rule, Some(value));
+            self.count(span.kind);
             let label = match span.kind {
-                Kind::Custom => policy.custom.label(span.rule),
+                Kind::Custom => self.policy.custom.label(span.rule),
                 kind => kind.name(),
             };
-            let number = self.number(label, Some(value));
-            self.count(span.kind);
             write_placeholder(&mut out, label, number);
             from = span.end;
         }
@@ -153,11 +126,10 @@ impl<'r> Session<'r> {
 
     /// A placeholder for a whole value; without an identity it has a number of its own.
     pub(super) fn replace(&mut self, kind: Kind, identity: Option<&str>) -> String {
-        let label = kind.name();
-        let number = self.number(label, identity);
+        let number = self.numbers.of(kind, 0, identity);
         self.count(kind);
-        let mut out = String::with_capacity(label.len() + 8);
-        write_placeholder(&mut out, label, number);
+        let mut out = String::with_capacity(kind.name().len() + 8);
+        write_placeholder(&mut out, kind.name(), number);
         out
     }
 
@@ -170,33 +142,19 @@ impl<'r> Session<'r> {
         self.total = self.total.saturating_add(1);
         self.kinds |= kind.bit();
     }
-
-    fn number(&mut self, label: &'r str, identity: Option<&str>) -> u32 {
-        let slot = match self.numbers.iter().position(|(name, _)| *name == label) {
-            Some(slot) => slot,
-            None => {
-                self.numbers.push((label, Numbers::default()));
-                self.numbers.len() - 1
-            }
-        };
-        let numbers = &mut self.numbers[slot].1;
-        if let Some(known) = identity.and_then(|value| numbers.get(value)) {
-            return known;
-        }
-        numbers.last = numbers.last.saturating_add(1);
-        if let Some(value) = identity {
-            numbers.insert(value, numbers.last);
-        }
-        numbers.last
-    }
 }
 
 fn write_placeholder(out: &mut String, label: &str, number: u32) {
     out.push('[');
     out.push_str(label);
     out.push('_');
-    match u8::try_from(number) {
-        Ok(digit @ 0..=9) => out.push(char::from(b'0' + digit)),
+    let digit = |value: u32| char::from(b'0' + u8::try_from(value % 10).unwrap_or(0));
+    match number {
+        0..=9 => out.push(digit(number)),
+        10..=99 => {
+            out.push(digit(number / 10));
+            out.push(digit(number));
+        }
         // Writing to a `String` cannot fail.
         _ => drop(write!(out, "{number}")),
     }

@@ -12,10 +12,12 @@ pub(super) struct Token {
     pub(super) kind: Kind,
     body: u8,
     least: usize,
+    /// The offset of the first separator in the prefix.
+    separator: usize,
 }
 
 const fn token(prefix: &'static str, kind: Kind, body: u8, least: usize) -> Token {
-    Token { prefix, kind, body, least }
+    Token { prefix, kind, body, least, separator: separator(prefix.as_bytes()) }
 }
 
 const UPDIG: u8 = UPPER | DIGIT;
@@ -124,8 +126,7 @@ const fn before() -> [u128; 128] {
     let mut t = 0;
     while t < LIST.len() {
         let prefix = LIST[t].prefix.as_bytes();
-        let k = separator(prefix);
-        table[prefix[k - 1] as usize] |= 1u128 << t;
+        table[prefix[LIST[t].separator - 1] as usize] |= 1u128 << t;
         t += 1;
     }
     table
@@ -141,7 +142,7 @@ pub(super) fn at_separator(s: &Scan<'_>, i: usize) -> Option<Span> {
         let t = mask.trailing_zeros() as usize;
         mask &= mask - 1;
         let rule = TOKENS.get(t)?;
-        let Some(start) = i.checked_sub(separator(rule.prefix.as_bytes())) else {
+        let Some(start) = i.checked_sub(rule.separator) else {
             continue;
         };
         if let Some(span) = confirm(s, rule, start) {
