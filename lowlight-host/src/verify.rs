@@ -216,21 +216,14 @@ pub fn run<S: EntrySource<Error = StoreError>>(
     let mut verifier = Verifier::<MAX_PROBLEMS>::new(start);
     found.into_iter().for_each(|problem| verifier.add_problem(problem));
     loop {
-        let nodes = match source.next() {
-            Ok(Some(item)) => verifier.item(&item),
-            Ok(None) => {
+        match verifier.step(source) {
+            Ok(true) => progress(verifier.expected()),
+            Ok(false) => {
                 at_end(source, &mut verifier);
                 return Report::from_verdict(&verifier.finish(), None);
             }
             Err(error) => return broken_off(&verifier, &error),
-        };
-        for node in nodes {
-            match source.node(node.level, node.index) {
-                Ok(stored) => verifier.compare_node(&node, stored),
-                Err(error) => return broken_off(&verifier, &error),
-            }
         }
-        progress(verifier.expected());
     }
 }
 

@@ -5,8 +5,9 @@
 //! 1. `decode(encode(e)) == e`, and `encode(decode(b)) == b` for every `b` that decodes.
 //! 2. Anything else is an [`EntryError`]; nothing is coerced.
 
-use super::{Entry, EntryError, Event, Header, MAX_BODY, Slot, Slots, field};
+use super::{Entry, EntryError, Event, FieldId, Header, MAX_BODY, Slot, SlotState, Slots, field};
 use crate::FORMAT;
+use crate::chain::Digest;
 use serde::{Deserialize, Serialize};
 
 /// Space for one body.
@@ -90,15 +91,46 @@ pub fn encode_slots<'b>(slots: &Slots, buffer: &'b mut Buffer) -> Result<&'b [u8
 
 /// Decodes a list of slots, refusing every encoding but the canonical one.
 pub fn decode_slots(bytes: &[u8]) -> Result<Slots, EntryError> {
-    let (slots, rest) = postcard::take_from_bytes::<Slots>(bytes).map_err(|_| EntryError::Encoding)?;
-    // Only varints have more than one spelling, and all but the shortest are longer.
-    let varints = |value| varint(value).count();
-    let length = |slot: &Slot| 1 + 1 + 1 + slot.cut_from.map_or(0, varints) + 32;
-    if !rest.is_empty() || bytes.len() != varints(slots.len() as u64) + slots.iter().map(length).sum::<usize>() {
+    let mut slots = Slots::new();
+    decode_slots_into(bytes, &mut slots)?;
+    Ok(slots)
+}
+
+/// The same into a list that is there already: what a verifier does for every entry it reads.
+pub fn decode_slots_into(bytes: &[u8], slots: &mut Slots) -> Result<(), EntryError> {
+    slots.clear();
+    let (count, mut rest) = take_varint(bytes)?;
+    for _ in 0..count {
+        let [field, state, cut, ref after @ ..] = *rest else { return Err(EntryError::Encoding) };
+        let field = FieldId::new(field).ok_or(EntryError::Range("field"))?;
+        let state = match state {
+            0 => SlotState::Kept,
+            1 => SlotState::HashOnly,
+            _ => return Err(EntryError::Encoding),
+        };
+        let (cut_from, after) = match cut {
+            0 => (None, after),
+            1 => take_varint(after).map(|(length, after)| (Some(length), after))?,
+            _ => return Err(EntryError::Encoding),
+        };
+        let (commitment, after) = after.split_first_chunk().ok_or(EntryError::Encoding)?;
+        let slot = Slot { field, state, cut_from, commitment: Digest(*commitment) };
+        slots.push(slot).map_err(|_| EntryError::Encoding)?;
+        rest = after;
+    }
+    if !rest.is_empty() {
         return Err(EntryError::NotCanonical);
     }
-    field::check(&slots)?;
-    Ok(slots)
+    field::check(slots)
+}
+
+/// The number at the start of `bytes` and what follows it; the shortest spelling only.
+fn take_varint(bytes: &[u8]) -> Result<(u64, &[u8]), EntryError> {
+    if let Some((&first, rest)) = bytes.split_first().filter(|(first, _)| **first < 0x80) {
+        return Ok((first.into(), rest));
+    }
+    let (value, rest) = postcard::take_from_bytes::<u64>(bytes).map_err(|_| EntryError::Encoding)?;
+    if bytes.len() - rest.len() == varint(value).count() { Ok((value, rest)) } else { Err(EntryError::NotCanonical) }
 }
 
 /// Encodes the payload of an event: its bytes without the kind.

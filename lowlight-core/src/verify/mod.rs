@@ -3,7 +3,7 @@
 //! Limits: keeps `P` problems (counts all) and tracks 32 open faults; memory does not depend on the log.
 //!
 //! ```text
-//! source items -> Verifier::item -> (nodes to compare) -> ... -> Verifier::finish -> Verdict
+//! Verifier::step: item of the source -> rules -> nodes it completed, compared with the source's    Verifier::finish -> Verdict
 //! ```
 //!
 //! 1. One pass, in the order of the source; nothing is read twice.
@@ -19,7 +19,7 @@ pub use verdict::{Problem, ProblemKind, Problems, Verdict};
 use crate::chain::{Digest, LogId};
 use crate::commit::{Commitment, Salt};
 use crate::entry::codec::{decode, peek_seq};
-use crate::entry::{EntryError, Event, FieldId, Kind, SlotState, Slots};
+use crate::entry::{EntryError, Event, FieldId, Kind, Slot, SlotState, Slots};
 use crate::sink::Node;
 use crate::source::{EntrySource, Item, Start, StoredNode, Tip};
 use crate::tree::{Frontier, LEVELS, STORED_LEVEL};
@@ -28,9 +28,6 @@ use chain_rules::Failed;
 /// Problems that a host keeps and prints.
 pub const MAX_PROBLEMS: usize = 100;
 const OPEN_FAULTS: usize = 32;
-
-/// Nodes that an entry completed and whose stored form must be compared.
-pub type CompletedNodes = heapless::Vec<Node, LEVELS>;
 
 /// The state of a verification.
 #[derive(Debug)]
@@ -47,16 +44,21 @@ pub struct Verifier<const P: usize> {
     sound: bool,
     tip_right: bool,
     frontier: Frontier,
-    contents: Option<OpenContents>,
+    contents: OpenContents,
+    /// Nodes that the entry at hand completed, whose stored form is still to be compared.
+    nodes: heapless::Deque<Node, LEVELS>,
     /// The last run of missing entries, so that their contents are not reported as well.
     missing: core::ops::Range<u64>,
     result: Verdict<P>,
 }
 
 /// Slots of the entry at hand whose contents are still to come.
+///
+/// One place for all entries: moving the slots costs more than checking them.
 #[derive(Debug)]
 struct OpenContents {
-    seq: u64,
+    /// The entry; `None` when no contents are due.
+    seq: Option<u64>,
     slots: Slots,
     seen: u64,
     check: bool,
@@ -70,16 +72,10 @@ struct OpenContents {
 pub fn verify<S: EntrySource, const P: usize>(source: &mut S, start: Start) -> Result<Verdict<P>, (S::Error, Verdict<P>)> {
     let mut verifier = Verifier::new(start);
     loop {
-        let nodes = match source.next() {
-            Ok(Some(item)) => verifier.item(&item),
-            Ok(None) => return Ok(verifier.finish()),
+        match verifier.step(source) {
+            Ok(true) => {}
+            Ok(false) => return Ok(verifier.finish()),
             Err(error) => return Err((error, verifier.result)),
-        };
-        for node in nodes {
-            match source.node(node.level, node.index) {
-                Ok(stored) => verifier.compare_node(&node, stored),
-                Err(error) => return Err((error, verifier.result)),
-            }
         }
     }
 }
@@ -101,7 +97,8 @@ impl<const P: usize> Verifier<P> {
             sound: start.frontier.size() == start.first,
             tip_right: false,
             frontier: start.frontier,
-            contents: None,
+            contents: OpenContents { seq: None, slots: Slots::new(), seen: 0, check: false },
+            nodes: heapless::Deque::new(),
             missing: 0..0,
             result: Verdict {
                 problems: Problems::default(),
@@ -130,27 +127,37 @@ impl<const P: usize> Verifier<P> {
         self.expected
     }
 
-    /// Takes one item; returns the nodes whose stored form must be passed to [`Self::compare_node`].
-    pub fn item(&mut self, item: &Item<'_>) -> CompletedNodes {
+    /// Reads and checks one item of `source`, and the tree nodes it completes; `false` at the end of the source.
+    ///
+    /// # Errors
+    ///
+    /// What the source failed with; what was found until then stays found.
+    pub fn step<S: EntrySource>(&mut self, source: &mut S) -> Result<bool, S::Error> {
+        let Some(item) = source.next()? else { return Ok(false) };
+        self.item(&item);
+        while let Some(node) = self.nodes.pop_front() {
+            let stored = source.node(node.level, node.index)?;
+            self.compare_node(&node, stored);
+        }
+        Ok(true)
+    }
+
+    fn item(&mut self, item: &Item<'_>) {
         match *item {
             Item::Entry { seq, body, leaf, facts: Some((kind, slots)) } => {
-                self.row(Some(seq), |this| this.known(seq, body, leaf, kind, slots))
+                self.row(Some(seq), |this| this.known(seq, body, leaf, kind, slots));
             }
             Item::Entry { seq, body, leaf, facts: None } => self.row(Some(seq), |this| this.entry(seq, body, leaf)),
             Item::Malformed { seq, leaf, why } => {
                 let at = seq.unwrap_or(self.expected);
-                self.row(seq, |this| this.malformed(at, leaf, why))
+                self.row(seq, |this| this.malformed(at, leaf, why));
             }
             Item::LeafOnly { seq, leaf } => self.row(Some(seq), |this| this.leaf_only(leaf)),
-            Item::Content { seq, field, salt, value } => {
-                self.content(seq, field, salt, value);
-                CompletedNodes::new()
-            }
+            Item::Content { seq, field, salt, value } => self.content(seq, field, salt, value),
         }
     }
 
-    /// Compares a node that [`Self::item`] asked for with what is stored.
-    pub fn compare_node(&mut self, node: &Node, stored: StoredNode) {
+    fn compare_node(&mut self, node: &Node, stored: StoredNode) {
         let detail = match stored {
             StoredNode::NotKept => return,
             StoredNode::Present(hash) if hash == node.hash => return,
@@ -162,7 +169,7 @@ impl<const P: usize> Verifier<P> {
 
     /// Order and presence (8.2), then `place` for a row that stands in the log. A row that names no seq is taken for
     /// the next one.
-    fn row(&mut self, named: Option<u64>, place: impl FnOnce(&mut Self) -> Option<Digest>) -> CompletedNodes {
+    fn row(&mut self, named: Option<u64>, place: impl FnOnce(&mut Self) -> Option<Digest>) {
         self.close_contents();
         let seq = named.unwrap_or(self.expected);
         if seq < self.expected {
@@ -172,12 +179,10 @@ impl<const P: usize> Verifier<P> {
                 (ProblemKind::Reordered, "an entry stands after later ones")
             };
             self.sound = false;
-            self.report(seq, kind, detail);
-            return CompletedNodes::new();
+            return self.report(seq, kind, detail);
         }
         if self.tip_right || (named.is_some() && self.end.is_some_and(|end| seq >= end)) {
-            self.report(seq, ProblemKind::Inserted, "an entry stands beyond the end");
-            return CompletedNodes::new();
+            return self.report(seq, ProblemKind::Inserted, "an entry stands beyond the end");
         }
         if seq > self.expected {
             self.decide_failed(ProblemKind::Broken, BROKEN);
@@ -192,8 +197,9 @@ impl<const P: usize> Verifier<P> {
         self.expected = seq.saturating_add(1);
         self.result.first_seq.get_or_insert(seq);
         self.result.last_seq = Some(seq);
-        let leaf = place(self);
-        self.grow(leaf)
+        if let Some(leaf) = place(self) {
+            self.grow(leaf);
+        }
     }
 
     fn entry(&mut self, seq: u64, body: &[u8], leaf: Digest) -> Option<Digest> {
@@ -231,7 +237,7 @@ impl<const P: usize> Verifier<P> {
 
     fn expect_contents(&mut self, seq: u64, kind: Kind, slots: &Slots) {
         self.result.records += u64::from(kind.is_record());
-        self.contents = Some(OpenContents { seq, slots: slots.clone(), seen: 0, check: self.failed.is_none() });
+        self.open_contents(seq, slots, self.failed.is_none());
     }
 
     fn malformed(&mut self, seq: u64, leaf: Option<Digest>, why: &'static str) -> Option<Digest> {
@@ -246,7 +252,7 @@ impl<const P: usize> Verifier<P> {
         self.prev = leaf;
         self.sound &= leaf.is_some();
         self.report(seq, ProblemKind::Malformed, why);
-        self.contents = Some(OpenContents { seq, slots: Slots::new(), seen: 0, check: false });
+        self.open_contents(seq, &[], false);
         leaf
     }
 
@@ -257,21 +263,19 @@ impl<const P: usize> Verifier<P> {
         Some(leaf)
     }
 
-    /// Adds a leaf to the tree and says which stored nodes it can be compared with; notes whether the tip is reached.
-    fn grow(&mut self, leaf: Option<Digest>) -> CompletedNodes {
-        let mut nodes = CompletedNodes::new();
-        let Some(leaf) = leaf else { return nodes };
+    /// Adds a leaf to the tree and notes which stored nodes it can be compared with, and whether the tip is reached.
+    fn grow(&mut self, leaf: Digest) {
+        let nodes = &mut self.nodes;
         self.frontier.push(leaf, |level, index, hash| {
             if level >= STORED_LEVEL {
                 // The capacity is the number of levels, so this always fits.
-                let _ = nodes.push(Node { level, index, hash: *hash });
+                let _ = nodes.push_back(Node { level, index, hash: *hash });
             }
         });
         if !self.sound || self.failed.is_some() {
-            nodes.clear();
+            self.nodes.clear();
         }
         self.tip_right = self.at_tip(leaf);
-        nodes
     }
 
     fn at_tip(&self, leaf: Digest) -> bool {
@@ -285,13 +289,14 @@ impl<const P: usize> Verifier<P> {
     }
 
     fn content(&mut self, seq: u64, field: FieldId, salt: Option<[u8; 16]>, value: Option<&[u8]>) {
-        let Some(open) = self.contents.as_mut().filter(|open| open.seq == seq) else {
+        if self.contents.seq != Some(seq) {
             return self.stray_content(seq);
-        };
+        }
+        let open = &mut self.contents;
         if !open.check {
             return;
         }
-        let slot = open.slots.iter().find(|slot| slot.field == field).copied();
+        let slot = open.slots.iter().find(|slot| slot.field == field);
         open.seen |= 1 << field.get();
         let detail = match (slot, salt, value) {
             (None, ..) => "there is content that the entry does not commit to",
@@ -320,11 +325,20 @@ impl<const P: usize> Verifier<P> {
         !self.tip_right && self.tip.as_ref().is_some_and(|tip| seq < tip.last_seq)
     }
 
+    fn open_contents(&mut self, seq: u64, slots: &[Slot], check: bool) {
+        let open = &mut self.contents;
+        open.slots.clear();
+        // An entry has at most as many slots as there is room for.
+        let _ = open.slots.extend_from_slice(slots);
+        (open.seq, open.seen, open.check) = (Some(seq), 0, check);
+    }
+
     fn close_contents(&mut self) {
-        let Some(open) = self.contents.take() else { return };
-        let unseen = open.slots.iter().any(|slot| open.seen >> slot.field.get() & 1 == 0);
-        if open.check && unseen {
-            self.report(open.seq, ProblemKind::ContentMismatch, "content is not there and no tombstone explains it");
+        let Some(seq) = self.contents.seq.take() else { return };
+        let seen = self.contents.seen;
+        let unseen = self.contents.slots.iter().any(|slot| seen >> slot.field.get() & 1 == 0);
+        if self.contents.check && unseen {
+            self.report(seq, ProblemKind::ContentMismatch, "content is not there and no tombstone explains it");
         }
     }
 

@@ -56,11 +56,6 @@ columns! {
 /// Number of columns.
 pub const COUNT: usize = NAMES.len();
 
-/// The columns that are NULL for entries of that kind.
-pub fn foreign_to(kind: Kind) -> impl Iterator<Item = Col> {
-    Col::all().filter(move |col| !col.belongs_to(kind))
-}
-
 /// A value of a column. Text may be any bytes, as a damaged file has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "the storage classes of a strict table")]
@@ -345,11 +340,6 @@ pub fn kind(row: &Row<'_>) -> Result<Kind, Malformed> {
     let bit = kind_bit(kind);
     let stray = row.iter().zip(KINDS).any(|(value, kinds)| *value != Value::Null && kinds & bit == 0);
     if stray { Err("a column has a value that entries of this kind do not have") } else { Ok(kind) }
-}
-
-/// The stored leaf, if it is one.
-pub fn leaf(row: &Row<'_>) -> Option<Digest> {
-    Columns(row).blob(Col::Leaf).ok().and_then(Digest::from_slice)
 }
 
 /// The encoded list of slots, as it is stored.

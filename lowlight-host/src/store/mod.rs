@@ -13,6 +13,7 @@
 pub mod columns;
 mod error;
 mod files;
+mod function;
 mod reader;
 mod recover;
 mod runs;

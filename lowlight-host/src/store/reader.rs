@@ -11,13 +11,17 @@
 //! 3. Rows are read from the tables, never through an index: an index is not evidence and may have been made to lie.
 
 use super::StoreError;
+use super::columns::{self, COUNT, Row, Value};
 use super::files::Layout;
+use super::function;
 use super::recover::with_suffix;
 use super::schema::{self, Identity, SchemaReport};
 use super::source::DbSource;
 use super::writer::{node_id, uri};
+use lowlight_core::entry::{MAX_BODY, MAX_CONTENT};
 use lowlight_core::source::{Start, Tip};
 use lowlight_core::{Digest, Frontier, LogId};
+use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -91,6 +95,9 @@ impl Reader {
     fn pin(path: PathBuf, connection: Connection, copy: Option<PrivateCopy>) -> Result<Self, StoreError> {
         let sqlite = |source| StoreError::from_sqlite(&path, source);
         schema::distrust(&connection).map_err(sqlite)?;
+        // A value that no writer makes is not worth its memory; see `source`.
+        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, i32::try_from(MAX_CONTENT).unwrap_or(i32::MAX)).map_err(sqlite)?;
+        function::register(&connection).map_err(sqlite)?;
         connection.execute_batch("PRAGMA query_only=ON; PRAGMA cache_size=-2048; BEGIN").map_err(sqlite)?;
         if schema::identify(&connection, &path)? == Identity::Empty {
             return Err(StoreError::Missing(path));
@@ -237,6 +244,20 @@ impl Reader {
             Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
             Err(source) => Err(self.sqlite(source)),
         }
+    }
+
+    /// Why the columns of that row do not make a body.
+    pub(super) fn why_malformed(&self, seq: u64) -> Result<columns::Malformed, StoreError> {
+        let sql = format!("SELECT {} FROM entry NOT INDEXED WHERE seq = ?1", columns::NAMES.join(","));
+        let mut select = self.connection.prepare(&sql).map_err(|e| self.sqlite(e))?;
+        let why = select.query_row([seq.cast_signed()], |row| {
+            let mut values: Row<'_> = [Value::Null; COUNT];
+            for (index, slot) in values.iter_mut().enumerate() {
+                *slot = function::value(row.get_ref(index)?);
+            }
+            Ok(columns::body(&values, &mut [0; MAX_BODY]).err())
+        });
+        Ok(why.map_err(|e| self.sqlite(e))?.unwrap_or("the columns do not make a body"))
     }
 
     /// The stored leaf of an entry.

@@ -1,24 +1,23 @@
 //! Entries and contents of a log in order, chunk by chunk: what the verifier and the exports read from.
 //!
-//! Limits: one chunk of rows (256 rows or about 1 MiB) and one content value in memory at a time.
+//! Limits: one chunk of rows (256 entries, or about 128 KiB of contents) and one content value in memory at a time.
 //!
 //! 1. Rows come by ascending seq, each followed by its contents.
 //! 2. Nothing is judged here: what does not make an entry is handed on as malformed.
 
 use super::StoreError;
-use super::columns::{self, COUNT, Col, Row, Value};
+use super::function;
 use super::reader::{Filter, Reader, content_id};
 use lowlight_core::Digest;
-use lowlight_core::entry::codec::decode_slots;
-use lowlight_core::entry::{FieldId, Kind, MAX_BODY, Slots};
+use lowlight_core::entry::codec::decode_slots_into;
+use lowlight_core::entry::{FieldId, Kind, MAX_CONTENT, Slots};
 use lowlight_core::source::{EntrySource, Item, StoredNode};
-use rusqlite::params_from_iter;
-use rusqlite::types::ValueRef;
+use rusqlite::{ErrorCode, params_from_iter};
 use std::hash::BuildHasher;
 use std::ops::Range;
 
 const CHUNK_ROWS: usize = 256;
-const CHUNK_BYTES: usize = 1 << 20;
+const CHUNK_BYTES: usize = 128 << 10;
 
 /// Rows read in one go, their bytes in one place.
 #[derive(Debug)]
@@ -84,9 +83,8 @@ impl<'r> DbSource<'r> {
         Self {
             reader,
             entries_sql: format!(
-                "SELECT {}, coalesce({}) FROM entry NOT INDEXED WHERE seq >= ? AND seq <= ? AND {condition} ORDER BY seq LIMIT {CHUNK_ROWS}",
-                columns::NAMES.join(","),
-                columns::foreign_to(Kind::Inference).map(Col::name).collect::<Vec<_>>().join(",")
+                "SELECT seq, recorded, leaf, {} FROM entry NOT INDEXED WHERE seq >= ? AND seq <= ? AND {condition} ORDER BY seq LIMIT {CHUNK_ROWS}",
+                function::call(),
             ),
             parameters: filter.parameters.clone(),
             filtered: !filter.conditions.is_empty(),
@@ -133,38 +131,24 @@ impl DbSource<'_> {
             .map(|seq| rusqlite::types::Value::Integer(i64::try_from(seq).unwrap_or(i64::MAX)));
         let parameters = bounds.into_iter().chain(self.parameters.iter().cloned());
         let mut rows = select.query(params_from_iter(parameters)).map_err(|e| reader.sqlite(e))?;
-        let mut buffer = [0; MAX_BODY];
         while let Some(row) = rows.next().map_err(|e| reader.sqlite(e))? {
-            let mut values: Row<'_> = [Value::Null; COUNT];
-            // Most entries are inferences. SQLite says in one value whether any column that they do not have is set.
-            let inference = matches!(row.get_ref(1), Ok(ValueRef::Integer(1))) && matches!(row.get_ref(COUNT), Ok(ValueRef::Null));
-            for (index, (value, col)) in values.iter_mut().zip(Col::all()).enumerate() {
-                if inference && !col.belongs_to(Kind::Inference) {
-                    continue;
-                }
-                *value = match row.get_ref(index).map_err(|e| reader.sqlite(e))? {
-                    ValueRef::Null => Value::Null,
-                    ValueRef::Integer(number) => Value::Int(number),
-                    ValueRef::Text(bytes) => Value::Text(bytes),
-                    ValueRef::Blob(bytes) => Value::Blob(bytes),
-                    ValueRef::Real(_) => Value::Text(b"\xff"),
-                };
-            }
-            let Value::Int(seq) = values[0] else { continue };
-            let recorded = if let Value::Int(recorded) = values[Col::Recorded as usize] { Some(recorded) } else { None };
+            let column = |index| row.get_ref(index).map_err(|e| reader.sqlite(e));
+            let seq = row.get::<_, i64>(0).map_err(|e| reader.sqlite(e))?;
+            let recorded = column(1)?.as_i64().ok();
             self.times = self.times.wrapping_add(self.keys.hash_one((recorded, seq)));
             // A negative seq cannot be read by range; the count of rows shows it.
             let Ok(seq) = u64::try_from(seq) else { continue };
             let start = self.entries.bytes.len();
-            let body = columns::body(&values, &mut buffer).map(|body| {
-                self.entries.bytes.extend_from_slice(body);
-                Body {
-                    place: start..start + body.len(),
-                    kind: columns::kind(&values).unwrap_or(Kind::Unknown),
-                    fields: columns::fields(&values).len(),
+            let packed = column(3)?.as_blob().ok().and_then(function::unpacked);
+            let body = match packed {
+                Some((kind, fields, body)) => {
+                    self.entries.bytes.extend_from_slice(body);
+                    Ok(Body { place: start..start + body.len(), kind, fields })
                 }
-            });
-            self.entries.rows.push_back(EntryRow { seq, leaf: columns::leaf(&values), body });
+                None => Err(reader.why_malformed(seq)?),
+            };
+            let leaf = column(2)?.as_blob().ok().and_then(Digest::from_slice);
+            self.entries.rows.push_back(EntryRow { seq, leaf, body });
             self.next_entry = seq + 1;
         }
         self.entries.done = self.entries.rows.len() < CHUNK_ROWS;
@@ -172,19 +156,30 @@ impl DbSource<'_> {
     }
 
     fn fill_contents(&mut self, upto: i64) -> Result<(), StoreError> {
-        let reader = self.reader;
         self.contents.bytes.clear();
-        let sql = "SELECT id, salt, CASE WHEN octet_length(value) > 16777216 THEN '' ELSE value END FROM content NOT INDEXED \
-                   WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 4096";
-        let mut select = reader.connection.prepare_cached(sql).map_err(|e| reader.sqlite(e))?;
-        let mut rows = select.query([self.next_content, upto]).map_err(|e| reader.sqlite(e))?;
+        let sql = "SELECT id, salt, value FROM content NOT INDEXED WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 4096";
+        let read = self.read_contents(sql, upto);
+        if matches!(&read, Err(error) if error.sqlite_error_code() == Some(ErrorCode::TooBig)) {
+            // No writer makes such a value: it is given out as an empty one, which matches no commitment.
+            let sql = "SELECT id, salt, CASE WHEN octet_length(value) > ?3 THEN '' ELSE value END FROM content NOT INDEXED \
+                       WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 4096";
+            return self.read_contents(sql, upto).map_err(|e| self.reader.sqlite(e));
+        }
+        read.map_err(|e| self.reader.sqlite(e))
+    }
+
+    /// Adds rows from `next_content` on to the chunk. The last parameter is the longest value, where the query asks for it.
+    fn read_contents(&mut self, sql: &str, upto: i64) -> rusqlite::Result<()> {
+        let mut select = self.reader.connection.prepare_cached(sql)?;
+        let parameters = [self.next_content, upto, i64::try_from(MAX_CONTENT).unwrap_or(i64::MAX)];
+        let wanted = parameters.iter().take(select.parameter_count());
+        let mut rows = select.query(params_from_iter(wanted))?;
         self.contents.done = true;
-        while let Some(row) = rows.next().map_err(|e| reader.sqlite(e))? {
-            let id: i64 = row.get(0).map_err(|e| reader.sqlite(e))?;
-            let [salt, value] = [1, 2].map(|index| row.get_ref(index));
-            let salt = salt.map_err(|e| reader.sqlite(e))?.as_blob().ok().and_then(|salt| salt.try_into().ok());
+        while let Some(row) = rows.next()? {
+            let id: i64 = row.get(0)?;
+            let salt = row.get_ref(1)?.as_blob().ok().and_then(|salt| salt.try_into().ok());
             let start = self.contents.bytes.len();
-            let value = value.map_err(|e| reader.sqlite(e))?.as_bytes_or_null().ok().flatten().map(|bytes| {
+            let value = row.get_ref(2)?.as_bytes_or_null().ok().flatten().map(|bytes| {
                 self.contents.bytes.extend_from_slice(bytes);
                 start..start + bytes.len()
             });
@@ -241,11 +236,11 @@ impl EntrySource for DbSource<'_> {
                 let body = self.entries.bytes.get(place).unwrap_or_default();
                 let mut facts = None;
                 if !matches!(kind, Kind::Open | Kind::Unknown) {
-                    let Ok(slots) = decode_slots(body.get(body.len() - fields..).unwrap_or_default()) else {
+                    let fields = body.get(body.len() - fields..).unwrap_or_default();
+                    if decode_slots_into(fields, &mut self.slots).is_err() {
                         let why = "the slots are not a valid encoding";
                         return Ok(Some(Item::Malformed { seq: Some(row.seq), leaf: Some(leaf), why }));
-                    };
-                    self.slots = slots;
+                    }
                     facts = Some((kind, &self.slots));
                 }
                 Item::Entry { seq: row.seq, body, leaf, facts }
