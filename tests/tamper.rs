@@ -309,3 +309,20 @@ fn a_log_without_entries_cannot_be_judged_and_one_without_its_head_is_broken() {
     let report = bench.after(|connection| remove(connection, 0, false));
     assert_eq!((report.exit_code(), first(&report)), (1, (Some(0), "missing")));
 }
+
+#[test]
+fn a_value_that_no_writer_makes_is_a_mismatch_at_its_entry_and_the_rest_is_checked() {
+    let dir = scratch();
+    let bench = Bench::new(honest(dir.path(), 20));
+    // 18 MiB of prompt in entry 5, or an 18 MiB leaf in entry 5, and a change further on.
+    for large in
+        ["UPDATE content SET value = hex(zeroblob(9 << 20)) WHERE id = 5 << 6", "UPDATE entry SET leaf = zeroblob(18 << 20) WHERE seq = 5"]
+    {
+        let report = bench.after(|connection| {
+            connection.execute(large, []).unwrap();
+            connection.execute("UPDATE content SET value = 'no' WHERE id = 12 << 6", []).unwrap();
+        });
+        let found: Vec<_> = report.problems.iter().map(|problem| problem.seq).collect();
+        assert!(found.contains(&Some(5)) && found.contains(&Some(12)), "{large}: {report:?}");
+    }
+}

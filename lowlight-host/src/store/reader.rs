@@ -18,10 +18,9 @@ use super::recover::with_suffix;
 use super::schema::{self, Identity, SchemaReport};
 use super::source::DbSource;
 use super::writer::{node_id, uri};
-use lowlight_core::entry::{MAX_BODY, MAX_CONTENT};
+use lowlight_core::entry::MAX_BODY;
 use lowlight_core::source::{Start, Tip};
 use lowlight_core::{Digest, Frontier, LogId};
-use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -95,8 +94,6 @@ impl Reader {
     fn pin(path: PathBuf, connection: Connection, copy: Option<PrivateCopy>) -> Result<Self, StoreError> {
         let sqlite = |source| StoreError::from_sqlite(&path, source);
         schema::distrust(&connection).map_err(sqlite)?;
-        // A value that no writer makes is not worth its memory; see `source`.
-        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, i32::try_from(MAX_CONTENT).unwrap_or(i32::MAX)).map_err(sqlite)?;
         function::register(&connection).map_err(sqlite)?;
         connection.execute_batch("PRAGMA query_only=ON; PRAGMA cache_size=-2048; BEGIN").map_err(sqlite)?;
         if schema::identify(&connection, &path)? == Identity::Empty {

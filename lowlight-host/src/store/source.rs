@@ -10,14 +10,18 @@ use super::function;
 use super::reader::{Filter, Reader, content_id};
 use lowlight_core::Digest;
 use lowlight_core::entry::codec::decode_slots_into;
-use lowlight_core::entry::{FieldId, Kind, MAX_CONTENT, Slots};
+use lowlight_core::entry::{FieldId, Kind, Slots};
 use lowlight_core::source::{EntrySource, Item, StoredNode};
+use rusqlite::limits::Limit;
 use rusqlite::{ErrorCode, params_from_iter};
 use std::hash::BuildHasher;
 use std::ops::Range;
 
 const CHUNK_ROWS: usize = 256;
 const CHUNK_BYTES: usize = 128 << 10;
+/// Most bytes of a content value: `lowlight_core::entry::MAX_CONTENT`, as SQLite counts.
+const MAX_CONTENT: i32 = 16 << 20;
+const _: () = assert!(MAX_CONTENT as usize == lowlight_core::entry::MAX_CONTENT);
 
 /// Rows read in one go, their bytes in one place.
 #[derive(Debug)]
@@ -157,23 +161,28 @@ impl DbSource<'_> {
 
     fn fill_contents(&mut self, upto: i64) -> Result<(), StoreError> {
         self.contents.bytes.clear();
-        let sql = "SELECT id, salt, value FROM content NOT INDEXED WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 4096";
-        let read = self.read_contents(sql, upto);
+        let connection = &self.reader.connection;
+        // SQLite refuses to load a value that no writer makes: it is not worth its memory.
+        let unlimited = connection.limit(Limit::SQLITE_LIMIT_LENGTH).map_err(|e| self.reader.sqlite(e))?;
+        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_CONTENT).map_err(|e| self.reader.sqlite(e))?;
+        let mut read = self.read_contents("SELECT id, salt, value FROM content NOT INDEXED", upto);
         if matches!(&read, Err(error) if error.sqlite_error_code() == Some(ErrorCode::TooBig)) {
-            // No writer makes such a value: it is given out as an empty one, which matches no commitment.
-            let sql = "SELECT id, salt, CASE WHEN octet_length(value) > ?3 THEN '' ELSE value END FROM content NOT INDEXED \
-                       WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 4096";
-            return self.read_contents(sql, upto).map_err(|e| self.reader.sqlite(e));
+            // Such a value is given out as an empty one, which matches no commitment.
+            let guarded = format!(
+                "SELECT id, CASE WHEN octet_length(salt) = 16 THEN salt END, \
+                 CASE WHEN octet_length(value) > {MAX_CONTENT} THEN '' ELSE value END FROM content NOT INDEXED"
+            );
+            read = self.read_contents(&guarded, upto);
         }
+        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, unlimited).map_err(|e| self.reader.sqlite(e))?;
         read.map_err(|e| self.reader.sqlite(e))
     }
 
-    /// Adds rows from `next_content` on to the chunk. The last parameter is the longest value, where the query asks for it.
-    fn read_contents(&mut self, sql: &str, upto: i64) -> rusqlite::Result<()> {
-        let mut select = self.reader.connection.prepare_cached(sql)?;
-        let parameters = [self.next_content, upto, i64::try_from(MAX_CONTENT).unwrap_or(i64::MAX)];
-        let wanted = parameters.iter().take(select.parameter_count());
-        let mut rows = select.query(params_from_iter(wanted))?;
+    /// Adds rows from `next_content` on to the chunk.
+    fn read_contents(&mut self, select: &str, upto: i64) -> rusqlite::Result<()> {
+        let sql = format!("{select} WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 4096");
+        let mut select = self.reader.connection.prepare_cached(&sql)?;
+        let mut rows = select.query([self.next_content, upto])?;
         self.contents.done = true;
         while let Some(row) = rows.next()? {
             let id: i64 = row.get(0)?;
