@@ -6,7 +6,7 @@ use lowlight_core::entry::{Clock, Open, Retention, Role, SlotState};
 use lowlight_core::sink::{Content, Sealed};
 use lowlight_core::source::{Item, Start, Tip};
 use lowlight_core::{Batch, Digest, Draft, EntrySource, Event, FieldId, Frontier, Head, LogId, Salt, Sink, verify};
-use lowlight_host::record::Preparation;
+use lowlight_host::record::{Parts, Preparation};
 use lowlight_host::{ContentMode, Record};
 use std::convert::Infallible;
 use std::error::Error;
@@ -75,7 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (mode, clock) = (ContentMode::Full, Clock::Unset);
     let with = Preparation { redactor: None, mode, content_cap: 8192, app: None, environment: None, recorded: 1, monotonic: 1, clock };
     let prepared = Record::inference("phi-3-mini").prepare(&with)?;
-    let (header, event) = prepared.head().ok_or("not encoded")?;
+    let Parts { header, event, .. } = prepared.parts().ok_or("not encoded")?;
     let prompt = Content { field: FieldId::PROMPT, value: "is it on?", salt: Salt([7; 16]), state: SlotState::Kept, cut_from: None };
 
     let mut batch = Batch::begin(&mut memory)?;

@@ -9,7 +9,7 @@
 
 mod prepare;
 
-pub use prepare::{ContentMode, Preparation, Prepared};
+pub use prepare::{ContentMode, Parts, Preparation, Prepared};
 
 use lowlight_core::entry::{Audit, Event, FieldId, Inference, Kind, Lifecycle, Log, MAX_INTEGER, Severity, is_token};
 use serde_json::{Map, Value};

@@ -1,7 +1,7 @@
 //! From a borrowed record to an owned, redacted one: redact, cut, encode.
 //!
 //! ```text
-//! texts of header and event -> clean -> encoded head | contents -> redact, cut -> values behind it
+//! texts of header and event -> clean -> encoded head        contents -> redact, cut -> texts
 //! ```
 //!
 //! 1. Every text passes redaction before it is copied anywhere.
@@ -9,7 +9,9 @@
 
 use super::{Content, Record, RecordError};
 use crate::redact::{Redactor, Session};
-use lowlight_core::entry::{Audit, Clock, Event, FieldId, Header, Inference, Lifecycle, Log, MAX_INTEGER};
+use lowlight_core::entry::{Audit, Clock, Event, FieldId, Header, Inference, Lifecycle, Log, MAX_FIELDS, MAX_INTEGER};
+use lowlight_core::heapless;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -46,47 +48,63 @@ pub struct Preparation<'p> {
     pub clock: Clock,
 }
 
-/// A redacted record in one piece of memory, ready for the queue.
+/// A redacted record, ready for the queue.
 ///
 /// ```text
-/// bytes = header and event, encoded | content values one after the other
+/// head  = header, event and list of contents, encoded        texts = content values one after the other
 /// ```
 #[derive(Debug, PartialEq, Eq)]
 pub struct Prepared {
-    bytes: Vec<u8>,
-    head: usize,
-    contents: Vec<PreparedContent>,
+    head: Vec<u8>,
+    texts: String,
 }
 
-/// One redacted content value: its place in the bytes follows from the lengths before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One redacted content value: its place in the texts follows from the lengths before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct PreparedContent {
     field: FieldId,
-    length: usize,
+    length: u32,
     cut_from: Option<u64>,
 }
 
-impl Prepared {
-    /// Header and event; seq and run are still 0, an id of zeros means "make one".
-    pub fn head(&self) -> Option<(Header<'_>, Event<'_>)> {
-        lowlight_core::postcard::from_bytes(self.bytes.get(..self.head)?).ok()
-    }
+/// The contents of one record.
+type List = heapless::Vec<PreparedContent, MAX_FIELDS>;
 
-    /// Field, redacted value and original length of each content, ascending by field.
-    pub fn contents(&self) -> impl Iterator<Item = (FieldId, &str, Option<u64>)> {
-        let mut at = self.head;
-        self.contents.iter().map(move |content| {
-            let bytes = self.bytes.get(at..at + content.length).unwrap_or_default();
-            at += content.length;
-            // The bytes were copied from a text of that length.
-            (content.field, std::str::from_utf8(bytes).unwrap_or_default(), content.cut_from)
-        })
+/// What a [`Prepared`] holds, taken apart.
+#[derive(Debug)]
+pub struct Parts<'p> {
+    /// The header; seq and run are still 0, an id of zeros means "make one".
+    pub header: Header<'p>,
+    /// The event.
+    pub event: Event<'p>,
+    contents: List,
+    texts: &'p str,
+}
+
+impl Prepared {
+    /// Takes it apart; `None` when the event could not be encoded.
+    pub fn parts(&self) -> Option<Parts<'_>> {
+        let (header, event, contents) = lowlight_core::postcard::from_bytes(&self.head).ok()?;
+        Some(Parts { header, event, contents, texts: &self.texts })
     }
 
     /// Bytes this occupies, for the queue's bound.
     pub fn weight(&self) -> usize {
         const OVERHEAD: usize = 224;
-        OVERHEAD + self.bytes.capacity() + self.contents.capacity() * size_of::<PreparedContent>()
+        OVERHEAD + self.head.capacity() + self.texts.capacity()
+    }
+}
+
+impl<'p> Parts<'p> {
+    /// Field, redacted value and original length of each content, ascending by field.
+    pub fn contents(&self) -> impl Iterator<Item = (FieldId, &'p str, Option<u64>)> {
+        let mut rest = self.texts;
+        self.contents.iter().map(move |content| {
+            // The lengths are those of the texts that were put together.
+            let (text, after) = rest.split_at_checked(content.length as usize).unwrap_or_default();
+            rest = after;
+            (content.field, text, content.cut_from)
+        })
     }
 }
 
@@ -95,13 +113,13 @@ impl Record<'_> {
     pub fn prepare(self, with: &Preparation<'_>) -> Result<Prepared, RecordError> {
         self.check()?;
         let mut session = with.redactor.map(|(redactor, _)| redactor.session());
-        let mut texts: Vec<Option<String>> = Vec::new();
-        let mut collect = |text: &str, cap: usize, alphabet: Alphabet| texts.push(clean(session.as_mut(), text, cap, alphabet));
+        let mut cleaned: Vec<Option<String>> = Vec::new();
+        let mut collect = |text: &str, cap: usize, alphabet: Alphabet| cleaned.push(clean(session.as_mut(), text, cap, alphabet));
         let (header, event) = (self.header(with), self.event.clone());
         map_header(&header, &mut |text, cap| (collect(text, cap, Alphabet::Text), text).1);
         map_event(&event, &mut |text, cap, alphabet| (collect(text, cap, alphabet), text).1);
         let texts_of_contents = prepare_contents(self.contents, with, session.as_mut());
-        let mut cleaned = texts.iter();
+        let mut cleaned = cleaned.iter();
         let mut pick = |text| cleaned.next().and_then(Option::as_deref).unwrap_or(text);
         let mut header = map_header(&header, &mut |text, _| pick(text));
         let event = map_event(&event, &mut |text, _, _| pick(text));
@@ -110,16 +128,17 @@ impl Record<'_> {
             header.redaction_kinds = session.kinds();
             header.redaction_policy = number;
         }
-        let values = texts_of_contents.iter().map(|(_, text, _)| text.len()).sum::<usize>();
-        // A Vec cannot run out of space; an event that cannot be encoded would leave no head, and is rejected later.
-        let mut bytes = lowlight_core::postcard::to_extend(&(header, event), Vec::with_capacity(256 + values)).unwrap_or_default();
-        let head = bytes.len();
-        let mut contents = Vec::with_capacity(texts_of_contents.len());
+        let mut texts = String::with_capacity(texts_of_contents.iter().map(|(_, text, _)| text.len()).sum());
+        let mut contents = List::new();
         for (field, text, cut_from) in texts_of_contents {
-            bytes.extend_from_slice(text.as_bytes());
-            contents.push(PreparedContent { field, length: text.len(), cut_from });
+            texts.push_str(&text);
+            // Values are capped far below 4 GiB, and `check` has seen how many there are.
+            let length = u32::try_from(text.len()).unwrap_or(0);
+            let _ = contents.push(PreparedContent { field, length, cut_from });
         }
-        Ok(Prepared { bytes, head, contents })
+        // A Vec cannot run out of space; an event that cannot be encoded would leave no head, and is rejected later.
+        let head = lowlight_core::postcard::to_extend(&(header, event, contents), Vec::with_capacity(256)).unwrap_or_default();
+        Ok(Prepared { head, texts })
     }
 
     fn header<'h>(&self, with: &Preparation<'h>) -> Header<'h>

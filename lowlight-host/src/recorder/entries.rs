@@ -138,17 +138,17 @@ pub(super) fn notices(batch: &mut Batch<'_, Store>, run: u64, worker: &mut Worke
 
 /// Appends a record. A record that breaks the format is lost as rejected; the batch goes on.
 pub(super) fn append(batch: &mut Batch<'_, Store>, item: &Item, run: u64, entropy: &mut Entropy) -> Result<Outcome, StoreError> {
-    let Some((header, event)) = item.prepared.head() else { return Ok(Outcome::Lost(LossReason::Rejected)) };
-    let id = if header.id == [0; 16] { entropy.id(header.recorded)? } else { header.id };
+    let Some(parts) = item.prepared.parts() else { return Ok(Outcome::Lost(LossReason::Rejected)) };
+    let id = if parts.header.id == [0; 16] { entropy.id(parts.header.recorded)? } else { parts.header.id };
     let mut contents = lowlight_core::heapless::Vec::<Content<'_>, MAX_FIELDS>::new();
-    for (field, value, cut_from) in item.prepared.contents() {
+    for (field, value, cut_from) in parts.contents() {
         let salt = Salt(entropy.take()?);
         let content = Content { field, value, salt, state: item.state(), cut_from };
         if contents.push(content).is_err() {
             return Ok(Outcome::Lost(LossReason::Rejected));
         }
     }
-    match batch.append(Draft { header: Header { run, id, ..header }, event, contents: &contents }) {
+    match batch.append(Draft { header: Header { run, id, ..parts.header }, event: parts.event, contents: &contents }) {
         Ok(seq) => Ok(Outcome::Durable(seq)),
         Err(AppendError::Sink(error)) => Err(error),
         Err(_) => Ok(Outcome::Lost(LossReason::Rejected)),

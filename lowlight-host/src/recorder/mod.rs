@@ -382,7 +382,7 @@ impl Shared {
             }
             match pushed {
                 Pushed::Queued => {
-                    self.queued(state, !evicted.is_empty());
+                    self.queued(state, weight, !evicted.is_empty());
                     // After unlocking: a waker is foreign code and may call back.
                     return evicted.iter().for_each(|old| old.cell.resolve(Outcome::Lost(full)));
                 }
@@ -400,7 +400,7 @@ impl Shared {
         }
     }
 
-    fn queued(&self, mut state: MutexGuard<'_, State>, evicted: bool) {
+    fn queued(&self, mut state: MutexGuard<'_, State>, weight: usize, evicted: bool) {
         state.stats.received += 1;
         state.stats.queued += 1;
         state.entered += 1;
@@ -409,7 +409,9 @@ impl Shared {
         if first {
             state.oldest = Some(Instant::now());
         }
-        let batch_is_full = count == self.options.batch_entries || state.ring.weight() >= self.options.batch_bytes;
+        // Told once, by the record that makes it full: waking costs a system call even when nobody sleeps.
+        let (bytes, full) = (state.ring.weight(), self.options.batch_bytes);
+        let batch_is_full = count == self.options.batch_entries || (bytes >= full && bytes - weight < full);
         let above = state.ring.len() * 5 >= self.options.queue_entries.min(MAX_QUEUE) * 4;
         let rising = above && !state.above_mark;
         state.above_mark = above;

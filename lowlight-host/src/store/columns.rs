@@ -35,7 +35,7 @@ const UNKNOWN: u16 = 1 << 10;
 const EVERY: u16 = KNOWN | UNKNOWN;
 
 columns! {
-    Seq "seq" EVERY, Kind "kind" EVERY, Recorded "recorded" KNOWN, Occurred "occurred" KNOWN, Monotonic "monotonic" KNOWN,
+    Seq "seq" EVERY, Kind "kind" EVERY, Leaf "leaf" EVERY, Fields "fields" KNOWN, Recorded "recorded" KNOWN, Occurred "occurred" KNOWN, Monotonic "monotonic" KNOWN,
     Run "run" KNOWN, Clock "clock" KNOWN, Id "id" KNOWN, Severity "severity" KNOWN, App "app" KNOWN,
     Environment "environment" KNOWN, Module "module" KNOWN, TraceId "trace_id" KNOWN, SpanId "span_id" KNOWN,
     ParentId "parent_id" KNOWN, RequestId "request_id" KNOWN, Redactions "redactions" KNOWN,
@@ -50,7 +50,7 @@ columns! {
     EventType "event_type" AUDIT, Registered "registered" AUDIT, Action "action" AUDIT, Outcome "outcome" AUDIT,
     Resource "resource" AUDIT, AuthMethod "auth_method" AUDIT, Target "target" LOG, File "file" LOG, Line "line" LOG,
     Function "function" LOG, Reason "reason" GAP, Lost "lost" GAP, LostFrom "lost_from" GAP, LostTo "lost_to" GAP,
-    Event "event" PAYLOAD, Raw "raw" UNKNOWN, Fields "fields" KNOWN, Leaf "leaf" EVERY,
+    Event "event" PAYLOAD, Raw "raw" UNKNOWN,
 }
 
 /// Number of columns.

@@ -9,6 +9,8 @@ CREATE TABLE log (
 CREATE TABLE entry (
   seq INTEGER PRIMARY KEY,
   kind INTEGER NOT NULL,
+  leaf BLOB NOT NULL,
+  fields BLOB,
   recorded INTEGER,
   occurred INTEGER,
   monotonic INTEGER,
@@ -60,9 +62,7 @@ CREATE TABLE entry (
   lost_from INTEGER,
   lost_to INTEGER,
   event BLOB,
-  raw BLOB,
-  fields BLOB,
-  leaf BLOB NOT NULL
+  raw BLOB
 ) STRICT;
 CREATE INDEX entry_recorded ON entry (recorded);
 CREATE TABLE content (

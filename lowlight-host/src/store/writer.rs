@@ -8,12 +8,13 @@
 //! 1. The lock is held exactly between `begin` and the end of the batch.
 //! 2. Schema, log row and entry 0 of a new log appear in the same transaction.
 
-use super::columns::{self, Col, Value};
+use super::columns::{self, COUNT, Value};
 use super::files::{self, Layout};
 use super::reader;
 use super::schema::{self, Identity};
 use super::{StoreError, files::private_file};
-use lowlight_core::entry::Kind;
+use lowlight_core::entry::MAX_BODY;
+use lowlight_core::entry::codec::Buffer;
 use lowlight_core::sink::{Content, Node, Sealed};
 use lowlight_core::{Digest, FORMAT, Frontier, Head, LogId, Sink};
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
@@ -32,6 +33,10 @@ pub struct Store {
     identity: [Option<(u64, u64)>; 2],
     log_id: Option<LogId>,
     in_batch: bool,
+    /// Room for the encoded event of an entry.
+    payload: Box<Buffer>,
+    /// SQL that inserts an entry.
+    insert: String,
 }
 
 impl ToSql for Value<'_> {
@@ -62,7 +67,17 @@ impl Store {
         let identity = [files::identity(&path), files::identity(&layout.lock())];
         lock.unlock().map_err(|source| StoreError::from_io(&layout.lock(), source))?;
         let connection = opened?;
-        Ok(Self { layout: layout.clone(), path, connection, lock, identity, log_id: None, in_batch: false })
+        Ok(Self {
+            layout: layout.clone(),
+            path,
+            connection,
+            lock,
+            identity,
+            log_id: None,
+            in_batch: false,
+            payload: Box::new([0; MAX_BODY]),
+            insert: format!("INSERT INTO entry VALUES ({})", vec!["?"; COUNT].join(",")),
+        })
     }
 
     fn open_locked(path: &Path) -> Result<Connection, StoreError> {
@@ -160,24 +175,29 @@ impl Store {
         self.read_tip()
     }
 
-    fn insert_entry(&self, sealed: &Sealed<'_>) -> rusqlite::Result<()> {
-        let mut payload = [0; lowlight_core::entry::MAX_BODY];
-        let row = columns::row(sealed.entry, sealed.fields, &sealed.leaf, &mut payload);
-        let kind = sealed.entry.event.kind();
-        let mut statement = self.connection.prepare_cached(insert_sql(kind))?;
-        let belonging = Col::all().zip(&row).filter(|(col, _)| col.belongs_to(kind));
-        for (index, (_, value)) in belonging.enumerate() {
-            statement.raw_bind_parameter(index + 1, value)?;
+    fn insert_entry(&mut self, sealed: &Sealed<'_>) -> rusqlite::Result<()> {
+        let row = columns::row(sealed.entry, sealed.fields, &sealed.leaf, &mut self.payload);
+        let mut statement = self.connection.prepare_cached(&self.insert)?;
+        for (index, value) in row.iter().enumerate() {
+            // A cached statement comes with nothing bound, and what is not bound is NULL.
+            if *value != Value::Null {
+                statement.raw_bind_parameter(index + 1, value)?;
+            }
         }
         statement.raw_execute()?;
         Ok(())
     }
 
-    fn insert_content(&self, seq: u64, content: &Content<'_>) -> rusqlite::Result<()> {
-        let kept = content.state == lowlight_core::entry::SlotState::Kept;
-        let id = seq.cast_signed() << 6 | i64::from(content.field.get());
-        let mut statement = self.connection.prepare_cached("INSERT INTO content (id, salt, value) VALUES (?1, ?2, ?3)")?;
-        statement.execute(params![id, content.salt.0, kept.then_some(content.value)])?;
+    fn insert_contents(&self, seq: u64, contents: &[Content<'_>]) -> rusqlite::Result<()> {
+        if contents.is_empty() {
+            return Ok(());
+        }
+        let mut statement = self.connection.prepare_cached("INSERT INTO content VALUES (?1, ?2, ?3)")?;
+        for content in contents {
+            let kept = content.state == lowlight_core::entry::SlotState::Kept;
+            let id = seq.cast_signed() << 6 | i64::from(content.field.get());
+            statement.execute(params![id, content.salt.0, kept.then_some(content.value)])?;
+        }
         Ok(())
     }
 
@@ -202,9 +222,9 @@ impl Sink for Store {
     }
 
     fn append(&mut self, sealed: &Sealed<'_>) -> Result<(), StoreError> {
-        let insert = || {
+        let mut insert = || {
             self.insert_entry(sealed)?;
-            sealed.contents.iter().try_for_each(|content| self.insert_content(sealed.entry.header.seq, content))?;
+            self.insert_contents(sealed.entry.header.seq, sealed.contents)?;
             sealed.nodes.iter().try_for_each(|node| self.insert_node(node))
         };
         insert().map_err(|source| self.error(source))
@@ -260,19 +280,4 @@ pub(super) fn uri(path: &Path, parameters: &str) -> String {
         }
     }
     uri + "?" + parameters
-}
-
-fn insert_sql(kind: Kind) -> &'static str {
-    static SQL: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
-    let all = SQL.get_or_init(|| {
-        let kinds = (0..10).filter_map(Kind::from_number).chain([Kind::Unknown]);
-        kinds
-            .map(|kind| {
-                let names: Vec<_> = Col::all().filter(|col| col.belongs_to(kind)).map(Col::name).collect();
-                let marks = vec!["?"; names.len()].join(",");
-                format!("INSERT INTO entry ({}) VALUES ({marks})", names.join(","))
-            })
-            .collect()
-    });
-    &all[usize::from(kind.number()).min(10)]
 }
