@@ -1,8 +1,9 @@
 //! How fast and how large, as ratios against something measured in the same run: raw SQLite, raw SHA-256, a mutex, memcpy.
 //!
-//! `cargo bench -p lowlight-host [-- --quick] [-- --only writing|reading|redaction]` prints a table; nothing is asserted, absolute figures are for orientation.
+//! `cargo bench -p lowlight-host [-- --quick] [-- --only writing|reading|redaction|peer]` prints a table; nothing is asserted, absolute figures are for orientation.
 #![allow(missing_docs, clippy::unwrap_used, clippy::pedantic, reason = "a bench")]
 
+mod peer;
 mod reading;
 mod redaction;
 mod writing;
@@ -101,5 +102,8 @@ fn main() {
     }
     if wanted("redaction") {
         redaction::run();
+    }
+    if wanted("peer") && !quick {
+        peer::run();
     }
 }

@@ -66,7 +66,7 @@ fn raw(payloads: &[(String, String)], batch: usize) -> Cost {
 }
 
 /// The recorder with that many producers, until everything is durable.
-fn recorder(payloads: &[(String, String)], producers: usize, redact: bool, batch: usize) -> Cost {
+pub fn recorder(payloads: &[(String, String)], producers: usize, redact: bool, batch: usize) -> Cost {
     let dir = scratch();
     let builder = Recorder::builder(dir.path()).redact(RedactConfig { enabled: redact, ..RedactConfig::default() });
     let builder = builder.overflow(lowlight_core::OverflowPolicy::Block).block_for(Duration::from_secs(60)).batch(batch, 4 << 20);
