@@ -73,7 +73,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut memory = Memory { head: Head::genesis(&log_id), rows: Vec::new(), pending: Vec::new() };
     // Times and salts are arguments: the core has neither clock nor randomness.
     let (mode, clock) = (ContentMode::Full, Clock::Unset);
-    let with = Preparation { redactor: None, mode, content_cap: 8192, app: None, environment: None, recorded: 1, monotonic: 1, clock };
+    let with = Preparation {
+        redactor: None,
+        mode,
+        content_cap: 8192,
+        app: None,
+        environment: None,
+        estimate_tokens: false,
+        recorded: 1,
+        monotonic: 1,
+        clock,
+    };
     let prepared = Record::inference("phi-3-mini").prepare(&with)?;
     let Parts { header, event, .. } = prepared.parts().ok_or("not encoded")?;
     let prompt = Content { field: FieldId::PROMPT, value: "is it on?", salt: Salt([7; 16]), state: SlotState::Kept, cut_from: None };

@@ -299,3 +299,25 @@ fn what_nobody_waits_for_is_durable_after_the_loss_window() {
     wait_until("the ticket knows it", || matches!(ticket.outcome(), Some(Outcome::Durable(_))));
     recorder.close(LONG).unwrap();
 }
+
+#[test]
+fn token_counts_are_estimated_only_when_asked_for_and_only_where_none_is_given() {
+    let counts = |estimate: bool, record: Record<'_>| {
+        let dir = scratch();
+        let recorder = quick(dir.path()).estimate_tokens(estimate).content_cap(8 << 10).open().unwrap();
+        let _ticket = recorder.record(record).unwrap();
+        recorder.close(LONG).unwrap();
+        let it = entries(dir.path()).into_iter().find(|it| it["kind"] == "inference").unwrap();
+        let number = |name: &str| it[name].as_u64();
+        (number("input_tokens"), number("output_tokens"), it["tokens_source"].as_str().map(str::to_owned))
+    };
+    let estimated = || Some("estimated".to_owned());
+    let short = || Record::inference("m").prompt("äöüß and").response("no");
+    assert_eq!(counts(false, short()), (None, None, None));
+    assert_eq!(counts(true, short()), (Some(2), Some(1), estimated()), "characters, not bytes; rounded up");
+    let given = short().with(|it| it.output_tokens = Some(7));
+    assert_eq!(counts(true, given), (None, Some(7), None), "what is given stands alone");
+    let long = "word ".repeat(4 << 10);
+    assert_eq!(counts(true, Record::inference("m").prompt(long.as_str()).response("no")), (None, Some(1), estimated()), "a cut text");
+    assert_eq!(counts(true, Record::inference("m")), (None, None, None), "nothing to count");
+}

@@ -162,7 +162,15 @@ impl Tmpfs {
 
     pub fn remount(&self, options: &str) {
         let options = format!("remount,{options}");
-        assert!(run("mount", &["-o", &options, self.path().to_str().unwrap()]), "remount");
+        // Busy while a file that was closed just now is still on its way out.
+        let remounted = (0..50).any(|_| {
+            let done = run("mount", &["-o", &options, self.path().to_str().unwrap()]);
+            if !done {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            done
+        });
+        assert!(remounted, "remount");
     }
 }
 

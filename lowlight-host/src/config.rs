@@ -19,6 +19,7 @@ pub struct Config {
     pub enabled: Option<bool>,
     pub app: Option<String>,
     pub environment: Option<String>,
+    pub estimate_tokens: Option<bool>,
     pub content: Option<Content>,
     pub content_cap: Option<usize>,
     pub queue_entries: Option<usize>,
@@ -211,6 +212,9 @@ impl Config {
         }
         if let Some(environment) = &self.environment {
             builder = builder.environment(environment.as_str());
+        }
+        if let Some(estimate) = self.estimate_tokens {
+            builder = builder.estimate_tokens(estimate);
         }
         if let Some(content) = self.content {
             builder = builder.content(match content {

@@ -24,6 +24,8 @@ mod record_fields;
 mod record_lines;
 #[path = "cli/record_places.rs"]
 mod record_places;
+#[path = "cli/record_signals.rs"]
+mod record_signals;
 #[path = "cli/stats_tail_show.rs"]
 mod stats_tail_show;
 #[path = "cli/terminal.rs"]

@@ -27,7 +27,7 @@ pub struct Cli {
 pub enum Command {
     /// Record NDJSON lines; durable before exit
     #[command(
-        after_help = "Example: echo '{\"model\":\"phi-3-mini\",\"prompt\":\"hi\",\"response\":\"hello\",\"latency_ms\":87.3}' | lowlight record"
+        after_help = "Ends with its input, or at SIGTERM, SIGINT or SIGHUP after committing what it has read.\n\nExample: echo '{\"model\":\"phi-3-mini\",\"prompt\":\"hi\",\"response\":\"hello\",\"latency_ms\":87.3}' | lowlight record"
     )]
     Record(RecordArgs),
     /// Check a log, a database file or an export

@@ -5,10 +5,11 @@ use super::{Outcome, load_config, stdout, text};
 use std::io::Write;
 
 /// Every key with its default, in the order of the guide.
-const KEYS: [(&str, &str); 17] = [
+const KEYS: [(&str, &str); 18] = [
     ("enabled", "true"),
     ("app", "(none)"),
     ("environment", "(none)"),
+    ("estimate_tokens", "false"),
     ("content", "full"),
     ("content_cap", "1048576"),
     ("queue_entries", "8192"),
@@ -56,6 +57,7 @@ mod tests {
             enabled = true
             app = "a"
             environment = "e"
+            estimate_tokens = true
             content = "full"
             content_cap = 1
             queue_entries = 1

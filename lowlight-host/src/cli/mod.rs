@@ -15,6 +15,7 @@ mod query;
 mod record;
 mod show;
 mod stats;
+mod stop;
 mod tail;
 mod text;
 mod verify;

@@ -2,11 +2,14 @@
 
 use super::args::{Cli, RecordArgs};
 use super::input::{Input, MAX_LINE};
+use super::stop::{Stop, UntilStopped};
 use super::{Failure, Outcome, load_config, say, text};
 use crate::recorder::{self, LossReason, Recorder, Ticket};
 use lowlight_core::OverflowPolicy;
 use std::collections::{HashSet, VecDeque};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -36,12 +39,13 @@ struct Counts {
 
 pub(super) fn run(cli: &Cli, args: &RecordArgs) -> Outcome {
     let config = load_config(cli)?.config;
-    let input: Box<dyn Read> = match &args.file {
+    let file = match &args.file {
         Some(path) if path.is_dir() => return Err(Failure::Usage(format!("{} is a directory, not a file of lines", path.display()))),
-        Some(path) => Box::new(std::fs::File::open(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?),
-        None => Box::new(std::io::stdin().lock()),
+        Some(path) => File::open(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?,
+        None => std::io::stdin().as_fd().try_clone_to_owned()?.into(),
     };
-    let mut input = BufReader::with_capacity(256 << 10, input);
+    let stop = Stop::watch()?;
+    let mut input = BufReader::with_capacity(256 << 10, UntilStopped { file, stop: &stop });
     if !config.is_enabled() {
         say("recording is switched off (LOWLIGHT_ENABLED=0): input is read and discarded");
         std::io::copy(&mut input, &mut std::io::sink())?;
@@ -60,13 +64,16 @@ pub(super) fn run(cli: &Cli, args: &RecordArgs) -> Outcome {
     let gave_up = AtomicBool::new(false);
     let (read, closed, counts) = std::thread::scope(|scope| {
         let printer = scope.spawn(|| settle(receive, ack, &gave_up));
-        let read = feed(&mut input, &recorder, &registered, &send);
+        let read = feed(&mut input, &stop, &recorder, &registered, &send);
         drop(send);
         let closed = recorder.close(CLOSE);
         // What is not settled by now stays unsettled: whoever waits for it must not wait for ever.
         gave_up.store(true, Ordering::Release);
         (read, closed, printer.join())
     });
+    if stop.is_seen() {
+        say("stopped by a signal; what was read before it is recorded");
+    }
     let mut counts = counts.map_err(|_| Failure::Usage("the thread that settles receipts failed".to_owned()))?;
     finish(cli, &mut counts, closed.err().map(|late| late.pending), read.err())
 }
@@ -106,7 +113,13 @@ fn finish(cli: &Cli, counts: &mut Counts, pending: Option<u64>, unread: Option<F
 }
 
 /// Reads lines and records them.
-fn feed(input: &mut impl BufRead, recorder: &Recorder, registered: &[String], receipts: &mpsc::SyncSender<Receipt>) -> Result<(), Failure> {
+fn feed(
+    input: &mut impl BufRead,
+    stop: &Stop,
+    recorder: &Recorder,
+    registered: &[String],
+    receipts: &mpsc::SyncSender<Receipt>,
+) -> Result<(), Failure> {
     let mut line = Vec::new();
     let mut ids = Ids::default();
     let mut warned = HashSet::new();
@@ -117,7 +130,12 @@ fn feed(input: &mut impl BufRead, recorder: &Recorder, registered: &[String], re
                 refuse(receipts, number, format!("longer than {} MiB", MAX_LINE >> 20));
                 continue;
             }
-            Length::Line => {}
+            // The rest of it was still to come.
+            Length::Unended if stop.is_seen() => {
+                refuse(receipts, number, "cut off by the signal".to_owned());
+                break;
+            }
+            Length::Line | Length::Unended => {}
         }
         let start: &[u8] = if number == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line) } else { &line };
         let result = Input::parse(start).and_then(|input| {
@@ -153,6 +171,8 @@ fn refuse(receipts: &mpsc::SyncSender<Receipt>, line: u64, why: String) {
 
 enum Length {
     Line,
+    /// The last one, without a newline behind it.
+    Unended,
     TooLong,
     End,
 }
@@ -169,7 +189,7 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<Le
         return Ok(Length::Line);
     }
     if line.len() <= MAX_LINE {
-        return Ok(Length::Line);
+        return Ok(Length::Unended);
     }
     loop {
         let chunk = input.fill_buf()?;

@@ -1,8 +1,9 @@
-//! CSV for spreadsheets: the names of `record`'s input, one row per record, guarded against formulas.
+//! CSV for spreadsheets (RFC 4180): the names of `record`'s input, one row per record, guarded against formulas.
 
 use super::write::ExportError;
 use crate::view::{self, Cell};
-use std::io::Write;
+use std::borrow::Cow;
+use std::io::{BufWriter, Write};
 
 /// Writes entries as CSV with a header row.
 ///
@@ -13,30 +14,39 @@ pub fn write_csv<W: Write>(
     out: W,
     progress: &mut dyn FnMut(u64),
 ) -> Result<u64, ExportError> {
-    let failed = |error: csv::Error| match error.into_kind() {
-        csv::ErrorKind::Io(error) => ExportError::Write(error),
-        other => ExportError::Write(std::io::Error::other(format!("{other:?}"))),
-    };
-    let mut writer = csv::Writer::from_writer(out);
-    writer.write_record(view::NAMES).map_err(failed)?;
+    let mut out = BufWriter::new(out);
+    row(&mut out, view::NAMES.iter().map(|name| Cow::Borrowed(*name)))?;
     let mut count = 0;
     for entry in entries {
         let entry = entry?;
-        let cells = view::NAMES.iter().map(|name| entry.get(name).map(guarded).unwrap_or_default());
-        writer.write_record(cells).map_err(failed)?;
+        row(&mut out, view::NAMES.iter().map(|name| entry.get(name).map(guarded).unwrap_or_default()))?;
         count += 1;
         progress(entry.seq);
     }
-    writer.flush()?;
+    out.flush()?;
     Ok(count)
 }
 
-fn guarded(cell: &Cell) -> String {
+fn row<'c>(out: &mut impl Write, cells: impl Iterator<Item = Cow<'c, str>>) -> std::io::Result<()> {
+    for (index, cell) in cells.enumerate() {
+        if index > 0 {
+            out.write_all(b",")?;
+        }
+        if cell.contains([',', '"', '\n', '\r']) {
+            write!(out, "\"{}\"", cell.replace('"', "\"\""))?;
+        } else {
+            out.write_all(cell.as_bytes())?;
+        }
+    }
+    out.write_all(b"\n")
+}
+
+fn guarded(cell: &Cell) -> Cow<'_, str> {
     match cell {
-        Cell::Number(number) => number.clone(),
-        Cell::Text(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => format!("'{text}"),
-        Cell::Text(text) => text.clone(),
-        Cell::Json(value) => value.to_string(),
+        Cell::Number(number) => number.into(),
+        Cell::Text(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => format!("'{text}").into(),
+        Cell::Text(text) => text.into(),
+        Cell::Json(value) => value.to_string().into(),
     }
 }
 
@@ -49,5 +59,12 @@ mod tests {
         assert_eq!(guarded(&Cell::Text("=1+1".to_owned())), "'=1+1");
         assert_eq!(guarded(&Cell::Text("@SUM(A1)".to_owned())), "'@SUM(A1)");
         assert_eq!(guarded(&Cell::Text("plain".to_owned())), "plain");
+    }
+
+    #[test]
+    fn marks_of_the_format_are_quoted() {
+        let mut out = Vec::new();
+        row(&mut out, ["a", "b,c", "say \"no\"", "two\r\nlines", ""].into_iter().map(Cow::Borrowed)).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "a,\"b,c\",\"say \"\"no\"\"\",\"two\r\nlines\",\n");
     }
 }

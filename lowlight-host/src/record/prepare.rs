@@ -9,7 +9,7 @@
 
 use super::{Content, Record, RecordError};
 use crate::redact::{Redactor, Session};
-use lowlight_core::entry::{Audit, Clock, Event, FieldId, Header, Inference, Lifecycle, Log, MAX_FIELDS, MAX_INTEGER};
+use lowlight_core::entry::{Audit, Clock, Event, FieldId, Header, Inference, Lifecycle, Log, MAX_FIELDS, MAX_INTEGER, TokensSource};
 use lowlight_core::heapless;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -40,6 +40,8 @@ pub struct Preparation<'p> {
     pub app: Option<&'p str>,
     /// Default environment.
     pub environment: Option<&'p str>,
+    /// Whether token counts that nobody gave are estimated.
+    pub estimate_tokens: bool,
     /// Now, ns since 1970-01-01T00:00:00Z.
     pub recorded: i64,
     /// Now, on a clock that never goes back, ns.
@@ -122,7 +124,12 @@ impl Record<'_> {
         let mut cleaned = cleaned.iter();
         let mut pick = |text| cleaned.next().and_then(Option::as_deref).unwrap_or(text);
         let mut header = map_header(&header, &mut |text, _| pick(text));
-        let event = map_event(&event, &mut |text, _, _| pick(text));
+        let mut event = map_event(&event, &mut |text, _, _| pick(text));
+        if let Event::Inference(inference) = &mut event
+            && with.estimate_tokens
+        {
+            estimate_tokens(inference, &texts_of_contents);
+        }
         if let (Some(session), Some((_, number))) = (&session, with.redactor) {
             header.redactions = session.total();
             header.redaction_kinds = session.kinds();
@@ -165,6 +172,22 @@ impl Record<'_> {
             redaction_kinds: 0,
             redaction_policy: 0,
         }
+    }
+}
+
+/// Four characters a token, rounded up, where no count was given and the text is there as a whole.
+fn estimate_tokens(inference: &mut Inference<'_>, contents: &[ContentText<'_>]) {
+    let given = [inference.input_tokens, inference.output_tokens, inference.cached_tokens, inference.reasoning_tokens];
+    if inference.tokens_source.is_some() || given.iter().any(Option::is_some) {
+        return;
+    }
+    let tokens = |wanted| {
+        let whole = contents.iter().find(|(field, _, cut_from)| *field == wanted && cut_from.is_none());
+        whole.map(|(_, text, _)| text.chars().count().div_ceil(4) as u64)
+    };
+    (inference.input_tokens, inference.output_tokens) = (tokens(FieldId::PROMPT), tokens(FieldId::RESPONSE));
+    if inference.input_tokens.or(inference.output_tokens).is_some() {
+        inference.tokens_source = Some(TokensSource::Estimated);
     }
 }
 

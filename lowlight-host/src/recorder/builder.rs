@@ -54,6 +54,7 @@ pub struct Builder {
     pub(super) verify: VerifyAtStart,
     pub(super) app: Option<String>,
     pub(super) environment: Option<String>,
+    pub(super) estimate_tokens: bool,
     pub(super) open_deadline: Duration,
     pub(super) on_pressure: Option<Arc<Callback>>,
 }
@@ -82,6 +83,7 @@ impl Builder {
             verify: VerifyAtStart::Tail,
             app: None,
             environment: None,
+            estimate_tokens: false,
             open_deadline: Duration::from_secs(10),
             on_pressure: None,
         }
@@ -178,6 +180,14 @@ impl Builder {
     #[must_use]
     pub fn environment(mut self, environment: impl Into<String>) -> Self {
         self.environment = Some(environment.into());
+        self
+    }
+
+    /// Estimates token counts that a record does not give, at four characters a token, and says so in `tokens_source`.
+    /// Default: off, what is not known stays unknown.
+    #[must_use]
+    pub fn estimate_tokens(mut self, estimate: bool) -> Self {
+        self.estimate_tokens = estimate;
         self
     }
 

@@ -120,8 +120,12 @@ pub(super) fn start(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>) -> Re
     Ok(run)
 }
 
-/// Gaps and alarms, in front of the records of a batch.
+/// Gaps, a clock that was set, and alarms, in front of the records of a batch.
 pub(super) fn notices(batch: &mut Batch<'_, Store>, run: u64, worker: &mut Worker<'_>) -> Result<(), StoreError> {
+    if let Some((before, after)) = worker.clock_set {
+        let event = Lifecycle::ClockSet { before, after, quality: worker.shared.clock() };
+        append_own(worker, batch, run, Severity::Warn, Event::Lifecycle(event))?;
+    }
     for gap in worker.losses.clone().take() {
         append_own(worker, batch, run, Severity::Warn, Event::Gap(gap))?;
     }

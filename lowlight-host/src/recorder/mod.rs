@@ -14,11 +14,13 @@
 mod builder;
 mod entries;
 mod span;
+mod stats;
 mod ticket;
 mod worker;
 
 pub use builder::{Builder, MAX_QUEUE, Pressure, VerifyAtStart};
 pub use span::Span;
+pub use stats::{Lost, Stats};
 pub use ticket::{LossReason, Outcome, Ticket};
 
 use crate::record::{ContentMode, Preparation, Prepared, Record, RecordError};
@@ -46,59 +48,6 @@ pub enum RecorderError {
     /// The writer thread could not be started.
     #[error("the writer thread could not be started: {0}")]
     Thread(std::io::Error),
-}
-
-/// Counts since the recorder was opened.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Records accepted by `record` (refused ones are not counted).
-    pub received: u64,
-    /// Records on disk.
-    pub durable: u64,
-    /// Records in memory.
-    pub queued: u64,
-    /// Records lost, per reason.
-    pub lost: Lost,
-    /// What the writer is waiting for, if it cannot write.
-    pub waiting: Option<String>,
-    /// Seq of the newest durable record.
-    pub last_seq: Option<u64>,
-    /// What verification at start found, if it found something.
-    pub verify_problem: Option<String>,
-    /// Where a damaged log was moved at start, if there was one.
-    pub quarantined: Option<String>,
-    /// Id of the log, once it is open.
-    pub log_id: Option<String>,
-}
-
-/// Losses per reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-#[expect(missing_docs, reason = "as in LossReason")]
-pub struct Lost {
-    pub queue_full: u64,
-    pub sampled: u64,
-    pub disk_full: u64,
-    pub rejected: u64,
-    pub abandoned: u64,
-}
-
-impl Lost {
-    /// All losses together.
-    pub fn total(&self) -> u64 {
-        self.queue_full + self.sampled + self.disk_full + self.rejected + self.abandoned
-    }
-
-    fn count(&mut self, reason: LossReason) {
-        *match reason {
-            LossReason::QueueFull => &mut self.queue_full,
-            LossReason::Sampled => &mut self.sampled,
-            LossReason::DiskFull => &mut self.disk_full,
-            LossReason::Rejected => &mut self.rejected,
-            LossReason::Abandoned => &mut self.abandoned,
-        } += 1;
-    }
 }
 
 /// The time was over before the work was done.
@@ -232,6 +181,11 @@ impl Shared {
         crate::record::nanoseconds(self.epoch.elapsed())
     }
 
+    /// Wall clock minus monotonic clock, ns: constant until the wall clock is set.
+    fn clock_offset(&self) -> i64 {
+        now().saturating_sub(i64::try_from(self.monotonic()).unwrap_or(i64::MAX))
+    }
+
     fn wait_opened(&self, deadline: Duration) -> Result<(), StoreError> {
         let until = after(Instant::now(), deadline);
         let mut state = self.lock();
@@ -314,6 +268,7 @@ impl Recorder {
             content_cap: options.content_cap,
             app: options.app.as_deref(),
             environment: options.environment.as_deref(),
+            estimate_tokens: options.estimate_tokens,
             recorded,
             monotonic: shared.monotonic(),
             clock: shared.clock(),

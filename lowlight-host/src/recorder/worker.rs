@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 pub(super) const DRAIN: usize = 1_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(60);
+/// What the wall clock may drift between two batches before it counts as set, ns.
+const DRIFT: u64 = 1_000_000_000;
 
 /// What the thread owns.
 pub(super) struct Worker<'s> {
@@ -41,6 +43,10 @@ pub(super) struct Worker<'s> {
     damage: Option<String>,
     /// The log in which the entries that begin this run are durable.
     pub(super) run_log: Option<LogId>,
+    /// Wall clock minus monotonic clock at the last look, ns.
+    offset: i64,
+    /// The wall clock was set and no durable entry says so: what it would show, and what it shows.
+    pub(super) clock_set: Option<(i64, i64)>,
 }
 
 /// A batch whose COMMIT failed and that may be there all the same.
@@ -88,6 +94,8 @@ pub(super) fn run(shared: &Shared) {
         skip_verify: false,
         damage: None,
         run_log: None,
+        offset: shared.clock_offset(),
+        clock_set: None,
     };
     worker.measure_clock();
     // The start entries go through the same path as any batch: an empty one.
@@ -357,6 +365,7 @@ impl Worker<'_> {
     fn committed(&mut self, alarms: usize, log: Option<LogId>) {
         self.run_log = log;
         self.losses = Losses::new();
+        self.clock_set = None;
         self.alarms.drain(..alarms.min(self.alarms.len()));
         self.predecessor = None;
     }
@@ -385,12 +394,38 @@ impl Worker<'_> {
         }
     }
 
-    /// Notes how far the wall clock can be trusted.
-    fn measure_clock(&self) {
+    /// Notes how far the wall clock can be trusted, and whether it was set since the last look.
+    fn measure_clock(&mut self) {
         // Before 2025 the clock cannot have been set: this software is younger.
         const YOUNGEST: i64 = 1_735_689_600_000_000_000;
         let synchronised = || std::path::Path::new("/run/systemd/timesync/synchronized").exists();
         let quality = if now() < YOUNGEST { 0 } else { 1 + u8::from(synchronised()) };
         self.shared.clock.store(quality, Ordering::Relaxed);
+        let offset = self.shared.clock_offset();
+        if let Some((before, after)) = clock_step(self.offset, offset, now()) {
+            // Set more than once: what it showed before the first time counts.
+            self.clock_set = Some((self.clock_set.map_or(before, |(first, _)| first), after));
+            self.offset = offset;
+        }
+    }
+}
+
+/// What the wall clock would show and what it shows, if it was set: its offset to the monotonic clock was `old` and is
+/// `new`, all in ns. Less than a second is drift.
+fn clock_step(old: i64, new: i64, shown: i64) -> Option<(i64, i64)> {
+    (new.abs_diff(old) > DRIFT).then(|| (shown.saturating_sub(new.saturating_sub(old)), shown))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clock_step;
+
+    #[test]
+    fn a_clock_that_was_set_is_told_from_one_that_drifts() {
+        let second = 1_000_000_000;
+        assert_eq!(clock_step(5 * second, 6 * second, 100 * second), None);
+        assert_eq!(clock_step(5 * second, 3600 * second, 4000 * second), Some((405 * second, 4000 * second)));
+        assert_eq!(clock_step(3600 * second, 5 * second, 405 * second), Some((4000 * second, 405 * second)));
+        assert_eq!(clock_step(i64::MAX, i64::MIN, 0), Some((i64::MAX, 0)));
     }
 }

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 /// Most damaged logs that are kept.
 pub const MAX_QUARANTINED: usize = 8;
+/// No further one is moved there once those kept have so many bytes: 4 GiB.
+pub const MAX_QUARANTINED_BYTES: u64 = 4 << 30;
 
 /// A log that was moved aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,10 +50,10 @@ pub fn quarantine(layout: &Layout, why: &str) -> Result<Option<Quarantined>, Sto
     }
     let home = layout.quarantine();
     private_dir(&home)?;
-    let taken = std::fs::read_dir(&home).map_err(|source| StoreError::from_io(&home, source))?.count();
-    if taken >= MAX_QUARANTINED {
+    let (taken, bytes) = kept(&home).map_err(|source| StoreError::from_io(&home, source))?;
+    if taken >= MAX_QUARANTINED || bytes >= MAX_QUARANTINED_BYTES {
         let why = format!(
-            "holds {taken} damaged logs already, and {} is damaged too ({why}); copy them away and empty it",
+            "holds {taken} damaged logs of {bytes} bytes already, and {} is damaged too ({why}); copy them away and empty it",
             layout.dir().display()
         );
         return Err(StoreError::Unsafe { path: home, why });
@@ -72,6 +74,18 @@ pub fn quarantine(layout: &Layout, why: &str) -> Result<Option<Quarantined>, Sto
     let path = target.join("lowlight.db");
     let predecessor = describe(&path);
     Ok(Some(Quarantined { path, why: why.to_owned(), predecessor }))
+}
+
+/// How many damaged logs there are, and the bytes of their files.
+fn kept(home: &Path) -> std::io::Result<(usize, u64)> {
+    let (mut count, mut bytes) = (0, 0);
+    for log in std::fs::read_dir(home)? {
+        count += 1;
+        for file in std::fs::read_dir(log?.path())? {
+            bytes += file?.metadata()?.len();
+        }
+    }
+    Ok((count, bytes))
 }
 
 /// Another process may have moved the damaged file while this one waited for the lock.

@@ -1,0 +1,65 @@
+//! `record` and signals: the first ends the input in order, the second kills.
+
+use super::common::Place;
+use rustix::process::Signal;
+use std::time::Duration;
+
+/// Time enough for a command to read what it was told.
+fn rest() {
+    std::thread::sleep(Duration::from_millis(500));
+}
+
+#[test]
+fn a_signal_ends_record_in_order_though_its_input_stays_open() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let place = Place::new();
+        let mut recorder = place.start(&["record", "--ack"]);
+        recorder.say("{\"model\":\"m\",\"prompt\":\"before the signal\"}\n");
+        assert!(recorder.line().contains("durable"));
+        recorder.signal(signal);
+        assert_eq!(recorder.status(), Some(0), "{signal:?}");
+        let all = place.run(&["query", "--all", "--json"]).expect(0).json();
+        let kinds: Vec<_> = all.iter().map(|entry| entry["kind"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(kinds, ["open", "lifecycle", "lifecycle", "inference", "lifecycle"], "the stop entry is there");
+        place.run(&["verify"]).expect(0);
+    }
+}
+
+#[test]
+fn a_line_that_the_signal_cuts_off_is_refused_and_says_so() {
+    let place = Place::new();
+    let mut recorder = place.start(&["record", "--ack"]);
+    recorder.say("{\"model\":\"m\"}\n");
+    assert!(recorder.line().contains("durable"));
+    recorder.say("{\"model\":\"m\",\"prompt\":\"half a li");
+    rest();
+    recorder.signal(Signal::TERM);
+    let receipt = recorder.line();
+    assert!(receipt.contains("\"line\":2") && receipt.contains("cut off"), "{receipt}");
+    assert_eq!(recorder.status(), Some(1));
+    assert_eq!(place.records().len(), 1);
+}
+
+#[test]
+fn a_second_signal_kills_a_record_that_waits_for_storage() {
+    let place = Place::new();
+    let mut recorder = place.start(&["record", "--ack"]);
+    recorder.say("{\"model\":\"m\"}\n");
+    assert!(recorder.line().contains("durable"));
+    let lock = std::fs::File::open(place.path("logs/lowlight.lock")).unwrap();
+    lock.lock().unwrap();
+    recorder.say("{\"model\":\"m\",\"prompt\":\"waits\"}\n");
+    rest();
+    recorder.signal(Signal::TERM);
+    rest();
+    assert!(recorder.is_running(), "it waits for the lock");
+    recorder.signal(Signal::TERM);
+    assert_eq!(recorder.status(), None, "killed");
+    drop(lock);
+    place.run(&["verify"]).expect(0);
+    // Long enough for the next start to find the run that did not stop.
+    std::thread::sleep(Duration::from_millis(10));
+    place.record(&["{\"model\":\"m\",\"prompt\":\"after\"}"]);
+    let all = place.run(&["query", "--all", "--json"]).expect(0).json();
+    assert!(all.iter().any(|entry| entry["event"]["what"] == "unclean_stop"), "{all:?}");
+}
