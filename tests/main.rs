@@ -12,4 +12,5 @@ mod redaction_quality;
 mod seen;
 mod tamper;
 mod tickets;
+mod tree;
 mod vectors;
