@@ -5,6 +5,7 @@ mod failure_contract;
 mod failure_damage;
 mod failure_input;
 mod failure_storage;
+mod forged;
 mod peers;
 mod processes;
 mod recorder;

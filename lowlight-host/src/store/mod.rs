@@ -17,6 +17,7 @@ mod function;
 mod reader;
 mod recover;
 mod runs;
+mod scan;
 pub mod schema;
 mod source;
 mod writer;

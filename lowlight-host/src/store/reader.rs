@@ -21,9 +21,14 @@ use super::writer::{node_id, uri};
 use lowlight_core::entry::MAX_BODY;
 use lowlight_core::source::{Start, Tip};
 use lowlight_core::{Digest, Frontier, LogId};
-use rusqlite::{Connection, OpenFlags, params_from_iter};
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+/// Most bytes of a value that is loaded: those of a content value.
+pub(super) const LONGEST: i32 = 16 << 20;
+const _: () = assert!(LONGEST as usize == lowlight_core::entry::MAX_CONTENT);
 
 /// A log open for reading.
 #[derive(Debug)]
@@ -40,8 +45,18 @@ pub struct Reader {
     negative_rows: bool,
     stray_contents: Vec<u64>,
     stray_nodes: bool,
+    pub(super) live: bool,
     /// Holds the private copy, if one was needed, until the reader is dropped.
     _copy: Option<PrivateCopy>,
+}
+
+/// A connection for reading and what it reads from.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    /// Holds the private copy, if one was needed.
+    pub(super) copy: Option<PrivateCopy>,
+    /// Whether somebody may be writing to the same file.
+    live: bool,
 }
 
 /// A folder only we can read, removed when dropped.
@@ -86,15 +101,17 @@ impl Reader {
             }
             Ok(_) => {}
         }
-        let (connection, copy) = connect(&path)?;
-        Self::pin(path, connection, copy)
+        let opened = connect(&path)?;
+        Self::pin(path, opened)
     }
 
     /// Reads tip, schema and bounds in one transaction.
-    fn pin(path: PathBuf, connection: Connection, copy: Option<PrivateCopy>) -> Result<Self, StoreError> {
+    fn pin(path: PathBuf, Opened { connection, copy, live }: Opened) -> Result<Self, StoreError> {
         let sqlite = |source| StoreError::from_sqlite(&path, source);
         schema::distrust(&connection).map_err(sqlite)?;
         function::register(&connection).map_err(sqlite)?;
+        // SQLite refuses to load a value that no writer makes: it is not worth its memory.
+        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST).map_err(sqlite)?;
         connection.execute_batch("PRAGMA query_only=ON; PRAGMA cache_size=-2048; BEGIN").map_err(sqlite)?;
         if schema::identify(&connection, &path)? == Identity::Empty {
             return Err(StoreError::Missing(path));
@@ -131,6 +148,7 @@ impl Reader {
             negative_rows,
             stray_contents,
             stray_nodes,
+            live,
             _copy: copy,
         })
     }
@@ -239,6 +257,7 @@ impl Reader {
         match found {
             Ok(hash) => Ok(hash),
             Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
+            Err(error) if is_too_big(&error) => Ok(None),
             Err(source) => Err(self.sqlite(source)),
         }
     }
@@ -254,7 +273,11 @@ impl Reader {
             }
             Ok(columns::body(&values, &mut [0; MAX_BODY]).err())
         });
-        Ok(why.map_err(|e| self.sqlite(e))?.unwrap_or("the columns do not make a body"))
+        match why {
+            Ok(why) => Ok(why.unwrap_or("the columns do not make a body")),
+            Err(error) if is_too_big(&error) => Ok("a value is larger than an entry can be"),
+            Err(error) => Err(self.sqlite(error)),
+        }
     }
 
     /// The stored leaf of an entry.
@@ -265,9 +288,15 @@ impl Reader {
         match found {
             Ok(leaf) => Ok(leaf),
             Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
+            Err(error) if is_too_big(&error) => Ok(None),
             Err(source) => Err(self.sqlite(source)),
         }
     }
+}
+
+/// Whether SQLite refused to load a value of more than [`LONGEST`] bytes.
+pub(super) fn is_too_big(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::TooBig)
 }
 
 pub(super) fn content_id(seq: u64) -> i64 {
@@ -275,7 +304,7 @@ pub(super) fn content_id(seq: u64) -> i64 {
 }
 
 /// Opens a database for reading without writing beside it.
-pub(super) fn connect(path: &Path) -> Result<(Connection, Option<PrivateCopy>), StoreError> {
+pub(super) fn connect(path: &Path) -> Result<Opened, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = |path: &Path, parameters: &str| -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(uri(path, parameters), flags)?;
@@ -288,14 +317,14 @@ pub(super) fn connect(path: &Path) -> Result<(Connection, Option<PrivateCopy>), 
     if wal_is_empty && !shm_is_there {
         // Nobody has it open: without the flag SQLite would create a -wal and a -shm beside it.
         let connection = open(path, "immutable=1").map_err(|source| StoreError::from_sqlite(path, source))?;
-        return Ok((connection, None));
+        return Ok(Opened { connection, copy: None, live: false });
     }
     if shm_is_there && let Ok(connection) = open(path, "mode=ro") {
-        return Ok((connection, None));
+        return Ok(Opened { connection, copy: None, live: true });
     }
     if wal_is_empty {
         let connection = open(path, "immutable=1").map_err(|source| StoreError::from_sqlite(path, source))?;
-        return Ok((connection, None));
+        return Ok(Opened { connection, copy: None, live: false });
     }
     let folder = private_folder()?;
     let copy = folder.0.join("lowlight.db");
@@ -311,7 +340,7 @@ pub(super) fn connect(path: &Path) -> Result<(Connection, Option<PrivateCopy>), 
         }
     }
     let connection = open(&copy, "mode=rw").or_else(|_| open(&copy, "mode=ro")).map_err(|source| StoreError::from_sqlite(path, source))?;
-    Ok((connection, Some(folder)))
+    Ok(Opened { connection, copy: Some(folder), live: false })
 }
 
 fn private_folder() -> Result<PrivateCopy, StoreError> {
@@ -326,9 +355,9 @@ fn private_folder() -> Result<PrivateCopy, StoreError> {
 
 /// The log row; `None` when a column is not what it must be.
 fn read_log_row(connection: &Connection) -> rusqlite::Result<Option<(LogId, Tip)>> {
-    connection.query_row("SELECT log_id, size, head, frontier FROM log WHERE id = 1", [], |row| {
+    let found = connection.query_row("SELECT log_id, size, head, frontier FROM log WHERE id = 1", [], |row| {
         let blob = |index| row.get_ref(index).map(|value| value.as_blob().unwrap_or_default().to_vec());
-        let size: i64 = row.get(1)?;
+        let Ok(size) = row.get_ref(1)?.as_i64() else { return Ok(None) };
         let (id, head, hashes) = (blob(0)?, blob(2)?, blob(3)?);
         let (hashes, rest) = hashes.as_chunks::<32>();
         let parts = (|| {
@@ -339,7 +368,11 @@ fn read_log_row(connection: &Connection) -> rusqlite::Result<Option<(LogId, Tip)
             Some((LogId(id.try_into().ok()?), Tip { size, head: Digest::from_slice(&head)?, hashes, last_seq: 0 }))
         })();
         Ok(parts)
-    })
+    });
+    match found {
+        Err(error) if is_too_big(&error) => Ok(None),
+        found => found,
+    }
 }
 
 /// Seqs from `from` on that have contents, at most 100. Called while the tip is pinned: entries may follow later.

@@ -38,6 +38,7 @@ fn expected() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
 pub fn compare(connection: &Connection) -> rusqlite::Result<SchemaReport> {
     let mut report = SchemaReport::default();
     let mut missing: Vec<_> = expected().collect();
+    let mut added = Vec::new();
     let mut select = connection.prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY rowid")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
@@ -47,14 +48,34 @@ pub fn compare(connection: &Connection) -> rusqlite::Result<SchemaReport> {
             if sql.as_deref() != wanted {
                 report.faults.push(format!("{class} {name} was altered"));
             }
-        } else if class == "index" || matches!(name.as_str(), "sqlite_stat1" | "sqlite_stat2" | "sqlite_stat3" | "sqlite_stat4") {
+        } else if class == "table" && STATISTICS.contains(&(name.as_str(), sql.as_deref().unwrap_or_default())) {
             report.notes.push(format!("{class} {name} was added"));
+        } else if class == "index" {
+            added.push(name);
         } else {
             report.faults.push(format!("{class} {name} does not belong to a log"));
         }
     }
     report.faults.extend(missing.iter().map(|(name, _)| format!("{name} is missing")));
+    for name in added {
+        let list = if is_plain_index(connection, &name)? { &mut report.notes } else { &mut report.faults };
+        list.push(format!("index {name} was added"));
+    }
     Ok(report)
+}
+
+/// The tables that ANALYZE makes, with SQLite's own text for them.
+const STATISTICS: [(&str, &str); 2] = [
+    ("sqlite_stat1", "CREATE TABLE sqlite_stat1(tbl,idx,stat)"),
+    ("sqlite_stat4", "CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)"),
+];
+
+/// Whether an index only speeds up reading: a unique, partial or computed one can make inserts fail.
+fn is_plain_index(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*) FROM sqlite_schema AS it, pragma_index_list(it.tbl_name) AS list \
+               WHERE it.type = 'index' AND it.name = ?1 AND list.name = it.name AND NOT list.\"unique\" AND NOT list.partial \
+               AND NOT EXISTS (SELECT 1 FROM pragma_index_info(it.name) WHERE cid < 0)";
+    connection.query_row(sql, [name], |row| Ok(row.get::<_, i64>(0)? == 1))
 }
 
 fn lossy(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<Option<String>> {
@@ -73,7 +94,11 @@ pub fn contradicts_itself(connection: &Connection) -> rusqlite::Result<bool> {
 
 /// Whether there is a table of that name: a damaged log may lack `content` or `tile`.
 pub fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
-    connection.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)", [name], |row| row.get(0))
+    connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1 AND sql LIKE 'CREATE TABLE %')",
+        [name],
+        |row| row.get(0),
+    )
 }
 
 /// Creates the schema inside the caller's transaction.
@@ -87,6 +112,7 @@ pub fn create(connection: &Connection) -> rusqlite::Result<()> {
 pub fn distrust(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     connection.execute_batch("PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY")?;
     connection.busy_timeout(BUSY_TIMEOUT)
 }
@@ -156,7 +182,13 @@ pub fn identify(connection: &Connection, path: &Path) -> Result<Identity, StoreE
     if version != i64::from(FORMAT) {
         return Err(newer(version));
     }
-    match connection.query_row("SELECT format FROM log", [], |row| row.get::<_, i64>(0)) {
+    // A view in place of a table could do anything, for ever.
+    let tables = has_table(connection, "log").and_then(|log| Ok(log && has_table(connection, "entry")?)).map_err(sqlite)?;
+    if !tables {
+        return Err(StoreError::Corrupt { path: path.to_path_buf(), why: "its table log or entry is not there".to_owned() });
+    }
+    match connection.query_row("SELECT format FROM log", [], |row| Ok(row.get_ref(0)?.as_i64().unwrap_or(-1))) {
+        Ok(-1) => Err(StoreError::Corrupt { path: path.to_path_buf(), why: "its log row is not valid".to_owned() }),
         Ok(format) if format != i64::from(FORMAT) => Err(newer(format)),
         Ok(_) => Ok(Identity::Log),
         Err(rusqlite::Error::QueryReturnedNoRows) => {

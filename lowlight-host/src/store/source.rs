@@ -6,22 +6,20 @@
 //! 2. Nothing is judged here: what does not make an entry is handed on as malformed.
 
 use super::StoreError;
+use super::columns;
 use super::function;
-use super::reader::{Filter, Reader, content_id};
+use super::reader::{Filter, LONGEST, Reader, content_id};
+use super::scan::Scan;
 use lowlight_core::Digest;
 use lowlight_core::entry::codec::decode_slots_into;
 use lowlight_core::entry::{FieldId, Kind, Slots};
 use lowlight_core::source::{EntrySource, Item, StoredNode};
-use rusqlite::limits::Limit;
-use rusqlite::{ErrorCode, params_from_iter};
+use rusqlite::types::{Value as SqlValue, ValueRef};
 use std::hash::BuildHasher;
 use std::ops::Range;
 
 const CHUNK_ROWS: usize = 256;
 const CHUNK_BYTES: usize = 128 << 10;
-/// Most bytes of a content value: `lowlight_core::entry::MAX_CONTENT`, as SQLite counts.
-const MAX_CONTENT: i32 = 16 << 20;
-const _: () = assert!(MAX_CONTENT as usize == lowlight_core::entry::MAX_CONTENT);
 
 /// Rows read in one go, their bytes in one place.
 #[derive(Debug)]
@@ -41,7 +39,8 @@ impl<R> Default for Chunk<R> {
 struct EntryRow {
     seq: u64,
     leaf: Option<Digest>,
-    body: Result<Body, &'static str>,
+    /// `None` when its columns do not make one.
+    body: Option<Body>,
 }
 
 #[derive(Debug)]
@@ -64,7 +63,8 @@ struct ContentRow {
 #[derive(Debug)]
 pub struct DbSource<'r> {
     reader: &'r Reader,
-    entries_sql: String,
+    entry_scan: Scan<'r>,
+    content_scan: Scan<'r>,
     parameters: Vec<rusqlite::types::Value>,
     filtered: bool,
     next_entry: u64,
@@ -83,13 +83,21 @@ pub struct DbSource<'r> {
 
 impl<'r> DbSource<'r> {
     pub(super) fn new(reader: &'r Reader, range: Range<u64>, filter: &Filter, contents: bool) -> Self {
-        let condition = filter.sql();
+        let rest = format!("FROM entry NOT INDEXED WHERE seq >= ? AND seq <= ? AND {} ORDER BY seq", filter.sql());
+        let body = function::call();
+        let size = columns::NAMES.iter().map(|name| format!("coalesce(octet_length({name}), 0)")).collect::<Vec<_>>().join("+");
+        let guarded = format!(
+            "SELECT seq, recorded, CASE WHEN octet_length(leaf) = 32 THEN leaf END, CASE WHEN {size} <= {LONGEST} THEN {body} END {rest}"
+        );
+        let contents_rest = "FROM content NOT INDEXED WHERE id >= ? AND id < ? ORDER BY id";
+        // A value too large to be loaded is given out as an empty one, which matches no commitment.
+        let guarded_contents = format!(
+            "SELECT id, CASE WHEN octet_length(salt) = 16 THEN salt END, CASE WHEN octet_length(value) > {LONGEST} THEN '' ELSE value END {contents_rest}"
+        );
         Self {
             reader,
-            entries_sql: format!(
-                "SELECT seq, recorded, leaf, {} FROM entry NOT INDEXED WHERE seq >= ? AND seq <= ? AND {condition} ORDER BY seq LIMIT {CHUNK_ROWS}",
-                function::call(),
-            ),
+            entry_scan: Scan::new(format!("SELECT seq, recorded, leaf, {body} {rest}"), guarded),
+            content_scan: Scan::new(format!("SELECT id, salt, value {contents_rest}"), guarded_contents),
             parameters: filter.parameters.clone(),
             filtered: !filter.conditions.is_empty(),
             next_entry: range.start,
@@ -130,77 +138,63 @@ impl DbSource<'_> {
     fn fill_entries(&mut self) -> Result<(), StoreError> {
         let reader = self.reader;
         self.entries.bytes.clear();
-        let mut select = reader.connection.prepare_cached(&self.entries_sql).map_err(|e| reader.sqlite(e))?;
-        let bounds = [self.next_entry, self.end.saturating_sub(1)]
-            .map(|seq| rusqlite::types::Value::Integer(i64::try_from(seq).unwrap_or(i64::MAX)));
-        let parameters = bounds.into_iter().chain(self.parameters.iter().cloned());
-        let mut rows = select.query(params_from_iter(parameters)).map_err(|e| reader.sqlite(e))?;
-        while let Some(row) = rows.next().map_err(|e| reader.sqlite(e))? {
-            let column = |index| row.get_ref(index).map_err(|e| reader.sqlite(e));
-            let seq = row.get::<_, i64>(0).map_err(|e| reader.sqlite(e))?;
+        let from = i64::try_from(self.next_entry).unwrap_or(i64::MAX);
+        let to = i64::try_from(self.end.saturating_sub(1)).unwrap_or(i64::MAX);
+        let parameters = [from, to].map(SqlValue::Integer).into_iter().chain(self.parameters.iter().cloned());
+        let mut scan = std::mem::take(&mut self.entry_scan);
+        let done = scan.read(reader, parameters, &mut |row| {
+            let column = |index| row.get_ref(index);
+            let seq = row.get::<_, i64>(0)?;
             let recorded = column(1)?.as_i64().ok();
             self.times = self.times.wrapping_add(self.keys.hash_one((recorded, seq)));
             // A negative seq cannot be read by range; the count of rows shows it.
-            let Ok(seq) = u64::try_from(seq) else { continue };
+            let Ok(seq) = u64::try_from(seq) else { return Ok(true) };
             let start = self.entries.bytes.len();
             let packed = column(3)?.as_blob().ok().and_then(function::unpacked);
-            let body = match packed {
-                Some((kind, fields, body)) => {
-                    self.entries.bytes.extend_from_slice(body);
-                    Ok(Body { place: start..start + body.len(), kind, fields })
-                }
-                None => Err(reader.why_malformed(seq)?),
-            };
+            let body = packed.map(|(kind, fields, body)| {
+                self.entries.bytes.extend_from_slice(body);
+                Body { place: start..start + body.len(), kind, fields }
+            });
             let leaf = column(2)?.as_blob().ok().and_then(Digest::from_slice);
             self.entries.rows.push_back(EntryRow { seq, leaf, body });
             self.next_entry = seq + 1;
-        }
-        self.entries.done = self.entries.rows.len() < CHUNK_ROWS;
+            Ok(self.entries.rows.len() < CHUNK_ROWS)
+        });
+        self.entry_scan = scan;
+        self.entries.done = done?;
         Ok(())
     }
 
     fn fill_contents(&mut self, upto: i64) -> Result<(), StoreError> {
+        let reader = self.reader;
         self.contents.bytes.clear();
-        let connection = &self.reader.connection;
-        // SQLite refuses to load a value that no writer makes: it is not worth its memory.
-        let unlimited = connection.limit(Limit::SQLITE_LIMIT_LENGTH).map_err(|e| self.reader.sqlite(e))?;
-        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_CONTENT).map_err(|e| self.reader.sqlite(e))?;
-        let mut read = self.read_contents("SELECT id, salt, value FROM content NOT INDEXED", upto);
-        if matches!(&read, Err(error) if error.sqlite_error_code() == Some(ErrorCode::TooBig)) {
-            // Such a value is given out as an empty one, which matches no commitment.
-            let guarded = format!(
-                "SELECT id, CASE WHEN octet_length(salt) = 16 THEN salt END, \
-                 CASE WHEN octet_length(value) > {MAX_CONTENT} THEN '' ELSE value END FROM content NOT INDEXED"
-            );
-            read = self.read_contents(&guarded, upto);
-        }
-        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, unlimited).map_err(|e| self.reader.sqlite(e))?;
-        read.map_err(|e| self.reader.sqlite(e))
-    }
-
-    /// Adds rows from `next_content` on to the chunk.
-    fn read_contents(&mut self, select: &str, upto: i64) -> rusqlite::Result<()> {
-        let sql = format!("{select} WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 4096");
-        let mut select = self.reader.connection.prepare_cached(&sql)?;
-        let mut rows = select.query([self.next_content, upto])?;
-        self.contents.done = true;
-        while let Some(row) = rows.next()? {
+        let parameters = [self.next_content, upto].map(SqlValue::Integer);
+        let mut scan = std::mem::take(&mut self.content_scan);
+        // With a filter each entry's contents are looked up on their own.
+        let restart = self.filtered;
+        let done = scan.read(reader, parameters.into_iter(), &mut |row| {
             let id: i64 = row.get(0)?;
             let salt = row.get_ref(1)?.as_blob().ok().and_then(|salt| salt.try_into().ok());
             let start = self.contents.bytes.len();
-            let value = row.get_ref(2)?.as_bytes_or_null().ok().flatten().map(|bytes| {
-                self.contents.bytes.extend_from_slice(bytes);
-                start..start + bytes.len()
-            });
+            let (salt, value) = match row.get_ref(2)? {
+                ValueRef::Null => (salt, None),
+                ValueRef::Text(bytes) => {
+                    self.contents.bytes.extend_from_slice(bytes);
+                    (salt, Some(start..start + bytes.len()))
+                }
+                // Text of another type would be found by no query: it is no content, whatever its bytes.
+                _ => (None, Some(start..start)),
+            };
             let field = u8::try_from(id & 63).ok().and_then(FieldId::new).unwrap_or(FieldId::PROMPT);
             self.contents.rows.push_back(ContentRow { seq: (id >> 6).cast_unsigned(), field, salt, value });
             self.next_content = id + 1;
-            if self.contents.bytes.len() > CHUNK_BYTES {
-                self.contents.done = false;
-                break;
-            }
+            Ok(self.contents.bytes.len() <= CHUNK_BYTES && self.contents.rows.len() < 4096)
+        });
+        if restart {
+            scan.stop();
         }
-        self.contents.done &= self.contents.rows.len() < 4096;
+        self.content_scan = scan;
+        self.contents.done = done?;
         Ok(())
     }
 
@@ -241,7 +235,7 @@ impl EntrySource for DbSource<'_> {
         let Some(row) = self.entries.rows.pop_front() else { return Ok(None) };
         self.current = Some(row.seq);
         Ok(Some(match (row.body, row.leaf) {
-            (Ok(Body { place, kind, fields }), Some(leaf)) => {
+            (Some(Body { place, kind, fields }), Some(leaf)) => {
                 let body = self.entries.bytes.get(place).unwrap_or_default();
                 let mut facts = None;
                 if !matches!(kind, Kind::Open | Kind::Unknown) {
@@ -254,8 +248,8 @@ impl EntrySource for DbSource<'_> {
                 }
                 Item::Entry { seq: row.seq, body, leaf, facts }
             }
-            (Ok(_), None) => Item::Malformed { seq: Some(row.seq), leaf: None, why: "the stored leaf is not 32 bytes" },
-            (Err(why), leaf) => Item::Malformed { seq: Some(row.seq), leaf, why },
+            (Some(_), None) => Item::Malformed { seq: Some(row.seq), leaf: None, why: "the stored leaf is not 32 bytes" },
+            (None, leaf) => Item::Malformed { seq: Some(row.seq), leaf, why: self.reader.why_malformed(row.seq)? },
         }))
     }
 
@@ -267,7 +261,8 @@ impl EntrySource for DbSource<'_> {
 impl DbSource<'_> {
     /// The contents of the newest entry of a chunk are due before the next chunk's first entry.
     fn fill_entries_keeping_current(&mut self) -> Result<(), StoreError> {
-        if self.next_entry >= self.end {
+        // While the statement is open there may be a row behind the last one.
+        if self.next_entry >= self.end && !self.entry_scan.is_open() {
             self.entries.done = true;
             return Ok(());
         }

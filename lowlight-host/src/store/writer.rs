@@ -83,9 +83,9 @@ impl Store {
     fn open_locked(path: &Path) -> Result<Connection, StoreError> {
         files::create_database(path)?;
         // Looked at before it is opened for writing: a foreign or newer database and its journal stay byte for byte.
-        let (probe, copy) = reader::connect(path)?;
-        schema::identify(&probe, path)?;
-        drop((probe, copy));
+        let probe = reader::connect(path)?;
+        schema::identify(&probe.connection, path)?;
+        drop(probe);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(uri(path, "psow=0"), flags).map_err(|source| StoreError::from_sqlite(path, source))?;
         let identity = schema::identify(&connection, path)?;
