@@ -4,9 +4,10 @@
 //! 2. A file that is named but not there, or not valid, stops the program before anything is recorded.
 
 use crate::record::ContentMode;
-use crate::recorder::{Builder, Recorder, VerifyAtStart};
+use crate::recorder::{Builder, MAX_QUEUE, Recorder, VerifyAtStart};
 use crate::redact::RedactConfig;
 use lowlight_core::OverflowPolicy;
+use lowlight_core::entry::{MAX_CONTENT, is_token};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -87,6 +88,18 @@ pub enum ConfigError {
         /// What is wrong, with its line.
         why: String,
     },
+    /// A value is outside its range.
+    #[error("{origin}: {key} is {value}, but must be {range}")]
+    Range {
+        /// The key.
+        key: &'static str,
+        /// What it was set to.
+        value: String,
+        /// What it may be.
+        range: &'static str,
+        /// Where it was set.
+        origin: String,
+    },
     /// A variable is not valid.
     #[error("variable {name}: {why}; unset it or correct it")]
     Variable {
@@ -127,7 +140,35 @@ impl Loaded {
                 loaded.merge_variable(&name, &key.to_ascii_lowercase(), &value)?;
             }
         }
+        loaded.check()?;
         Ok(loaded)
+    }
+
+    /// Refuses values that could only be taken for others.
+    fn check(&self) -> Result<(), ConfigError> {
+        let it = &self.config;
+        let size = |value: Option<usize>| value.map(|value| value as u64);
+        let one = |value: Option<u32>| value.map(u64::from);
+        let numbers = [
+            ("queue_entries", size(it.queue_entries), 1, MAX_QUEUE as u64, "1 to 16384"),
+            ("queue_bytes", size(it.queue_bytes), 1024, u64::MAX, "1024 or more"),
+            ("batch_entries", size(it.batch_entries), 1, u64::MAX, "1 or more"),
+            ("batch_bytes", size(it.batch_bytes), 1, u64::MAX, "1 or more"),
+            ("content_cap", size(it.content_cap), 8 << 10, MAX_CONTENT as u64, "8192 to 16777216"),
+            ("sample_one_in", one(it.sample_one_in), 1, u64::MAX, "1 or more"),
+            ("overflow_sample_one_in", one(it.overflow_sample_one_in), 1, u64::MAX, "1 or more"),
+        ];
+        let wrong = |key, value: String, range| {
+            let origin = self.source(key).to_owned();
+            Err(ConfigError::Range { key, value, range, origin })
+        };
+        for (key, value, least, most, range) in numbers {
+            if let Some(value) = value.filter(|value| !(least..=most).contains(value)) {
+                return wrong(key, value.to_string(), range);
+            }
+        }
+        let foreign = it.event_types.iter().flatten().find(|name| !is_token(name, 64));
+        foreign.map_or(Ok(()), |name| wrong("event_types", format!("{name:?}"), "names of 1 to 64 of a-z 0-9 _ . -"))
     }
 
     fn merge_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {

@@ -35,6 +35,8 @@ struct Counts {
     refused: u64,
     lost: u64,
     last_loss: Option<LossReason>,
+    /// Why receipts could not be printed; a reader that has gone away is no failure.
+    unprinted: Option<std::io::Error>,
 }
 
 pub(super) fn run(cli: &Cli, args: &RecordArgs) -> Outcome {
@@ -47,9 +49,8 @@ pub(super) fn run(cli: &Cli, args: &RecordArgs) -> Outcome {
     let stop = Stop::watch()?;
     let mut input = BufReader::with_capacity(256 << 10, UntilStopped { file, stop: &stop });
     if !config.is_enabled() {
-        say("recording is switched off (LOWLIGHT_ENABLED=0): input is read and discarded");
-        std::io::copy(&mut input, &mut std::io::sink())?;
-        return Ok(0);
+        say("recording is switched off (LOWLIGHT_ENABLED=0 or enabled = false): input is read and discarded");
+        return discard(&mut input, args.ack);
     }
     // A pipe can wait: unless configured otherwise, reading stops while the queue is full instead of losing lines.
     let mut builder = config.builder(&cli.path);
@@ -78,6 +79,22 @@ pub(super) fn run(cli: &Cli, args: &RecordArgs) -> Outcome {
     finish(cli, &mut counts, closed.err().map(|late| late.pending), read.err())
 }
 
+/// Reads the input to its end; whoever waits for receipts gets them.
+fn discard(input: &mut impl BufRead, ack: bool) -> Outcome {
+    let mut line = Vec::new();
+    for number in 1_u64.. {
+        if matches!(read_line(input, &mut line)?, Length::End) {
+            break;
+        }
+        if ack && !line.trim_ascii().is_empty() {
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "{{\"line\":{number},\"status\":\"disabled\"}}")?;
+            out.flush()?;
+        }
+    }
+    Ok(0)
+}
+
 fn warn_at_start(recorder: &Recorder) {
     let stats = recorder.stats();
     if let Some(moved) = &stats.quarantined {
@@ -92,7 +109,7 @@ fn warn_at_start(recorder: &Recorder) {
 }
 
 fn finish(cli: &Cli, counts: &mut Counts, pending: Option<u64>, unread: Option<Failure>) -> Outcome {
-    let Counts { recorded, refused, lost, last_loss } = counts;
+    let Counts { recorded, refused, lost, last_loss, unprinted } = counts;
     let line = if cli.json {
         format!("{{\"recorded\":{recorded},\"refused\":{refused},\"lost\":{lost}}}")
     } else {
@@ -103,12 +120,15 @@ fn finish(cli: &Cli, counts: &mut Counts, pending: Option<u64>, unread: Option<F
     if let Some(pending) = pending.filter(|pending| *pending > 0) {
         say(&format!("storage was not ready in time: {} not durable", text::plural(pending, "line is", "lines are")));
     }
+    if let Some(error) = unprinted {
+        say(&format!("not every receipt could be printed: {error}"));
+    }
     match unread {
         Some(failure) => {
             say(&format!("reading the input stopped: {failure}"));
             Ok(1)
         }
-        None => Ok(u8::from(*refused > 0 || *lost > 0 || pending.is_some())),
+        None => Ok(u8::from(*refused > 0 || *lost > 0 || pending.is_some() || unprinted.is_some())),
     }
 }
 
@@ -253,9 +273,12 @@ fn settle(receipts: mpsc::Receiver<Receipt>, ack: bool, gave_up: &AtomicBool) ->
                 }
             },
         };
-        if ack {
-            // A reader that has gone away does not stop the recording.
-            let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+        // A reader that has gone away, or a full disk there, does not stop the recording.
+        if ack
+            && let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush())
+            && error.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            counts.unprinted.get_or_insert(error);
         }
     }
     counts

@@ -303,6 +303,14 @@ pub fn verify_export<R: BufRead>(input: R, progress: &mut dyn FnMut(u64, u64)) -
     });
     // The root is that of the whole log, of which the export may hold a part.
     report.root = proved.then(|| preamble.root.to_string());
+    if preamble.end - preamble.first < preamble.size {
+        let range = if preamble.first == preamble.end {
+            "no entry".to_owned()
+        } else {
+            format!("entries {} to {}", preamble.first, preamble.end - 1)
+        };
+        report.notes.push(format!("this export holds {range} of a log of {}; of the others it shows nothing", preamble.size));
+    }
     if let Some(trailer) = source.trailer.as_ref().filter(|trailer| trailer.is_broken) {
         report.notes.push(format!("the log had {} problems when this was exported; verify the log itself to see them", trailer.problems));
     }

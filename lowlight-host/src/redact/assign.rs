@@ -18,6 +18,8 @@ use super::{judge, letters};
 
 const KEY_MOST: usize = 64;
 const JUDGED: usize = 512;
+/// How far a list of values is read for its end.
+const LIST: usize = 1024;
 
 /// A value behind a separator.
 #[derive(Debug, Clone, Copy)]
@@ -74,10 +76,11 @@ fn behind_key(s: &Scan<'_>, i: usize) -> Option<Span> {
         Strength::Cookie => return cookie(s, spaces),
         _ => {}
     }
-    let value = value_at(s, spaces)?;
-    if compared && !value.quoted {
+    // What is read in vain must be short, or the next candidate reads it again.
+    if compared && opening(b, spaces).is_none() {
         return None;
     }
+    let value = value_at(s, spaces)?;
     accept(s, &key, value, i, spaces > from)
 }
 
@@ -87,10 +90,6 @@ fn accept(s: &Scan<'_>, key: &Key, value: Value, i: usize, spaced: bool) -> Opti
     if let Some(exact) = letters::exact(s, value.start) {
         let end = if value.quoted { exact.end } else { exact.end.max(value.end) };
         return Some(Span { end, ..exact });
-    }
-    // A key block is found as a whole by its own rule, over the lines of the text.
-    if body.starts_with(b"-----BEGIN") {
-        return None;
     }
     let name = b.get(key.start..key.end)?;
     let scene = judge::Scene {
@@ -199,9 +198,8 @@ fn spaced_key(s: &Scan<'_>, start: usize, end: usize) -> Option<Key> {
     Some(Key { start: first, end, strength })
 }
 
-/// The value that begins at `from`: quoted (also with escaped quotation marks) or bare.
-pub(super) fn value_at(s: &Scan<'_>, from: usize) -> Option<Value> {
-    let b = s.bytes;
+/// The quotation mark that opens a value at `from`: where it stands, which, and how many backslashes escape it.
+fn opening(b: &[u8], from: usize) -> Option<(usize, u8, usize)> {
     let mut i = from;
     // A string prefix: b"...", f'...'.
     if matches!(at(b, i), b'b' | b'r' | b'u' | b'f') && is_quote(at(b, i + 1)) {
@@ -212,17 +210,37 @@ pub(super) fn value_at(s: &Scan<'_>, from: usize) -> Option<Value> {
         slashes += 1;
     }
     let quote = at(b, i + slashes);
-    if is_quote(quote) {
-        let mut start = i + slashes + 1;
+    is_quote(quote).then_some((i + slashes, quote, slashes))
+}
+
+/// The value that begins at `from`: quoted (also with escaped quotation marks), a list of such, or bare.
+pub(super) fn value_at(s: &Scan<'_>, from: usize) -> Option<Value> {
+    let b = s.bytes;
+    if let Some((mark, quote, slashes)) = opening(b, from) {
+        let mut start = mark + 1;
         // Three quotation marks of Python; two are an empty text.
         if slashes == 0 && at(b, start) == quote && at(b, start + 1) == quote {
             start += 2;
         }
+        // A key block is found as a whole by its own rule, over the lines of the text.
+        if b.get(start..)?.starts_with(b"-----BEGIN") {
+            return None;
+        }
         let end = quoted_end(s, start, quote, slashes);
         return (end > start).then_some(Value { start, end, quoted: true });
     }
-    let end = bare_end(s, from)?;
-    (end > from).then_some(Value { start: from, end, quoted: false })
+    if matches!(at(b, from), b'[' | b'{') && opening(b, from + 1).is_some() {
+        // A list is taken as a whole; what an object means its keys say.
+        let list = b.get(from + 1..b.len().min(from + LIST))?;
+        let close = list.iter().position(|&c| matches!(c, b']' | b'[' | b'\n')).filter(|&k| list[k] != b'[' && at(b, from) == b'[');
+        return close.map(|close| Value { start: from + 1, end: from + 1 + close, quoted: true });
+    }
+    if b.get(from..)?.starts_with(b"-----BEGIN") {
+        return None;
+    }
+    let end = bare_end(s, from);
+    let bracket = end == from + 1 && matches!(at(b, from), b'[' | b'{');
+    (end > from && !bracket).then_some(Value { start: from, end, quoted: false })
 }
 
 /// The offset of the closing quotation mark; without one the end of the line, or of a cut text.
@@ -259,7 +277,7 @@ fn quoted_end(s: &Scan<'_>, start: usize, quote: u8, slashes: usize) -> usize {
     b.len()
 }
 
-fn bare_end(s: &Scan<'_>, from: usize) -> Option<usize> {
+fn bare_end(s: &Scan<'_>, from: usize) -> usize {
     let b = s.bytes;
     let mut p = from;
     loop {
@@ -275,8 +293,9 @@ fn bare_end(s: &Scan<'_>, from: usize) -> Option<usize> {
         if c == b'\\' && (matches!(at(b, p + 1), b'n' | b'r' | b't' | b'\\') || is_quote(at(b, p + 1))) {
             break;
         }
+        // A placeholder of ours is no part of a value.
         if c == b'[' && placeholder_end(b, p, s.policy).is_some() {
-            return None;
+            break;
         }
         if p > from && matches!(c, b',' | b';' | b'&' | b'|') && separates(b, p + 1) {
             break;
@@ -284,14 +303,14 @@ fn bare_end(s: &Scan<'_>, from: usize) -> Option<usize> {
         p += 1;
     }
     // Punctuation of the sentence, and brackets that were opened outside.
+    let head = b.get(from..p.min(from + JUDGED)).unwrap_or_default();
+    let [round, square, curly] = [b'(', b'[', b'{'].map(|open| head.contains(&open));
     while p > from {
-        let c = b[p - 1];
-        let opened = |open: u8| b.get(from..p.min(from + JUDGED)).is_some_and(|v| v.contains(&open));
-        let drop = match c {
+        let drop = match b[p - 1] {
             b'.' | b',' | b';' | b':' => true,
-            b')' => !opened(b'('),
-            b']' => !opened(b'['),
-            b'}' => !opened(b'{'),
+            b')' => !round,
+            b']' => !square,
+            b'}' => !curly,
             _ => false,
         };
         if !drop {
@@ -299,7 +318,7 @@ fn bare_end(s: &Scan<'_>, from: usize) -> Option<usize> {
         }
         p -= 1;
     }
-    Some(p)
+    p
 }
 
 /// True when what follows a comma, semicolon or ampersand is the end or another key.
@@ -329,18 +348,22 @@ fn authorization(s: &Scan<'_>, from: usize) -> Option<Span> {
     if let Some(exact) = letters::exact(s, start) {
         return Some(exact);
     }
-    let mut end = start;
-    while end < b.len() && !is_quote(b[end]) && b[end] != b'\n' && b[end] != b'\r' && b[end] != b'\\' {
-        if !line && (is_space(b[end]) || matches!(b[end], b',' | b';' | b')' | b'<' | b'>' | b'}')) && end > start {
-            break;
-        }
-        end += 1;
-    }
-    let body = b.get(start..end)?;
-    let digit = body.iter().take(JUDGED).any(u8::is_ascii_digit);
-    let shaped = if start > i { digit || body.len() >= 12 } else { digit && body.len() >= 8 };
-    let plain = body.iter().all(|&c| is(c, LOWER | MINUS | UNDER)) && body.len() < 16;
-    (shaped && !plain && !judge::is_stand_in(body)).then(|| Span::new(start, end, Kind::Authorization))
+    let ends = |c: u8| is_quote(c) || matches!(c, b'\n' | b'\r' | b'\\');
+    let stops = |k: usize, c: u8| {
+        let placed = c == b'[' && placeholder_end(b, start + k, s.policy).is_some();
+        ends(c) || placed || (k > 0 && !line && (is_space(c) || matches!(c, b',' | b';' | b')' | b'<' | b'>' | b'}')))
+    };
+    let rest = b.get(start..)?;
+    let read = |most: usize| {
+        let head = rest.iter().take(most).enumerate();
+        head.into_iter().find(|&(k, &c)| stops(k, c)).map_or(rest.len().min(most), |(k, _)| k)
+    };
+    // Judged by its beginning, so that nothing long is read in vain.
+    let head = rest.get(..read(JUDGED))?;
+    let digit = head.iter().any(u8::is_ascii_digit);
+    let shaped = if start > i { digit || head.len() >= 12 } else { digit && head.len() >= 8 };
+    let plain = head.iter().all(|&c| is(c, LOWER | MINUS | UNDER)) && head.len() < 16;
+    (shaped && !plain && !judge::is_stand_in(head)).then(|| Span::new(start, start + read(usize::MAX), Kind::Authorization))
 }
 
 /// The pairs behind `Cookie:`, to the end of the line or the closing quotation mark.
@@ -350,14 +373,14 @@ fn cookie(s: &Scan<'_>, from: usize) -> Option<Span> {
     while i < from + 9 && (at(b, i) == b'\\' || is_quote(at(b, i))) {
         i += 1;
     }
-    let mut end = i;
-    while end < b.len() && !is_quote(b[end]) && !matches!(b[end], b'\n' | b'\r' | b'\\') {
-        end += 1;
-    }
-    let body = b.get(i..end)?;
-    let head = body.get(..body.len().min(JUDGED))?;
-    // Only pairs count: `cookie: chocolate` does not.
+    let rest = b.get(i..)?;
+    let read = |most: usize| {
+        let ends = |c: &u8| is_quote(*c) || matches!(*c, b'\n' | b'\r' | b'\\');
+        rest.iter().take(most).position(ends).unwrap_or(rest.len().min(most))
+    };
+    // Only pairs count, `cookie: chocolate` does not; judged by the beginning, so that nothing long is read in vain.
+    let head = rest.get(..read(JUDGED))?;
     let name_end = run_end(head, 0, TOKEN);
     let paired = name_end > 0 && at(head, name_end) == b'=' && !judge::is_stand_in(head.get(name_end + 1..)?);
-    paired.then(|| Span::new(i, end, Kind::Secret))
+    paired.then(|| Span::new(i, i + read(usize::MAX), Kind::Secret))
 }

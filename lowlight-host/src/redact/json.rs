@@ -33,9 +33,9 @@ impl Session<'_> {
                 }
             }
             Value::Number(number) => {
-                // Short numbers are counts; only long ones are worth a text.
+                // Short numbers are counts; only long ones are worth a text, and what a key says is more.
                 let long = number.as_u64().is_some_and(|n| n >= 100_000_000);
-                if long {
+                if long || hint.phone || hint.ssn {
                     let text = number.to_string();
                     if let std::borrow::Cow::Owned(redacted) = self.scrub(&text, text.len(), hint, false) {
                         *value = Value::String(redacted);

@@ -5,7 +5,7 @@
 //! 123-45-6789            3-2-4
 //! ```
 
-use super::bytes::{ALNUM, ALPHA, DIGIT, DOT, MINUS, UNDER, UPPER, WORD, at, digits_end, is, run_end, run_start};
+use super::bytes::{ALNUM, ALPHA, DIGIT, DOT, MINUS, UNDER, WORD, at, digits_end, is, run_end, run_start};
 use super::groups::{Groups, clear_right, groups, separator};
 use super::kind::Kind;
 use super::scan::{Scan, Span, Step, found};
@@ -26,7 +26,7 @@ pub(super) fn digit(s: &Scan<'_>, i: usize) -> Step {
         return Step::Skip(time_end(b, end).unwrap_or(end));
     }
     // Most runs are parts of times, names and decimals; none of the shapes below begins with these neighbours.
-    let account = is(prev, UPPER) && is(s.prev2(i), UPPER);
+    let account = is(prev, ALPHA) && is(s.prev2(i), ALPHA);
     let shaped = matches!(next, b'-' | b'.') || at(b, i + 8) == b'-' || account;
     if !shaped {
         if is(next, WORD) && prev != b'%' {

@@ -43,7 +43,7 @@ pub(super) fn block(s: &Scan<'_>, start: usize) -> Option<Span> {
     if s.open && next.is_none() {
         return Some(Span::new(start, b.len(), Kind::PrivateKey));
     }
-    let end = body_end(b, body);
+    let end = body_end(b.get(..body + tail.len())?, body);
     has_key(b.get(body..end)?).then(|| Span::new(start, end, Kind::PrivateKey))
 }
 

@@ -249,6 +249,20 @@ fn a_cut_text_is_short_and_has_no_open_secret() {
 }
 
 #[test]
+fn a_list_behind_a_secret_key_is_hidden_as_a_whole_and_a_schema_is_left_alone() {
+    let redactor = redactor();
+    let text = |text: &str| {
+        let once = redactor.session().text(text).into_owned();
+        assert_eq!(redactor.session().text(&once), once, "twice");
+        once
+    };
+    assert_eq!(text(r#"{"password":["hunter2"],"n":1}"#), r#"{"password":[[SECRET_1]],"n":1}"#);
+    assert_eq!(text(r#"{"password":{"type":"string"}}"#), r#"{"password":{"type":"string"}}"#);
+    assert_eq!(text("password=hunter2[EMAIL_1]"), "password=[SECRET_1][EMAIL_1]");
+    assert_eq!(text("iban de89370400440532013000"), "iban [IBAN_1]");
+}
+
+#[test]
 fn hostile_inputs_are_scanned_and_scanned_alike_twice() {
     let parts = [
         "a-a-a-a-",
@@ -281,10 +295,22 @@ fn hostile_inputs_are_scanned_and_scanned_alike_twice() {
         "0-0-0-0-",
         "ghp_ghp_",
         "\u{a0}1\u{a0}2",
+        "cookie:",
+        "cookie: a=<b ",
+        "authorization:",
+        "Authorization: digest %x ",
+        "secret=",
+        "token==x",
+        "password=-----BEGIN",
+        "-----BEGIN PRIVATE KEY-----a:",
+        "xoxb-your-",
+        "whsec_your/",
+        "password=[\"",
     ];
     let redactor = redactor();
-    for part in parts {
-        let text = part.repeat(65_536 / part.len());
+    // What ends a long reading in vain.
+    for (part, tail) in parts.iter().flat_map(|part| ["", "[EMAIL_1] x", "%", "))))"].map(|tail| (part, tail))) {
+        let text = part.repeat(65_536 / part.len()) + tail;
         let once = redactor.session().text(&text).into_owned();
         let twice = redactor.session().text(&once).into_owned();
         assert_eq!(once.len(), twice.len(), "{part:?}");

@@ -2,7 +2,7 @@
 //!
 //! Limits: the trigger is the first separator of the prefix; the body is read as one run of its alphabet.
 
-use super::bytes::{ALNUM, ALPHA, BASE, DIGIT, DOT, HEX, LOWER, MINUS, TOKEN, UNDER, UPPER, WORD, at, is, run_end, run_start};
+use super::bytes::{ALNUM, ALPHA, BASE, DIGIT, DOT, HEX, LOWER, MINUS, TOKEN, UNDER, UPPER, WORD, at, has_nocase, is, run_end, run_start};
 use super::kind::Kind;
 use super::scan::{Scan, Span};
 
@@ -193,6 +193,10 @@ fn confirm(s: &Scan<'_>, rule: &Token, start: usize) -> Option<Span> {
         return None;
     }
     let from = start + rule.prefix.len();
+    // What is read in vain must be short.
+    if has_nocase(b, from, b"your") {
+        return None;
+    }
     let mut end = run_end(b, from, rule.body);
     while end > from && is(at(b, end - 1), DOT) {
         end -= 1;

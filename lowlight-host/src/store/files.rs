@@ -58,6 +58,10 @@ pub fn private_dir(path: &Path) -> Result<(), StoreError> {
                 let why = "is a file where a directory is needed; choose another --path".to_owned();
                 StoreError::Unsafe { path: path.to_path_buf(), why }
             }
+            Kind::PermissionDenied | Kind::NotFound => {
+                let why = format!("cannot be made ({source}); choose another --path or make it yours");
+                StoreError::Unsafe { path: path.to_path_buf(), why }
+            }
             _ => StoreError::from_io(path, source),
         });
     }

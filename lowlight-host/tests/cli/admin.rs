@@ -201,3 +201,41 @@ fn the_manual_names_every_command() {
         assert!(manual.contains(command), "{command}");
     }
 }
+
+#[test]
+fn a_value_outside_its_range_is_an_error_that_names_key_range_and_source() {
+    let place = Place::with(&[LINE]);
+    for (key, value) in [
+        ("queue_entries", "0"),
+        ("queue_entries", "20000"),
+        ("queue_bytes", "0"),
+        ("content_cap", "100"),
+        ("sample_one_in", "0"),
+        ("event_types", "[\"Foo Bar\"]"),
+    ] {
+        place.write("lowlight.toml", format!("{key} = {value}\n"));
+        let said = place.feed(&["record"], "{\"model\":\"m\"}\n").expect(2).err;
+        assert!(said.contains(key) && said.contains("must be") && said.contains("lowlight.toml"), "{said}");
+    }
+}
+
+#[test]
+fn recording_that_is_switched_off_gives_receipts_that_say_so() {
+    let place = Place::new();
+    let ran = place.run_with(&[("LOWLIGHT_ENABLED", "0")], &["record", "--ack"], "{\"model\":\"m\"}\n\nnot json\n").expect(0);
+    let lines: Vec<_> = ran.json().iter().map(|receipt| (receipt["line"].as_u64(), receipt["status"].clone())).collect();
+    assert_eq!(lines, [(Some(1), "disabled".into()), (Some(3), "disabled".into())]);
+    assert!(!place.path("logs").exists());
+}
+
+#[test]
+fn receipts_that_cannot_be_printed_are_a_failure_and_the_lines_are_recorded() {
+    let place = Place::new();
+    let mut command = place.command(&["record", "--ack", "--file", "lines.ndjson"]);
+    place.write("lines.ndjson", "{\"model\":\"m\"}\n");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let done = command.stdout(full).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.code() == Some(1) && said.contains("receipt"), "{said}");
+    assert_eq!(place.records().len(), 1);
+}

@@ -263,3 +263,13 @@ fn a_reader_that_goes_away_is_success() {
     let ran = read_a_little(place.command(&["query", "--json"]));
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
 }
+
+#[test]
+fn verifying_a_part_says_that_it_is_one() {
+    let place = Place::with(&["{\"model\":\"m\"}"]);
+    let part = place.run(&["export", "--since", "now"]).expect(0).out;
+    let said = place.feed(&["verify", "-"], &part).expect(0).out;
+    assert!(said.contains("no entry of a log of"), "{said}");
+    let whole = place.run(&["export"]).expect(0).out;
+    assert!(!place.feed(&["verify", "-"], &whole).expect(0).out.contains("of a log of"));
+}

@@ -67,7 +67,7 @@ fn directory_and_files_are_private() {
 fn the_master_switch_discards_the_input_and_says_so_in_one_line() {
     let place = Place::new();
     for value in ["0", "false"] {
-        let ran = place.run_with(&[("LOWLIGHT_ENABLED", value)], &["record", "--ack"], format!("{LINE}\nbad\n")).expect(0);
+        let ran = place.run_with(&[("LOWLIGHT_ENABLED", value)], &["record"], format!("{LINE}\nbad\n")).expect(0);
         assert_eq!(ran.out, "");
         assert_eq!(ran.err.lines().count(), 1, "{}", ran.err);
         assert!(ran.err.contains("LOWLIGHT_ENABLED=0"), "{}", ran.err);
