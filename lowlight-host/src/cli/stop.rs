@@ -2,6 +2,7 @@
 //!
 //! 1. What was read before the signal is recorded and durable before the command ends.
 //! 2. A second signal does what it does everywhere else: it kills.
+//! 3. A signal that whoever started the command has it ignore (`nohup`) stays ignored.
 
 use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -23,7 +24,8 @@ impl Stop {
     pub(super) fn watch() -> Result<Self> {
         let seen = Arc::new(AtomicBool::new(false));
         let (bell, ring) = UnixStream::pair()?;
-        for signal in [SIGTERM, SIGINT, SIGHUP] {
+        let ignored = ignored();
+        for signal in [SIGTERM, SIGINT, SIGHUP].into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0) {
             signal_hook::flag::register_conditional_default(signal, Arc::clone(&seen))?;
             signal_hook::flag::register(signal, Arc::clone(&seen))?;
             signal_hook::low_level::pipe::register(signal, ring.try_clone()?)?;
@@ -34,6 +36,13 @@ impl Stop {
     pub(super) fn is_seen(&self) -> bool {
         self.seen.load(Ordering::Acquire)
     }
+}
+
+/// The signals that this process ignores: bit n - 1 for signal n. None where the system does not say.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 /// A file that ends when a signal comes.

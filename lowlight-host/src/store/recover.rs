@@ -80,8 +80,14 @@ pub fn quarantine(layout: &Layout, why: &str) -> Result<Option<Quarantined>, Sto
 fn kept(home: &Path) -> std::io::Result<(usize, u64)> {
     let (mut count, mut bytes) = (0, 0);
     for log in std::fs::read_dir(home)? {
+        let log = log?;
         count += 1;
-        for file in std::fs::read_dir(log?.path())? {
+        // Whatever else somebody has put there counts as well.
+        if !log.file_type()?.is_dir() {
+            bytes += log.metadata()?.len();
+            continue;
+        }
+        for file in std::fs::read_dir(log.path())? {
             bytes += file?.metadata()?.len();
         }
     }

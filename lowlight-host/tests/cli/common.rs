@@ -162,7 +162,7 @@ pub struct Running {
 }
 
 impl Running {
-    fn new(mut command: Command) -> Self {
+    pub fn new(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
         let (send, lines) = mpsc::channel();

@@ -1,6 +1,6 @@
 //! `record` and signals: the first ends the input in order, the second kills.
 
-use super::common::Place;
+use super::common::{Place, Running};
 use rustix::process::Signal;
 use std::time::Duration;
 
@@ -62,4 +62,21 @@ fn a_second_signal_kills_a_record_that_waits_for_storage() {
     place.record(&["{\"model\":\"m\",\"prompt\":\"after\"}"]);
     let all = place.run(&["query", "--all", "--json"]).expect(0).json();
     assert!(all.iter().any(|entry| entry["event"]["what"] == "unclean_stop"), "{all:?}");
+}
+
+#[test]
+fn a_signal_that_the_starter_has_it_ignore_stays_ignored() {
+    let place = Place::new();
+    let recorder = "trap '' HUP; exec \"$0\" record --ack";
+    let mut command = std::process::Command::new("sh");
+    place.clean(&mut command);
+    command.args(["-c", recorder, env!("CARGO_BIN_EXE_lowlight")]);
+    let mut running = Running::new(command);
+    running.say("{\"model\":\"m\"}\n");
+    assert!(running.line().contains("durable"));
+    running.signal(Signal::HUP);
+    rest();
+    running.say("{\"model\":\"m\"}\n");
+    assert!(running.line().contains("durable"), "it went on");
+    assert_eq!(running.end(), 0);
 }
