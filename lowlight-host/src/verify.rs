@@ -192,6 +192,9 @@ fn whole(reader: &Reader, progress: &mut dyn FnMut(u64, u64)) -> Report {
         if index_lies {
             verifier.add_problem(problem(ProblemKind::Schema, "the time index does not hold what the table holds"));
         }
+        if source.met_too_large() {
+            verifier.add_problem(problem(ProblemKind::Malformed, "a value is larger than any writer makes"));
+        }
         // Nodes can only be judged by a tree that could be rebuilt.
         if verifier.is_sound() && reader.has_stray_nodes() {
             verifier.add_problem(problem(ProblemKind::RootMismatch, "there are tree nodes for entries that are not there"));

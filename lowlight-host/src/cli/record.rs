@@ -73,7 +73,7 @@ pub(super) fn run(cli: &Cli, args: &RecordArgs) -> Outcome {
         (read, closed, printer.join())
     });
     if stop.is_seen() {
-        say("stopped by a signal; what was read before it is recorded");
+        say("stopped by a signal");
     }
     let mut counts = counts.map_err(|_| Failure::Usage("the thread that settles receipts failed".to_owned()))?;
     finish(cli, &mut counts, closed.err().map(|late| late.pending), read.err())

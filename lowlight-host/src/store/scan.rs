@@ -4,8 +4,9 @@
 //! each piece is a statement of its own, so that the WAL can be reset behind the reader; rows that a forged page order
 //! hides between two pieces are seen only once nobody has the log open.
 //!
-//! 1. A row is handed out once; the statement is never reset in the middle.
-//! 2. When SQLite refuses a value as too large, the rest is read by the guarded query.
+//! 1. A row is handed out once; on a file that nobody writes to the statement is not reset in the middle.
+//! 2. When SQLite refuses a value as too large, the rest is read by the guarded query, and [`Scan::is_guarded`] says so:
+//!    what a forged page order hides at that point is a problem for this reason alone.
 
 use super::StoreError;
 use super::reader::{Reader, is_too_big};
@@ -59,8 +60,17 @@ impl<'r> Scan<'r> {
                 // What was taken must not come again: its taker goes on behind it.
                 if taken > 0 { Ok(false) } else { self.piece(reader, parameters, take).map_err(|e| reader.sqlite(e)) }
             }
-            result => result.map_err(|e| reader.sqlite(e)),
+            Err(error) => {
+                self.stop();
+                Err(reader.sqlite(error))
+            }
+            Ok(is_end) => Ok(is_end),
         }
+    }
+
+    /// Whether a value too large to be loaded was met.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.is_guarded
     }
 
     /// Whether the statement is in the middle of the table.

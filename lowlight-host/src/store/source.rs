@@ -114,6 +114,11 @@ impl<'r> DbSource<'r> {
 }
 
 impl DbSource<'_> {
+    /// Whether a value was met that is too large to be loaded. No writer makes one, and behind it the reading began anew.
+    pub fn met_too_large(&self) -> bool {
+        self.entry_scan.is_guarded() || self.content_scan.is_guarded()
+    }
+
     /// Whether the time index holds exactly the entries that were read, each under its time.
     ///
     /// An index is no evidence, but commands and people's SQL find entries through it. The sum does not depend on the
@@ -157,7 +162,8 @@ impl DbSource<'_> {
             });
             let leaf = column(2)?.as_blob().ok().and_then(Digest::from_slice);
             self.entries.rows.push_back(EntryRow { seq, leaf, body });
-            self.next_entry = seq + 1;
+            // Never backwards, whatever order a forged page has: a reader must come to an end.
+            self.next_entry = self.next_entry.max(seq + 1);
             Ok(self.entries.rows.len() < CHUNK_ROWS)
         });
         self.entry_scan = scan;
@@ -187,7 +193,7 @@ impl DbSource<'_> {
             };
             let field = u8::try_from(id & 63).ok().and_then(FieldId::new).unwrap_or(FieldId::PROMPT);
             self.contents.rows.push_back(ContentRow { seq: (id >> 6).cast_unsigned(), field, salt, value });
-            self.next_content = id + 1;
+            self.next_content = self.next_content.max(id.saturating_add(1));
             Ok(self.contents.bytes.len() <= CHUNK_BYTES && self.contents.rows.len() < 4096)
         });
         if restart {
