@@ -96,7 +96,8 @@ pub fn decode_slots(bytes: &[u8]) -> Result<Slots, EntryError> {
     Ok(slots)
 }
 
-/// The same into a list that is there already: what a verifier does for every entry it reads.
+/// The same into a list that is there already: what a verifier does for every entry it reads. After an error the list
+/// holds what was decoded before it.
 pub fn decode_slots_into(bytes: &[u8], slots: &mut Slots) -> Result<(), EntryError> {
     slots.clear();
     let (count, mut rest) = take_varint(bytes)?;

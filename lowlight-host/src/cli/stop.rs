@@ -1,6 +1,6 @@
 //! Signals that end `record` in order: SIGTERM, SIGINT and SIGHUP end its input, as closing it would.
 //!
-//! 1. What was read before the signal is recorded and durable before the command ends.
+//! 1. What was read before the signal is treated as at the end of any input: durable, or counted as lost.
 //! 2. A second signal does what it does everywhere else: it kills.
 //! 3. A signal that whoever started the command has it ignore (`nohup`) stays ignored.
 

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 pub(super) const DRAIN: usize = 1_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(60);
-/// What the wall clock may drift between two batches before it counts as set, ns.
+/// What the wall clock may drift against the monotonic one, since the start or the last step, before it counts as set, ns.
 const DRIFT: u64 = 1_000_000_000;
 
 /// What the thread owns.
@@ -43,7 +43,7 @@ pub(super) struct Worker<'s> {
     damage: Option<String>,
     /// The log in which the entries that begin this run are durable.
     pub(super) run_log: Option<LogId>,
-    /// Wall clock minus monotonic clock at the last look, ns.
+    /// Wall clock minus monotonic clock at the start or the last step, ns.
     offset: i64,
     /// The wall clock was set and no durable entry says so: what it would show, and what it shows.
     pub(super) clock_set: Option<(i64, i64)>,
@@ -402,9 +402,9 @@ impl Worker<'_> {
         let quality = if now() < YOUNGEST { 0 } else { 1 + u8::from(synchronised()) };
         self.shared.clock.store(quality, Ordering::Relaxed);
         let offset = self.shared.clock_offset();
-        if let Some((before, after)) = clock_step(self.offset, offset, now()) {
-            // Set more than once: what it showed before the first time counts.
-            self.clock_set = Some((self.clock_set.map_or(before, |(first, _)| first), after));
+        // An earlier step is durable by now: a batch is settled before the next look.
+        if let Some(step) = clock_step(self.offset, offset, now()) {
+            self.clock_set = Some(step);
             self.offset = offset;
         }
     }

@@ -332,6 +332,11 @@ fn separates(b: &[u8], from: usize) -> bool {
     end > from && matches!(at(b, end), b'=' | b':')
 }
 
+/// A quotation mark, the end of the line, or an escape: no value of a header goes on behind it.
+fn ends_header(c: u8) -> bool {
+    is_quote(c) || matches!(c, b'\n' | b'\r' | b'\\')
+}
+
 /// The credential behind `Authorization:`; the scheme stays.
 fn authorization(s: &Scan<'_>, from: usize) -> Option<Span> {
     let b = s.bytes;
@@ -348,16 +353,12 @@ fn authorization(s: &Scan<'_>, from: usize) -> Option<Span> {
     if let Some(exact) = letters::exact(s, start) {
         return Some(exact);
     }
-    let ends = |c: u8| is_quote(c) || matches!(c, b'\n' | b'\r' | b'\\');
     let stops = |k: usize, c: u8| {
         let placed = c == b'[' && placeholder_end(b, start + k, s.policy).is_some();
-        ends(c) || placed || (k > 0 && !line && (is_space(c) || matches!(c, b',' | b';' | b')' | b'<' | b'>' | b'}')))
+        ends_header(c) || placed || (k > 0 && !line && (is_space(c) || matches!(c, b',' | b';' | b')' | b'<' | b'>' | b'}')))
     };
     let rest = b.get(start..)?;
-    let read = |most: usize| {
-        let head = rest.iter().take(most).enumerate();
-        head.into_iter().find(|&(k, &c)| stops(k, c)).map_or(rest.len().min(most), |(k, _)| k)
-    };
+    let read = |most: usize| rest.iter().take(most).enumerate().find(|&(k, &c)| stops(k, c)).map_or(rest.len().min(most), |(k, _)| k);
     // Judged by its beginning, so that nothing long is read in vain.
     let head = rest.get(..read(JUDGED))?;
     let digit = head.iter().any(u8::is_ascii_digit);
@@ -374,10 +375,7 @@ fn cookie(s: &Scan<'_>, from: usize) -> Option<Span> {
         i += 1;
     }
     let rest = b.get(i..)?;
-    let read = |most: usize| {
-        let ends = |c: &u8| is_quote(*c) || matches!(*c, b'\n' | b'\r' | b'\\');
-        rest.iter().take(most).position(ends).unwrap_or(rest.len().min(most))
-    };
+    let read = |most: usize| rest.iter().take(most).position(|&c| ends_header(c)).unwrap_or(rest.len().min(most));
     // Only pairs count, `cookie: chocolate` does not; judged by the beginning, so that nothing long is read in vain.
     let head = rest.get(..read(JUDGED))?;
     let name_end = run_end(head, 0, TOKEN);

@@ -146,7 +146,7 @@ fn shapes(s: &Scan<'_>, i: usize, end: usize) -> Option<Span> {
     // All other shapes of groups begin with four digits, three, or a one, and go on with two digits or more.
     let fits = len == 3 || len == 4 || (len, at(b, i)) == (1, b'1');
     if !fits || !separator(b, end).is_some_and(|(_, w)| is(at(b, end + w + 1), DIGIT)) {
-        return phone::loose_phone_of(s, i, None);
+        return phone::grouped_phone(s, i);
     }
     let g = groups(b, i);
     if len == 4
@@ -161,7 +161,7 @@ fn shapes(s: &Scan<'_>, i: usize, end: usize) -> Option<Span> {
     {
         return Some(span);
     }
-    phone::national(s, i, &g).or_else(|| phone::loose_phone_of(s, i, Some(&g)))
+    phone::national(s, i, &g).or_else(|| phone::grouped_phone(s, i))
 }
 
 fn card(s: &Scan<'_>, start: usize, end: usize) -> Option<Span> {

@@ -106,16 +106,9 @@ pub(super) fn loose_phone(s: &Scan<'_>, i: usize) -> Option<Span> {
 }
 
 /// The same for digits in groups: few of them that nothing of a number follows are none.
-pub(super) fn loose_phone_of(s: &Scan<'_>, i: usize, known: Option<&Groups>) -> Option<Span> {
+pub(super) fn grouped_phone(s: &Scan<'_>, i: usize) -> Option<Span> {
     let span = loose_phone(s, i)?;
-    let fresh;
-    let g = match known {
-        Some(g) => g,
-        None => {
-            fresh = groups(s.bytes, i);
-            &fresh
-        }
-    };
+    let g = groups(s.bytes, i);
     (g.digits() >= 7 || matches!(at(s.bytes, g.end(g.count - 1)), b'/' | b' ' | b'(')).then_some(span)
 }
 

@@ -35,7 +35,8 @@ const UNKNOWN: u16 = 1 << 10;
 const EVERY: u16 = KNOWN | UNKNOWN;
 
 columns! {
-    Seq "seq" EVERY, Kind "kind" EVERY, Leaf "leaf" EVERY, Fields "fields" KNOWN, Recorded "recorded" KNOWN, Occurred "occurred" KNOWN, Monotonic "monotonic" KNOWN,
+    Seq "seq" EVERY, Kind "kind" EVERY, Leaf "leaf" EVERY, Fields "fields" KNOWN,
+    Recorded "recorded" KNOWN, Occurred "occurred" KNOWN, Monotonic "monotonic" KNOWN,
     Run "run" KNOWN, Clock "clock" KNOWN, Id "id" KNOWN, Severity "severity" KNOWN, App "app" KNOWN,
     Environment "environment" KNOWN, Module "module" KNOWN, TraceId "trace_id" KNOWN, SpanId "span_id" KNOWN,
     ParentId "parent_id" KNOWN, RequestId "request_id" KNOWN, Redactions "redactions" KNOWN,

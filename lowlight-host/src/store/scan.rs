@@ -2,7 +2,7 @@
 //!
 //! Limits: a file that nobody writes to is read by one statement from beginning to end. On a log that is being written
 //! each piece is a statement of its own, so that the WAL can be reset behind the reader; rows that a forged page order
-//! hides between two pieces are seen only once nobody has the log open.
+//! hides between two pieces are seen only when it is read at rest.
 //!
 //! 1. A row is handed out once; on a file that nobody writes to the statement is not reset in the middle.
 //! 2. When SQLite refuses a value as too large, the rest is read by the guarded query, and [`Scan::is_guarded`] says so:
@@ -103,20 +103,20 @@ impl<'r> Scan<'r> {
             }
         };
         let mut rows = statement.raw_query();
-        while let Some(row) = rows.next()? {
-            if !take(row)? {
-                if !reader.live {
-                    // Dropping the rows would reset the statement; the next piece goes on with it.
-                    std::mem::forget(rows);
-                    return Ok(false);
-                }
-                drop(rows);
-                self.statement = None;
-                return Ok(false);
+        let is_end = loop {
+            match rows.next()? {
+                None => break true,
+                Some(row) if !take(row)? => break false,
+                Some(_) => {}
             }
+        };
+        if is_end || reader.live {
+            drop(rows);
+            self.statement = None;
+        } else {
+            // Dropping the rows would reset the statement; the next piece goes on with it.
+            std::mem::forget(rows);
         }
-        drop(rows);
-        self.statement = None;
-        Ok(true)
+        Ok(is_end)
     }
 }

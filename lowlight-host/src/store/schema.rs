@@ -187,9 +187,9 @@ pub fn identify(connection: &Connection, path: &Path) -> Result<Identity, StoreE
     if !tables {
         return Err(StoreError::Corrupt { path: path.to_path_buf(), why: "its table log or entry is not there".to_owned() });
     }
-    match connection.query_row("SELECT format FROM log", [], |row| Ok(row.get_ref(0)?.as_i64().unwrap_or(-1))) {
-        Ok(-1) => Err(StoreError::Corrupt { path: path.to_path_buf(), why: "its log row is not valid".to_owned() }),
-        Ok(format) if format != i64::from(FORMAT) => Err(newer(format)),
+    match connection.query_row("SELECT format FROM log", [], |row| Ok(row.get_ref(0)?.as_i64().ok())) {
+        Ok(None) => Err(StoreError::Corrupt { path: path.to_path_buf(), why: "its log row is not valid".to_owned() }),
+        Ok(Some(format)) if format != i64::from(FORMAT) => Err(newer(format)),
         Ok(_) => Ok(Identity::Log),
         Err(rusqlite::Error::QueryReturnedNoRows) => {
             Err(StoreError::Corrupt { path: path.to_path_buf(), why: "its log row is not there".to_owned() })

@@ -65,7 +65,7 @@ pub struct DbSource<'r> {
     reader: &'r Reader,
     entry_scan: Scan<'r>,
     content_scan: Scan<'r>,
-    parameters: Vec<rusqlite::types::Value>,
+    parameters: Vec<SqlValue>,
     filtered: bool,
     next_entry: u64,
     next_content: i64,
@@ -141,6 +141,11 @@ impl DbSource<'_> {
     }
 
     fn fill_entries(&mut self) -> Result<(), StoreError> {
+        // While the statement is open there may be a row behind the last one.
+        if self.next_entry >= self.end && !self.entry_scan.is_open() {
+            self.entries.done = true;
+            return Ok(());
+        }
         let reader = self.reader;
         self.entries.bytes.clear();
         let from = i64::try_from(self.next_entry).unwrap_or(i64::MAX);
@@ -152,7 +157,7 @@ impl DbSource<'_> {
             let seq = row.get::<_, i64>(0)?;
             let recorded = column(1)?.as_i64().ok();
             self.times = self.times.wrapping_add(self.keys.hash_one((recorded, seq)));
-            // A negative seq cannot be read by range; the count of rows shows it.
+            // A negative seq is below every range; the reader looks for such rows on its own.
             let Ok(seq) = u64::try_from(seq) else { return Ok(true) };
             let start = self.entries.bytes.len();
             let packed = column(3)?.as_blob().ok().and_then(function::unpacked);
@@ -176,8 +181,6 @@ impl DbSource<'_> {
         self.contents.bytes.clear();
         let parameters = [self.next_content, upto].map(SqlValue::Integer);
         let mut scan = std::mem::take(&mut self.content_scan);
-        // With a filter each entry's contents are looked up on their own.
-        let restart = self.filtered;
         let done = scan.read(reader, parameters.into_iter(), &mut |row| {
             let id: i64 = row.get(0)?;
             let salt = row.get_ref(1)?.as_blob().ok().and_then(|salt| salt.try_into().ok());
@@ -196,7 +199,8 @@ impl DbSource<'_> {
             self.next_content = self.next_content.max(id.saturating_add(1));
             Ok(self.contents.bytes.len() <= CHUNK_BYTES && self.contents.rows.len() < 4096)
         });
-        if restart {
+        // With a filter each entry's contents are looked up on their own.
+        if self.filtered {
             scan.stop();
         }
         self.content_scan = scan;
@@ -231,8 +235,8 @@ impl EntrySource for DbSource<'_> {
     type Error = StoreError;
 
     fn next(&mut self) -> Result<Option<Item<'_>>, StoreError> {
-        if self.entries.rows.is_empty() && !self.entries.done {
-            self.fill_entries_keeping_current()?;
+        while self.entries.rows.is_empty() && !self.entries.done {
+            self.fill_entries()?;
         }
         if let Some(row) = self.next_content_row()? {
             let value = row.value.and_then(|range| self.contents.bytes.get(range));
@@ -261,17 +265,5 @@ impl EntrySource for DbSource<'_> {
 
     fn node(&mut self, level: u8, index: u64) -> Result<StoredNode, StoreError> {
         Ok(self.reader.node(level, index)?.map_or(StoredNode::Absent, StoredNode::Present))
-    }
-}
-
-impl DbSource<'_> {
-    /// The contents of the newest entry of a chunk are due before the next chunk's first entry.
-    fn fill_entries_keeping_current(&mut self) -> Result<(), StoreError> {
-        // While the statement is open there may be a row behind the last one.
-        if self.next_entry >= self.end && !self.entry_scan.is_open() {
-            self.entries.done = true;
-            return Ok(());
-        }
-        self.fill_entries()
     }
 }
