@@ -321,3 +321,24 @@ fn token_counts_are_estimated_only_when_asked_for_and_only_where_none_is_given()
     assert_eq!(counts(true, Record::inference("m").prompt(long.as_str()).response("no")), (None, Some(1), estimated()), "a cut text");
     assert_eq!(counts(true, Record::inference("m")), (None, None, None), "nothing to count");
 }
+
+#[test]
+fn the_wal_stays_bounded_under_steady_load() {
+    let dir = scratch();
+    let recorder = quick(dir.path()).overflow(OverflowPolicy::Block).block_for(LONG).open().unwrap();
+    let wal = dir.path().join("lowlight.db-wal");
+    let text = "w".repeat(8_000);
+    let mut largest = 0;
+    for number in 0..12_000 {
+        let ticket = recorder.record(Record::inference("m").prompt(text.as_str()).response(text.as_str())).unwrap();
+        if number % 500 == 0 {
+            ticket.wait();
+            largest = largest.max(std::fs::metadata(&wal).unwrap().len());
+        }
+    }
+    recorder.close(LONG).unwrap();
+    let stored = std::fs::metadata(dir.path().join("lowlight.db")).unwrap().len();
+    assert!(stored > 150 << 20, "enough was written to tell: {stored}");
+    // 4,000 pages, and the batches that were committed before somebody got to copying them.
+    assert!((4 << 20..40 << 20).contains(&largest), "{largest} bytes of WAL");
+}

@@ -56,7 +56,7 @@ pub fn run() {
         // Pieces of 1 KiB, as prompts are: what an entry costs, not what one huge text costs.
         let pieces: Vec<&str> = input.as_bytes().chunks(1024).map(|piece| std::str::from_utf8(piece).unwrap()).collect();
         let per_kib = |work: &mut dyn FnMut(&str)| {
-            let runs = (0..9).map(|_| {
+            let runs = (0..99).map(|_| {
                 let started = Instant::now();
                 pieces.iter().for_each(|piece| work(piece));
                 started.elapsed().as_nanos() as f64 / pieces.len() as f64

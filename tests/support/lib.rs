@@ -2,7 +2,7 @@
 
 pub mod corpus;
 
-use lowlight_host::verify::Report;
+use lowlight_host::verify::{Report, Threads};
 use lowlight_host::{Record, Recorder};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -37,8 +37,19 @@ pub fn fill(dir: &Path, n: u64) {
 }
 
 /// Verifies a log directory or database; a log that cannot be read is a report too.
+///
+/// # Panics
+///
+/// If one thread and two do not agree.
 pub fn verify(path: &Path) -> Report {
-    lowlight_host::verify::log(path).unwrap_or_else(Report::unreadable)
+    let [one, two] = [Threads::One, Threads::Two]
+        .map(|threads| lowlight_host::verify::log_with(path, threads, &mut |_, _| {}).unwrap_or_else(Report::unreadable));
+    let json = |report: &Report| serde_json::to_string(report).expect("a report is JSON");
+    // Where a log is being written to, each sees its own moment.
+    if one.entries == two.entries {
+        assert_eq!(json(&one), json(&two), "one thread and two do not agree");
+    }
+    one
 }
 
 /// A connection to the log's database, as a stranger would open it.

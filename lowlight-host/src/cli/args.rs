@@ -74,6 +74,9 @@ pub struct RecordArgs {
 pub struct VerifyArgs {
     /// Log directory, database file or export; - for an export on stdin [default: the log in --path]
     pub source: Option<PathBuf>,
+    /// Read a log on a second thread, which is faster on more than one processor
+    #[arg(long)]
+    pub parallel: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -4,13 +4,14 @@ use super::args::{Cli, VerifyArgs};
 use super::progress::Progress;
 use super::{Outcome, stdout, text};
 use crate::export::verify_export;
-use crate::verify::{self, Report};
+use crate::verify::{self, Report, Threads};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> Outcome {
     let source = args.source.as_deref().unwrap_or(&cli.path);
-    let report = report(source);
+    let threads = if args.parallel { Threads::Two } else { Threads::One };
+    let report = report(source, threads);
     let mut out = stdout();
     if cli.json {
         serde_json::to_writer(&mut out, &report).map_err(std::io::Error::from)?;
@@ -23,7 +24,7 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> Outcome {
 }
 
 /// Verifies whatever is at `source`.
-pub(super) fn report(source: &Path) -> Report {
+pub(super) fn report(source: &Path, threads: Threads) -> Report {
     let mut progress = Progress::new("verifying");
     let mut at = |done, total| progress.at(done, total);
     if source == Path::new("-") {
@@ -38,7 +39,7 @@ pub(super) fn report(source: &Path) -> Report {
             Err(error) => Report::unreadable(format!("{}: {error}", source.display())),
         };
     }
-    verify::log_with(source, &mut at).unwrap_or_else(Report::unreadable)
+    verify::log_with(source, threads, &mut at).unwrap_or_else(Report::unreadable)
 }
 
 /// Whether a file begins like an SQLite database. Only for commands, which have no database open.

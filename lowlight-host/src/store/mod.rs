@@ -10,6 +10,7 @@
 //! 3. Files are 0600, directories 0700, and symbolic links in their place are refused.
 //! 4. The database file is only ever opened through SQLite: closing any other handle would drop SQLite's locks.
 
+mod ahead;
 pub mod columns;
 mod error;
 mod files;
@@ -20,12 +21,14 @@ mod runs;
 mod scan;
 pub mod schema;
 mod source;
+mod wal;
 mod writer;
 
+pub use ahead::Ahead;
 pub use error::StoreError;
 pub use files::Layout;
 pub use reader::{Filter, Reader};
 pub use recover::{Quarantined, quarantine};
 pub use runs::{Crashed, RunLock};
-pub use source::DbSource;
+pub use source::{AtEnd, DbSource};
 pub use writer::Store;

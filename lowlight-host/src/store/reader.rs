@@ -46,6 +46,8 @@ pub struct Reader {
     stray_contents: Vec<u64>,
     stray_nodes: bool,
     pub(super) live: bool,
+    /// What was opened, for another connection to it.
+    uri: String,
     /// Holds the private copy, if one was needed, until the reader is dropped.
     _copy: Option<PrivateCopy>,
 }
@@ -53,6 +55,7 @@ pub struct Reader {
 /// A connection for reading and what it reads from.
 pub(super) struct Opened {
     pub(super) connection: Connection,
+    uri: String,
     /// Holds the private copy, if one was needed.
     pub(super) copy: Option<PrivateCopy>,
     /// Whether somebody may be writing to the same file.
@@ -106,13 +109,9 @@ impl Reader {
     }
 
     /// Reads tip, schema and bounds in one transaction.
-    fn pin(path: PathBuf, Opened { connection, copy, live }: Opened) -> Result<Self, StoreError> {
+    fn pin(path: PathBuf, Opened { connection, uri, copy, live }: Opened) -> Result<Self, StoreError> {
         let sqlite = |source| StoreError::from_sqlite(&path, source);
-        schema::distrust(&connection).map_err(sqlite)?;
-        function::register(&connection).map_err(sqlite)?;
-        // SQLite refuses to load a value that no writer makes: it is not worth its memory.
-        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST).map_err(sqlite)?;
-        connection.execute_batch("PRAGMA query_only=ON; PRAGMA cache_size=-2048; BEGIN").map_err(sqlite)?;
+        configure(&connection).and_then(|()| connection.execute_batch("BEGIN")).map_err(sqlite)?;
         if schema::identify(&connection, &path)? == Identity::Empty {
             return Err(StoreError::Missing(path));
         }
@@ -149,7 +148,25 @@ impl Reader {
             stray_contents,
             stray_nodes,
             live,
+            uri,
             _copy: copy,
+        })
+    }
+
+    /// A reader of the same file with a connection of its own and what was pinned in this one. It must not outlive this
+    /// one where a private copy is read.
+    pub(super) fn twin(&self) -> Result<Self, StoreError> {
+        let connection = open(&self.uri).map_err(|e| self.sqlite(e))?;
+        configure(&connection).map_err(|e| self.sqlite(e))?;
+        Ok(Self {
+            path: self.path.clone(),
+            connection,
+            tip: self.tip.clone(),
+            schema: self.schema.clone(),
+            stray_contents: self.stray_contents.clone(),
+            uri: self.uri.clone(),
+            _copy: None,
+            ..*self
         })
     }
 
@@ -303,28 +320,38 @@ pub(super) fn content_id(seq: u64) -> i64 {
     i64::try_from(seq).ok().and_then(|seq| seq.checked_mul(64)).unwrap_or(i64::MAX)
 }
 
+/// Settings of every reading connection.
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    schema::distrust(connection)?;
+    function::register(connection)?;
+    // SQLite refuses to load a value that no writer makes: it is not worth its memory.
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST)?;
+    connection.execute_batch("PRAGMA query_only=ON; PRAGMA cache_size=-2048")
+}
+
+fn open(uri: &str) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(uri, flags)?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
 /// Opens a database for reading without writing beside it.
 pub(super) fn connect(path: &Path) -> Result<Opened, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let open = |path: &Path, parameters: &str| -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(uri(path, parameters), flags)?;
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-        Ok(connection)
+    let sqlite = |source| StoreError::from_sqlite(path, source);
+    let opened = |file: &Path, parameters: &str, copy, live| {
+        let uri = uri(file, parameters);
+        open(&uri).map(|connection| Opened { connection, uri, copy, live })
     };
     let wal = with_suffix(path, "-wal");
     let wal_is_empty = wal.metadata().map_or(true, |meta| meta.len() == 0);
     let shm_is_there = with_suffix(path, "-shm").exists();
-    if wal_is_empty && !shm_is_there {
-        // Nobody has it open: without the flag SQLite would create a -wal and a -shm beside it.
-        let connection = open(path, "immutable=1").map_err(|source| StoreError::from_sqlite(path, source))?;
-        return Ok(Opened { connection, copy: None, live: false });
-    }
-    if shm_is_there && let Ok(connection) = open(path, "mode=ro") {
-        return Ok(Opened { connection, copy: None, live: true });
+    if shm_is_there && let Ok(opened) = opened(path, "mode=ro", None, true) {
+        return Ok(opened);
     }
     if wal_is_empty {
-        let connection = open(path, "immutable=1").map_err(|source| StoreError::from_sqlite(path, source))?;
-        return Ok(Opened { connection, copy: None, live: false });
+        // Nobody has it open: without the flag SQLite would create a -wal and a -shm beside it.
+        return opened(path, "immutable=1", None, false).map_err(sqlite);
     }
     let folder = private_folder()?;
     let copy = folder.0.join("lowlight.db");
@@ -339,8 +366,7 @@ pub(super) fn connect(path: &Path) -> Result<Opened, StoreError> {
             break;
         }
     }
-    let connection = open(&copy, "mode=rw").or_else(|_| open(&copy, "mode=ro")).map_err(|source| StoreError::from_sqlite(path, source))?;
-    Ok(Opened { connection, copy: Some(folder), live: false })
+    opened(&copy, "mode=ro", Some(folder), false).map_err(sqlite)
 }
 
 fn private_folder() -> Result<PrivateCopy, StoreError> {

@@ -127,7 +127,7 @@ pub fn configure_writer(connection: &Connection, path: &Path) -> Result<(), Stor
         ("auto_vacuum", "2"),
         ("journal_mode", "wal"),
         ("synchronous", "2"),
-        ("wal_autocheckpoint", "1000"),
+        ("wal_autocheckpoint", "4000"),
         ("journal_size_limit", "16777216"),
         ("secure_delete", "1"),
         ("cache_size", "-8192"),

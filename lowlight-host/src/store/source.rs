@@ -59,6 +59,15 @@ struct ContentRow {
     value: Option<Range<usize>>,
 }
 
+/// What only the end of a source shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtEnd {
+    /// The time index holds exactly the entries that were read, each under its time.
+    pub time_index_agrees: bool,
+    /// A value was met that is too large to be loaded. No writer makes one, and behind it the reading began anew.
+    pub met_too_large: bool,
+}
+
 /// Entries and contents of a log, in order.
 #[derive(Debug)]
 pub struct DbSource<'r> {
@@ -114,16 +123,20 @@ impl<'r> DbSource<'r> {
 }
 
 impl DbSource<'_> {
-    /// Whether a value was met that is too large to be loaded. No writer makes one, and behind it the reading began anew.
-    pub fn met_too_large(&self) -> bool {
-        self.entry_scan.is_guarded() || self.content_scan.is_guarded()
+    /// What only the end of the source shows; to be asked there.
+    pub fn at_end(&self) -> AtEnd {
+        AtEnd {
+            // An index that cannot be read does not agree.
+            time_index_agrees: self.time_index_agrees().unwrap_or(false),
+            met_too_large: self.entry_scan.is_guarded() || self.content_scan.is_guarded(),
+        }
     }
 
     /// Whether the time index holds exactly the entries that were read, each under its time.
     ///
     /// An index is no evidence, but commands and people's SQL find entries through it. The sum does not depend on the
     /// order, and its key is made anew each time, so that nobody can prepare a collision.
-    pub fn time_index_agrees(&self) -> Result<bool, StoreError> {
+    fn time_index_agrees(&self) -> Result<bool, StoreError> {
         let reader = self.reader;
         let sql = "SELECT recorded, seq FROM entry INDEXED BY entry_recorded WHERE seq <= ?1 ORDER BY recorded";
         // Without the index, or with one that serves no such query, there is a schema problem already.

@@ -12,6 +12,7 @@ use super::columns::{self, COUNT, Value};
 use super::files::{self, Layout};
 use super::reader;
 use super::schema::{self, Identity};
+use super::wal::WalCheckpointer;
 use super::{StoreError, files::private_file};
 use lowlight_core::entry::MAX_BODY;
 use lowlight_core::entry::codec::Buffer;
@@ -33,6 +34,9 @@ pub struct Store {
     identity: [Option<(u64, u64)>; 2],
     log_id: Option<LogId>,
     in_batch: bool,
+    /// Bytes of content in the current batch.
+    bytes: usize,
+    checkpointer: WalCheckpointer,
     /// Room for the encoded event of an entry.
     payload: Box<Buffer>,
     /// SQL that inserts an entry.
@@ -75,6 +79,8 @@ impl Store {
             identity,
             log_id: None,
             in_batch: false,
+            bytes: 0,
+            checkpointer: WalCheckpointer::default(),
             payload: Box::new([0; MAX_BODY]),
             insert: format!("INSERT INTO entry VALUES ({})", vec!["?"; COUNT].join(",")),
         })
@@ -172,6 +178,7 @@ impl Store {
         }
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|source| self.error(source))?;
         self.in_batch = true;
+        self.bytes = 0;
         self.read_tip()
     }
 
@@ -227,7 +234,9 @@ impl Sink for Store {
             self.insert_contents(sealed.entry.header.seq, sealed.contents)?;
             sealed.nodes.iter().try_for_each(|node| self.insert_node(node))
         };
-        insert().map_err(|source| self.error(source))
+        insert().map_err(|source| self.error(source))?;
+        self.bytes += sealed.contents.iter().map(|content| content.value.len()).sum::<usize>();
+        Ok(())
     }
 
     fn commit(&mut self, head: &Head) -> Result<(), StoreError> {
@@ -239,6 +248,7 @@ impl Sink for Store {
         };
         write().map_err(|source| self.error(source))?;
         self.in_batch = false;
+        self.checkpointer.committed(&self.path, self.bytes);
         self.lock.unlock().map_err(|source| StoreError::from_io(&self.layout.lock(), source))
     }
 
