@@ -4,7 +4,7 @@
 //! 2. A file that is named but not there, or not valid, stops the program before anything is recorded.
 
 use crate::record::ContentMode;
-use crate::recorder::{Builder, MAX_QUEUE, Recorder, VerifyAtStart};
+use crate::recorder::{Builder, MAX_BATCH, MAX_QUEUE, Recorder, VerifyAtStart};
 use crate::redact::RedactConfig;
 use lowlight_core::OverflowPolicy;
 use lowlight_core::entry::{MAX_CONTENT, is_token};
@@ -152,7 +152,7 @@ impl Loaded {
         let numbers = [
             ("queue_entries", size(it.queue_entries), 1, MAX_QUEUE as u64, "1 to 16384"),
             ("queue_bytes", size(it.queue_bytes), 1024, u64::MAX, "1024 or more"),
-            ("batch_entries", size(it.batch_entries), 1, u64::MAX, "1 or more"),
+            ("batch_entries", size(it.batch_entries), 1, MAX_BATCH as u64, "1 to 1000"),
             ("batch_bytes", size(it.batch_bytes), 1, u64::MAX, "1 or more"),
             ("content_cap", size(it.content_cap), 8 << 10, MAX_CONTENT as u64, "8192 to 16777216"),
             ("sample_one_in", one(it.sample_one_in), 1, u64::MAX, "1 or more"),

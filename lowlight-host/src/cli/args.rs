@@ -133,6 +133,12 @@ pub struct QueryArgs {
     /// Only of this operation
     #[arg(long)]
     pub operation: Option<String>,
+    /// Only of this session_id
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// Only of this trace_id
+    #[arg(long, value_name = "ID")]
+    pub trace: Option<String>,
     /// Only with this text in some content field
     #[arg(long, value_name = "TEXT")]
     pub contains: Option<String>,
@@ -143,7 +149,7 @@ pub struct QueryArgs {
     #[arg(long)]
     pub all: bool,
     /// Run a read-only SQL statement instead; see the views `entries` and `contents`
-    #[arg(long, value_name = "SELECT", conflicts_with_all = ["user", "model", "status", "operation", "contains", "limit", "all", "since", "until"])]
+    #[arg(long, value_name = "SELECT", conflicts_with_all = ["user", "model", "status", "operation", "session", "trace", "contains", "limit", "all", "since", "until"])]
     pub sql: Option<String>,
 }
 

@@ -4,26 +4,26 @@ use super::args::{Cli, ConfigAction, ConfigArgs};
 use super::{Outcome, load_config, stdout, text};
 use std::io::Write;
 
-/// Every key with its default, in the order of the guide.
-const KEYS: [(&str, &str); 18] = [
-    ("enabled", "true"),
-    ("app", "(none)"),
-    ("environment", "(none)"),
-    ("estimate_tokens", "false"),
-    ("content", "full"),
-    ("content_cap", "1048576"),
-    ("queue_entries", "8192"),
-    ("queue_bytes", "8388608"),
-    ("overflow", "drop_newest (record: block)"),
-    ("overflow_sample_one_in", "10"),
-    ("block_ms", "100 (record: 60000)"),
-    ("sample_one_in", "1"),
-    ("batch_entries", "250"),
-    ("batch_bytes", "262144"),
-    ("max_loss_window_ms", "1000"),
-    ("verify_at_start", "tail"),
-    ("event_types", "[]"),
-    ("redact", "every built-in rule"),
+/// Every key with its default as JSON and, where that does not say it all, in words; in the order of the guide.
+const KEYS: [(&str, &str, &str); 18] = [
+    ("enabled", "true", ""),
+    ("app", "null", "(none)"),
+    ("environment", "null", "(none)"),
+    ("estimate_tokens", "false", ""),
+    ("content", "\"full\"", ""),
+    ("content_cap", "1048576", ""),
+    ("queue_entries", "8192", ""),
+    ("queue_bytes", "8388608", ""),
+    ("overflow", "\"drop_newest\"", "drop_newest (record: block)"),
+    ("overflow_sample_one_in", "10", ""),
+    ("block_ms", "100", "100 (record: 60000)"),
+    ("sample_one_in", "1", ""),
+    ("batch_entries", "250", ""),
+    ("batch_bytes", "262144", ""),
+    ("max_loss_window_ms", "1000", ""),
+    ("verify_at_start", "\"tail\"", ""),
+    ("event_types", "[]", ""),
+    ("redact", "{}", "every built-in rule"),
 ];
 
 pub(super) fn run(cli: &Cli, args: &ConfigArgs) -> Outcome {
@@ -31,14 +31,19 @@ pub(super) fn run(cli: &Cli, args: &ConfigArgs) -> Outcome {
     let loaded = load_config(cli)?;
     let values = loaded.config.values();
     let mut out = stdout();
-    for (key, default) in KEYS {
+    for (key, default, words) in KEYS {
         let source = loaded.source(key);
+        let default: serde_json::Value = serde_json::from_str(default).map_err(std::io::Error::from)?;
         if cli.json {
-            let value = values.get(key).cloned().unwrap_or_else(|| serde_json::from_str(default).unwrap_or_else(|_| default.into()));
+            let value = values.get(key).unwrap_or(&default);
             let object = serde_json::json!({ "key": key, "value": value, "source": source });
             writeln!(out, "{object}")?;
         } else {
-            let value = values.get(key).map_or_else(|| default.to_owned(), ToString::to_string);
+            let plain = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let value = match values.get(key) {
+                None if !words.is_empty() => words.to_owned(),
+                value => plain(value.unwrap_or(&default)),
+            };
             writeln!(out, "{key:<24} {:<32} {}", text::safe(&value), text::safe(source))?;
         }
     }
@@ -75,7 +80,7 @@ mod tests {
         "#;
         let config: Config = toml::from_str(all).unwrap();
         let values = config.values();
-        let mut shown: Vec<_> = KEYS.iter().map(|(key, _)| *key).collect();
+        let mut shown: Vec<_> = KEYS.iter().map(|(key, ..)| *key).collect();
         shown.sort_unstable();
         assert_eq!(values.keys().map(String::as_str).collect::<Vec<_>>(), shown);
     }

@@ -5,6 +5,7 @@ use super::{Failure, Outcome, load_config, stdout, text, time_argument};
 use crate::redact::Redactor;
 use crate::store::{Filter, Reader, StoreError};
 use crate::view::{View, Views};
+use lowlight_core::FieldId;
 use rusqlite::types::{Value, ValueRef};
 use std::io::Write;
 
@@ -20,6 +21,8 @@ pub(super) struct Conditions {
     pub model: Option<String>,
     pub status: Option<String>,
     pub operation: Option<String>,
+    pub session: Option<String>,
+    pub trace: Option<String>,
     pub contains: Option<String>,
     /// Entries of the recorder itself as well.
     pub all: bool,
@@ -48,9 +51,14 @@ impl Conditions {
         if let Some(operation) = &self.operation {
             filter.and("operation = ?", [text(operation)]);
         }
-        if let Some(user) = &self.user {
-            // Field 4 is the actor.
-            filter.and("EXISTS (SELECT 1 FROM content NOT INDEXED WHERE content.id = entry.seq * 64 + 4 AND value = ?)", [text(user)]);
+        if let Some(trace) = &self.trace {
+            filter.and("trace_id = ?", [text(trace)]);
+        }
+        for (field, value) in [(FieldId::ACTOR, &self.user), (FieldId::SESSION_ID, &self.session)] {
+            if let Some(value) = value {
+                let is_equal = "EXISTS (SELECT 1 FROM content NOT INDEXED WHERE content.id = entry.seq * 64 + ? AND value = ?)";
+                filter.and(is_equal, [Value::Integer(field.get().into()), text(value)]);
+            }
         }
         if let Some(contains) = &self.contains {
             let any = "EXISTS (SELECT 1 FROM content NOT INDEXED WHERE content.id >= entry.seq * 64 AND content.id < entry.seq * 64 + 64 AND instr(value, ?) > 0)";
@@ -66,6 +74,8 @@ impl Conditions {
             ("model", &self.model),
             ("status", &self.status),
             ("operation", &self.operation),
+            ("session", &self.session),
+            ("trace", &self.trace),
             ("contains", &self.contains),
         ];
         for (name, text) in texts {
@@ -90,6 +100,8 @@ pub(super) fn run(cli: &Cli, args: &QueryArgs) -> Outcome {
         model: args.model.clone(),
         status: args.status.clone(),
         operation: args.operation.clone(),
+        session: args.session.clone(),
+        trace: args.trace.clone(),
         contains: args.contains.clone(),
         all: args.all,
     };

@@ -10,13 +10,13 @@ use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd as _;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
 /// Record ids remembered to refuse repeats.
 const REMEMBERED_IDS: usize = 65_536;
-/// Receipts that may be waiting to be printed.
+/// Lines whose fate may be open; reading goes on when it is known of some.
 const RECEIPTS: usize = 4_096;
 /// How often a wait looks whether the end has come.
 const POLL: Duration = Duration::from_millis(200);
@@ -60,13 +60,15 @@ pub(super) fn run(cli: &Cli, args: &RecordArgs) -> Outcome {
     let recorder = builder.open()?;
     warn_at_start(&recorder);
     let registered = config.event_types.clone().unwrap_or_default();
-    let (send, receive) = mpsc::sync_channel(RECEIPTS);
+    let (send, receive) = mpsc::channel();
+    let open = AtomicUsize::new(0);
     let ack = args.ack;
     let gave_up = AtomicBool::new(false);
     let (read, closed, counts) = std::thread::scope(|scope| {
-        let printer = scope.spawn(|| settle(receive, ack, &gave_up));
-        let read = feed(&mut input, &stop, &recorder, &registered, &send);
-        drop(send);
+        let printer = scope.spawn(|| settle(receive, ack, &open, &gave_up));
+        let lines = Lines { send, open: &open, stop: &stop };
+        let read = feed(&mut input, &recorder, &registered, &lines);
+        drop(lines);
         let closed = recorder.close(CLOSE);
         // What is not settled by now stays unsettled: whoever waits for it must not wait for ever.
         gave_up.store(true, Ordering::Release);
@@ -132,28 +134,57 @@ fn finish(cli: &Cli, counts: &mut Counts, pending: Option<u64>, unread: Option<F
     }
 }
 
+/// Where the fate of each line goes.
+struct Lines<'s> {
+    send: mpsc::Sender<Receipt>,
+    /// Lines whose fate is open.
+    open: &'s AtomicUsize,
+    stop: &'s Stop,
+}
+
+impl Lines<'_> {
+    /// Waits until few enough are open, or a signal ends the input.
+    fn wait_for_room(&self) {
+        while self.open.load(Ordering::Acquire) >= RECEIPTS && !self.stop.is_seen() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn pass(&self, receipt: Receipt) {
+        self.open.fetch_add(1, Ordering::AcqRel);
+        // The receiving thread lives until this sender is dropped.
+        drop(self.send.send(receipt));
+    }
+
+    fn refuse(&self, line: u64, why: String) {
+        say(&format!("line {line}: {why}"));
+        self.pass(Receipt::Refused(line, why));
+    }
+}
+
 /// Reads lines and records them.
-fn feed(
-    input: &mut impl BufRead,
-    stop: &Stop,
-    recorder: &Recorder,
-    registered: &[String],
-    receipts: &mpsc::SyncSender<Receipt>,
-) -> Result<(), Failure> {
+fn feed(input: &mut impl BufRead, recorder: &Recorder, registered: &[String], lines: &Lines<'_>) -> Result<(), Failure> {
     let mut line = Vec::new();
     let mut ids = Ids::default();
     let mut warned = HashSet::new();
+    let mut is_stuck = false;
     for number in 1.. {
+        lines.wait_for_room();
         match read_line(input, &mut line)? {
             Length::End => break,
             Length::TooLong => {
-                refuse(receipts, number, format!("longer than {} MiB", MAX_LINE >> 20));
+                lines.refuse(number, format!("longer than {} MiB", MAX_LINE >> 20));
                 continue;
             }
             // The rest of it was still to come.
-            Length::Unended if stop.is_seen() => {
-                refuse(receipts, number, "cut off by the signal".to_owned());
+            Length::Unended if lines.stop.is_seen() => {
+                lines.refuse(number, "cut off by the signal".to_owned());
                 break;
+            }
+            // Each of those already read would wait for room in the queue.
+            Length::Line if is_stuck => {
+                lines.refuse(number, "stopped by a signal while storage was not ready".to_owned());
+                continue;
             }
             Length::Line | Length::Unended => {}
         }
@@ -176,17 +207,14 @@ fn feed(
         });
         match result {
             Ok(None) => {}
-            // The receiving thread lives until this sender is dropped.
-            Ok(Some(ticket)) => drop(receipts.send(Receipt::Accepted(number, ticket))),
-            Err(why) => refuse(receipts, number, why),
+            Ok(Some(ticket)) => {
+                is_stuck = lines.stop.is_seen() && matches!(ticket.outcome(), Some(recorder::Outcome::Lost(_)));
+                lines.pass(Receipt::Accepted(number, ticket));
+            }
+            Err(why) => lines.refuse(number, why),
         }
     }
     Ok(())
-}
-
-fn refuse(receipts: &mpsc::SyncSender<Receipt>, line: u64, why: String) {
-    say(&format!("line {line}: {why}"));
-    drop(receipts.send(Receipt::Refused(line, why)));
 }
 
 enum Length {
@@ -245,7 +273,7 @@ impl Ids {
 }
 
 /// Waits for the fate of every line, in order, and prints receipts if they are wanted.
-fn settle(receipts: mpsc::Receiver<Receipt>, ack: bool, gave_up: &AtomicBool) -> Counts {
+fn settle(receipts: mpsc::Receiver<Receipt>, ack: bool, open: &AtomicUsize, gave_up: &AtomicBool) -> Counts {
     let mut counts = Counts::default();
     let mut out = std::io::stdout().lock();
     for receipt in receipts {
@@ -280,6 +308,7 @@ fn settle(receipts: mpsc::Receiver<Receipt>, ack: bool, gave_up: &AtomicBool) ->
         {
             counts.unprinted.get_or_insert(error);
         }
+        open.fetch_sub(1, Ordering::AcqRel);
     }
     counts
 }
@@ -287,8 +316,12 @@ fn settle(receipts: mpsc::Receiver<Receipt>, ack: bool, gave_up: &AtomicBool) ->
 /// With receipts every line is committed as soon as it can be; without, batches fill up first.
 fn wait(ticket: &Ticket, ack: bool, gave_up: &AtomicBool) -> recorder::Outcome {
     loop {
+        // Thousands may be open when storage is given up: none of them waits any more.
+        if gave_up.load(Ordering::Acquire) {
+            return ticket.outcome().unwrap_or(recorder::Outcome::Timeout);
+        }
         let outcome = if ack { ticket.wait_timeout(POLL) } else { ticket.wait_quietly(POLL) };
-        if outcome != recorder::Outcome::Timeout || gave_up.load(Ordering::Acquire) {
+        if outcome != recorder::Outcome::Timeout {
             return outcome;
         }
     }

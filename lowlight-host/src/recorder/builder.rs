@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Most entries a queue can be set to hold.
 pub const MAX_QUEUE: usize = 16_384;
+/// Most records of a batch.
+pub const MAX_BATCH: usize = 1_000;
 
 /// What is verified when a log is opened for writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -127,10 +129,10 @@ impl Builder {
         self
     }
 
-    /// A batch is committed at the latest with so many entries or bytes. Default 250 and 256 KiB.
+    /// A batch is committed at the latest with so many entries, at most 1,000, or bytes. Default 250 and 256 KiB.
     #[must_use]
     pub fn batch(mut self, entries: usize, bytes: usize) -> Self {
-        (self.batch_entries, self.batch_bytes) = (entries.max(1), bytes.max(1));
+        (self.batch_entries, self.batch_bytes) = (entries.clamp(1, MAX_BATCH), bytes.max(1));
         self
     }
 

@@ -87,7 +87,7 @@ fn append_own(
 /// The entries that begin a run: `Open` in a new log, runs that crashed, `Start`, the redaction policy if it is new.
 pub(super) fn start(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>) -> Result<RunLock, StoreError> {
     let options = &worker.shared.options;
-    let bound = (options.queue_entries.min(super::MAX_QUEUE) + super::worker::DRAIN) as u64;
+    let bound = (options.queue_entries.min(super::MAX_QUEUE) + super::MAX_BATCH) as u64;
     let run = batch.sink().start_run(now(), bound)?;
     if batch.head().size() == 0
         && let Some(log_id) = batch.sink().log_id()
@@ -172,8 +172,9 @@ pub(super) fn stop(worker: &mut Worker<'_>, store: &mut Store) -> Result<(), Sto
     let fresh = worker.shared.lock().ring.losses().take().collect::<Vec<_>>();
     fresh.into_iter().for_each(|gap| worker.losses.merge(gap));
     let mut batch = Batch::begin(store)?;
-    // A log that this run was never started in gets no stop of it.
-    if batch.head().size() == 0 || batch.sink().log_id() != worker.run_log {
+    // A log that this run was never started in gets no stop of it; nor is one written twice when a COMMIT that failed was
+    // durable after all.
+    if batch.head().size() == 0 || batch.sink().log_id() != worker.run_log || batch.sink().is_stopped(run)? {
         return Ok(());
     }
     notices(&mut batch, run, worker)?;

@@ -18,7 +18,7 @@ mod stats;
 mod ticket;
 mod worker;
 
-pub use builder::{Builder, MAX_QUEUE, Pressure, VerifyAtStart};
+pub use builder::{Builder, MAX_BATCH, MAX_QUEUE, Pressure, VerifyAtStart};
 pub use span::Span;
 pub use stats::{Lost, Stats};
 pub use ticket::{LossReason, Outcome, Ticket};

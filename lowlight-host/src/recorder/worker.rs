@@ -9,7 +9,7 @@
 //! 3. Losses are written as Gap entries in front of the next batch; they are forgotten only once that is durable.
 
 use super::entries::{self, Entropy};
-use super::{Item, LossReason, Outcome, Shared, State, VerifyAtStart, after, now};
+use super::{Item, LossReason, MAX_BATCH, Outcome, Shared, State, VerifyAtStart, after, now};
 use crate::store::{Layout, Quarantined, RunLock, Store, StoreError, quarantine};
 use crate::verify;
 use lowlight_core::entry::{GapReason, Predecessor};
@@ -18,8 +18,6 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Most records drained from the queue at a time.
-pub(super) const DRAIN: usize = 1_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(60);
 /// What the wall clock may drift against the monotonic one, since the start or the last step, before it counts as set, ns.
@@ -146,7 +144,7 @@ impl Worker<'_> {
 
     fn drain(&mut self, state: &mut State) -> Vec<Box<Item>> {
         state.first_in_hand = state.entered - state.ring.len() as u64;
-        let items: Vec<_> = std::iter::from_fn(|| state.ring.pop()).take(DRAIN).collect();
+        let items: Vec<_> = std::iter::from_fn(|| state.ring.pop()).take(MAX_BATCH).collect();
         state.in_hand = items.len() as u64;
         if state.ring.is_empty() {
             state.urgent = false;

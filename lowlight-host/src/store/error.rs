@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum StoreError {
     /// There is no log.
-    #[error("no log at {0}: nothing was recorded there yet, or the path is wrong; check --path")]
+    #[error("no log at {0}: nothing was recorded there yet, or the path is wrong; check it")]
     Missing(PathBuf),
     /// A valid database that Lowlight did not make.
     #[error("{path} is not a Lowlight log ({why}); it was left alone, choose another --path")]

@@ -93,6 +93,12 @@ impl Store {
         done.and_then(|_| self.connection().execute(tidy, [number])).map(drop).map_err(|source| self.error(source))
     }
 
+    /// Whether a run is marked as stopped, inside a batch.
+    pub fn is_stopped(&self, number: u64) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM run WHERE number = ?1 AND stopped IS NOT NULL)";
+        self.connection().query_row(sql, [number.cast_signed()], |row| row.get(0)).map_err(|source| self.error(source))
+    }
+
     /// A bookkeeping position, inside a batch.
     pub fn cursor(&self, name: &str) -> Result<Option<u64>, StoreError> {
         match self.connection().query_row("SELECT position FROM cursor WHERE name = ?1", [name], |row| row.get::<_, i64>(0)) {

@@ -98,6 +98,11 @@ fn config_show_gives_every_key_its_value_and_its_source() {
     let place = Place::new();
     assert_eq!(shown(&place, &[], &[], "content"), ("full".to_owned(), "default".to_owned()));
 
+    let lines = place.run(&["config", "show", "--json"]).expect(0).json();
+    let value = |key: &str| lines.iter().find(|line| line["key"] == key).unwrap()["value"].clone();
+    let (none, empty) = (serde_json::Value::Null, serde_json::json!({}));
+    assert_eq!([value("app"), value("block_ms"), value("overflow"), value("redact")], [none, 100.into(), "drop_newest".into(), empty]);
+
     place.write("lowlight.toml", "app = \"gate\"\nqueue_entries = 7\n");
     let (value, source) = shown(&place, &[], &[], "app");
     assert!(value.contains("gate") && source.contains("lowlight.toml"), "{value} {source}");

@@ -9,7 +9,7 @@ fn place() -> Place {
         r#"{"model":"phi","prompt":"two","user":"bob","error":"door stuck"}"#,
         r#"{"model":"llama","prompt":"three","user":"alice","response":"the DOOR is open","status":"filtered"}"#,
         r#"{"kind":"audit","event_type":"auth.login","action":"four","outcome":"denied","principal":"alice"}"#,
-        r#"{"kind":"log","level":"warn","message":"five"}"#,
+        r#"{"kind":"log","level":"warn","message":"five","session_id":"shift-7","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"}"#,
     ])
 }
 
@@ -38,6 +38,9 @@ fn every_filter_selects_what_it_names() {
     assert_eq!(listed(&place, &["--status", "error"]), ["two"]);
     assert_eq!(listed(&place, &["--status", "denied"]), ["four"]);
     assert_eq!(listed(&place, &["--operation", "embeddings"]), ["one"]);
+    assert_eq!(listed(&place, &["--session", "shift-7"]), ["five"]);
+    assert_eq!(listed(&place, &["--trace", "4bf92f3577b34da6a3ce929d0e0e4736"]), ["five"]);
+    assert!(listed(&place, &["--session", "alice"]).is_empty(), "one field is not another");
     assert_eq!(listed(&place, &["--contains", "door"]), ["two"]);
     assert_eq!(listed(&place, &["--contains", "DOOR is"]), ["three"]);
     assert_eq!(listed(&place, &["--user", "alice", "--model", "llama"]), ["three"]);

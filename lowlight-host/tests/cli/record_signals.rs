@@ -80,3 +80,24 @@ fn a_signal_that_the_starter_has_it_ignore_stays_ignored() {
     assert!(running.line().contains("durable"), "it went on");
     assert_eq!(running.end(), 0);
 }
+
+#[test]
+fn a_signal_ends_a_record_with_thousands_of_lines_open() {
+    let place = Place::new();
+    let mut recorder = place.start(&["record"]);
+    recorder.say("{\"model\":\"m\"}\n");
+    while !place.path("logs/lowlight.lock").exists() {
+        rest();
+    }
+    rest();
+    let lock = std::fs::File::open(place.path("logs/lowlight.lock")).unwrap();
+    lock.lock().unwrap();
+    // Less than the pipe and the queue take, so that nobody here waits.
+    recorder.say(&"{\"model\":\"m\"}\n".repeat(3_000));
+    rest();
+    let started = std::time::Instant::now();
+    recorder.signal(Signal::TERM);
+    assert_eq!(recorder.status(), Some(1));
+    // It gives storage its thirty seconds, and not some time for each line on top.
+    assert!(started.elapsed() < Duration::from_secs(120), "{:?}", started.elapsed());
+}
