@@ -4,6 +4,14 @@ use super::common::{Place, Running};
 use rustix::process::Signal;
 use std::time::Duration;
 
+/// Starts the command with the signals as they are by default: whoever runs the tests may ignore some (`nohup`, `&`).
+fn start(place: &Place, arguments: &[&str]) -> Running {
+    let mut command = std::process::Command::new("env");
+    place.clean(&mut command);
+    command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_lowlight")]).args(arguments);
+    Running::new(command)
+}
+
 /// Time enough for a command to read what it was told.
 fn rest() {
     std::thread::sleep(Duration::from_millis(500));
@@ -13,7 +21,7 @@ fn rest() {
 fn a_signal_ends_record_in_order_though_its_input_stays_open() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let place = Place::new();
-        let mut recorder = place.start(&["record", "--ack"]);
+        let mut recorder = start(&place, &["record", "--ack"]);
         recorder.say("{\"model\":\"m\",\"prompt\":\"before the signal\"}\n");
         assert!(recorder.line().contains("durable"));
         recorder.signal(signal);
@@ -28,7 +36,7 @@ fn a_signal_ends_record_in_order_though_its_input_stays_open() {
 #[test]
 fn a_line_that_the_signal_cuts_off_is_refused_and_says_so() {
     let place = Place::new();
-    let mut recorder = place.start(&["record", "--ack"]);
+    let mut recorder = start(&place, &["record", "--ack"]);
     recorder.say("{\"model\":\"m\"}\n");
     assert!(recorder.line().contains("durable"));
     recorder.say("{\"model\":\"m\",\"prompt\":\"half a li");
@@ -43,7 +51,7 @@ fn a_line_that_the_signal_cuts_off_is_refused_and_says_so() {
 #[test]
 fn a_second_signal_kills_a_record_that_waits_for_storage() {
     let place = Place::new();
-    let mut recorder = place.start(&["record", "--ack"]);
+    let mut recorder = start(&place, &["record", "--ack"]);
     recorder.say("{\"model\":\"m\"}\n");
     assert!(recorder.line().contains("durable"));
     let lock = std::fs::File::open(place.path("logs/lowlight.lock")).unwrap();
@@ -84,7 +92,7 @@ fn a_signal_that_the_starter_has_it_ignore_stays_ignored() {
 #[test]
 fn a_signal_ends_a_record_with_thousands_of_lines_open() {
     let place = Place::new();
-    let mut recorder = place.start(&["record"]);
+    let mut recorder = start(&place, &["record"]);
     recorder.say("{\"model\":\"m\"}\n");
     while !place.path("logs/lowlight.lock").exists() {
         rest();
