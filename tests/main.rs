@@ -6,6 +6,7 @@ mod failure_damage;
 mod failure_input;
 mod failure_storage;
 mod forged;
+mod notes;
 mod peers;
 mod processes;
 mod recorder;

@@ -4,6 +4,8 @@ import json
 import os
 import sys
 
+import notes
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -30,6 +32,12 @@ def files():
         assert name not in found, name
         found[name] = (pretty(vector) + "\n").encode()
     return found
+
+
+def published(name):
+    """A file of vectors that others published."""
+    with open(os.path.join(HERE, "published", name + ".json"), encoding="utf-8") as file:
+        return json.load(file)
 
 
 def present():
@@ -60,6 +68,7 @@ def check():
                 content = file.read()
         if content != found.get(name):
             wrong.append(name)
+    notes.check_published(published)
     for name in wrong:
         print("differs: %s" % name, file=sys.stderr)
     print("%d vectors, %d differ" % (len(found), len(wrong)))

@@ -6,6 +6,7 @@
 //! - [`entry`]: header, events, content slots and their one canonical encoding
 //! - [`chain`]: digests, genesis, the head of a log
 //! - [`tree`]: RFC 6962 tree over the chain's leaves
+//! - [`note`]: signed notes, checkpoints, proof files, the rules of a witness
 //! - [`queue`]: fixed-capacity ring with overflow policies and exact loss counts
 //! - [`sink`], [`writer`]: drafts in, sealed entries out
 //! - [`source`], [`verify`]: entries in, verdict out
@@ -27,6 +28,7 @@ extern crate std;
 pub mod chain;
 pub mod commit;
 pub mod entry;
+pub mod note;
 pub mod queue;
 pub mod sink;
 pub mod source;

@@ -172,13 +172,9 @@ impl Loaded {
     }
 
     fn merge_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
-        let wrong = |error: toml::de::Error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-            ConfigError::File { path: path.to_path_buf(), why: format!("line {line}: {}", error.message()) }
-        };
-        self.config = toml::from_str(text).map_err(wrong)?;
-        let table: toml::Table = toml::from_str(text).map_err(wrong)?;
+        let wrong = |error: basic_toml::Error| ConfigError::File { path: path.to_path_buf(), why: error.to_string() };
+        self.config = basic_toml::from_str(text).map_err(wrong)?;
+        let table: serde_json::Map<String, serde_json::Value> = basic_toml::from_str(text).map_err(wrong)?;
         self.sources = table.keys().map(|key| (key.clone(), path.display().to_string())).collect();
         Ok(())
     }
@@ -193,8 +189,8 @@ impl Loaded {
         };
         // A JSON string is a TOML basic string.
         let quoted = format!("{key} = {}", serde_json::Value::from(value.as_str()));
-        let parsed = toml::from_str::<Config>(&format!("{key} = {value}")).or_else(|_| toml::from_str::<Config>(&quoted));
-        let single = parsed.map_err(|error| wrong(error.message().to_owned()))?;
+        let parsed = basic_toml::from_str::<Config>(&format!("{key} = {value}")).or_else(|_| basic_toml::from_str::<Config>(&quoted));
+        let single = parsed.map_err(|error| wrong(error.to_string()))?;
         let mut all = self.config.values();
         all.extend(single.values());
         self.config = serde_json::from_value(all.into()).map_err(|error| wrong(error.to_string()))?;

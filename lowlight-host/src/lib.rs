@@ -17,9 +17,12 @@
 //!
 //! The bytes are those of `docs/format.md`; `docs/guide.md` shows how to use it.
 
+pub mod checkpoints;
 pub mod config;
 pub mod export;
 mod json;
+pub mod keys;
+mod random;
 pub mod record;
 pub mod recorder;
 pub mod redact;

@@ -3,6 +3,7 @@
 //! 1. What is written here can be fed to `record` again.
 //! 2. Numbers are exact decimals, never rounded through floating point.
 
+use crate::random;
 use crate::store::columns::{SEVERITIES, TOKENS_SOURCES};
 use crate::store::{DbSource, StoreError};
 use crate::time::rfc3339;
@@ -172,7 +173,7 @@ impl View {
         self.put("kind", Cell::Text(self.kind.name().to_owned()));
         self.put("recorded", Cell::Text(rfc3339(header.recorded)));
         self.text_of("occurred", header.occurred.map(rfc3339).as_deref());
-        self.put("id", Cell::Text(uuid::Uuid::from_bytes(header.id).to_string()));
+        self.put("id", Cell::Text(random::uuid_text(header.id)));
         let level = SEVERITIES[header.severity as usize];
         self.text_of(if self.kind == Kind::Log { "level" } else { "severity" }, Some(level));
         self.text_of("app", header.app);

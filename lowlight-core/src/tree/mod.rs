@@ -1,8 +1,10 @@
 //! Merkle tree over the leaves of a log (RFC 6962 section 2.1, RFC 9162 section 2.1; `docs/format.md`, section 4).
 
 mod frontier;
+pub mod proof;
 
 pub use frontier::Frontier;
+pub use proof::Proof;
 
 use crate::chain::Digest;
 use sha2::{Digest as _, Sha256};

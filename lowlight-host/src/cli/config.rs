@@ -26,6 +26,9 @@ const KEYS: [(&str, &str, &str); 18] = [
     ("redact", "{}", "every built-in rule"),
 ];
 
+/// Defaults of `record` where they are others: a pipe can wait.
+const RECORD: [(&str, &str); 2] = [("overflow", "\"block\""), ("block_ms", "60000")];
+
 pub(super) fn run(cli: &Cli, args: &ConfigArgs) -> Outcome {
     let ConfigAction::Show = args.action;
     let loaded = load_config(cli)?;
@@ -35,8 +38,11 @@ pub(super) fn run(cli: &Cli, args: &ConfigArgs) -> Outcome {
         let source = loaded.source(key);
         let default: serde_json::Value = serde_json::from_str(default).map_err(std::io::Error::from)?;
         if cli.json {
-            let value = values.get(key).unwrap_or(&default);
-            let object = serde_json::json!({ "key": key, "value": value, "source": source });
+            let mut object = serde_json::json!({ "key": key, "value": values.get(key).unwrap_or(&default), "source": source });
+            let of_record = RECORD.iter().find(|(of, _)| *of == key && !values.contains_key(key));
+            if let (Some((_, value)), Some(object)) = (of_record, object.as_object_mut()) {
+                object.insert("record".to_owned(), serde_json::from_str(value).map_err(std::io::Error::from)?);
+            }
             writeln!(out, "{object}")?;
         } else {
             let plain = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -78,7 +84,7 @@ mod tests {
             event_types = []
             [redact]
         "#;
-        let config: Config = toml::from_str(all).unwrap();
+        let config: Config = basic_toml::from_str(all).unwrap();
         let values = config.values();
         let mut shown: Vec<_> = KEYS.iter().map(|(key, ..)| *key).collect();
         shown.sort_unstable();

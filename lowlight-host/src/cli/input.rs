@@ -4,6 +4,7 @@
 //! 2. A key that is not known becomes an attribute; nothing given is thrown away silently.
 
 use crate::json::Strict;
+use crate::random;
 use crate::record::{AUDIT_TAXONOMY, Record};
 use crate::store::columns::{SEVERITIES, TOKENS_SOURCES, severity_from_name};
 use lowlight_core::entry::{Event, FieldId, MAX_INTEGER, Severity, TokensSource};
@@ -105,8 +106,8 @@ impl Input {
 
     /// The record id, if one was given.
     pub fn id(&self) -> Result<Option<[u8; 16]>, Refusal> {
-        let id = self.text("id")?.map(|text| uuid::Uuid::try_parse(text).map_err(|_| "id is not a UUID".to_owned()));
-        let id = id.transpose()?.map(uuid::Uuid::into_bytes);
+        let id = self.text("id")?.map(|text| random::parse_uuid(text).ok_or_else(|| "id is not a UUID".to_owned()));
+        let id = id.transpose()?;
         if id == Some([0; 16]) { Err("id is the nil UUID".to_owned()) } else { Ok(id) }
     }
 

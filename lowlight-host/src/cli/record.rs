@@ -6,13 +6,14 @@ use super::stop::{Stop, UntilStopped};
 use super::{Failure, Outcome, load_config, say, text};
 use crate::recorder::{self, LossReason, Recorder, Ticket};
 use lowlight_core::OverflowPolicy;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Record ids remembered to refuse repeats.
 const REMEMBERED_IDS: usize = 65_536;
@@ -20,6 +21,10 @@ const REMEMBERED_IDS: usize = 65_536;
 const RECEIPTS: usize = 4_096;
 /// How often a wait looks whether the end has come.
 const POLL: Duration = Duration::from_millis(200);
+/// The same, for waiting until somebody reads receipts.
+const POLL_SPEC: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+/// How long after a signal somebody has to read a receipt.
+const READER: Duration = Duration::from_secs(5);
 /// How long the end of the input waits for storage.
 const CLOSE: Duration = Duration::from_secs(30);
 
@@ -54,6 +59,7 @@ pub(super) fn run(cli: &Cli, args: &RecordArgs) -> Outcome {
     }
     // A pipe can wait: unless configured otherwise, reading stops while the queue is full instead of losing lines.
     let mut builder = config.builder(&cli.path);
+    let blocks = config.overflow.is_none_or(|policy| policy == crate::config::Overflow::Block);
     if config.overflow.is_none() {
         builder = builder.overflow(OverflowPolicy::Block).block_for(Duration::from_millis(config.block_ms.unwrap_or(60_000)));
     }
@@ -65,8 +71,8 @@ pub(super) fn run(cli: &Cli, args: &RecordArgs) -> Outcome {
     let ack = args.ack;
     let gave_up = AtomicBool::new(false);
     let (read, closed, counts) = std::thread::scope(|scope| {
-        let printer = scope.spawn(|| settle(receive, ack, &open, &gave_up));
-        let lines = Lines { send, open: &open, stop: &stop };
+        let printer = scope.spawn(|| settle(receive, ack, &open, &gave_up, &stop));
+        let lines = Lines { blocks, send, open: &open, stop: &stop };
         let read = feed(&mut input, &recorder, &registered, &lines);
         drop(lines);
         let closed = recorder.close(CLOSE);
@@ -134,8 +140,15 @@ fn finish(cli: &Cli, counts: &mut Counts, pending: Option<u64>, unread: Option<F
     }
 }
 
+/// Whether there was no room in the queue.
+fn is_full(ticket: &Ticket) -> bool {
+    matches!(ticket.outcome(), Some(recorder::Outcome::Lost(LossReason::QueueFull | LossReason::DiskFull)))
+}
+
 /// Where the fate of each line goes.
 struct Lines<'s> {
+    /// Each line waits for room in the queue.
+    blocks: bool,
     send: mpsc::Sender<Receipt>,
     /// Lines whose fate is open.
     open: &'s AtomicUsize,
@@ -208,7 +221,7 @@ fn feed(input: &mut impl BufRead, recorder: &Recorder, registered: &[String], li
         match result {
             Ok(None) => {}
             Ok(Some(ticket)) => {
-                is_stuck = lines.stop.is_seen() && matches!(ticket.outcome(), Some(recorder::Outcome::Lost(_)));
+                is_stuck |= lines.blocks && lines.stop.is_seen() && is_full(&ticket);
                 lines.pass(Receipt::Accepted(number, ticket));
             }
             Err(why) => lines.refuse(number, why),
@@ -273,7 +286,7 @@ impl Ids {
 }
 
 /// Waits for the fate of every line, in order, and prints receipts if they are wanted.
-fn settle(receipts: mpsc::Receiver<Receipt>, ack: bool, open: &AtomicUsize, gave_up: &AtomicBool) -> Counts {
+fn settle(receipts: mpsc::Receiver<Receipt>, ack: bool, open: &AtomicUsize, gave_up: &AtomicBool, stop: &Stop) -> Counts {
     let mut counts = Counts::default();
     let mut out = std::io::stdout().lock();
     for receipt in receipts {
@@ -303,14 +316,32 @@ fn settle(receipts: mpsc::Receiver<Receipt>, ack: bool, open: &AtomicUsize, gave
         };
         // A reader that has gone away, or a full disk there, does not stop the recording.
         if ack
-            && let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush())
+            && counts.unprinted.is_none()
+            && let Err(error) = wait_for_reader(stop).and_then(|()| writeln!(out, "{line}")).and_then(|()| out.flush())
             && error.kind() != std::io::ErrorKind::BrokenPipe
         {
-            counts.unprinted.get_or_insert(error);
+            counts.unprinted = Some(error);
         }
         open.fetch_sub(1, Ordering::AcqRel);
     }
     counts
+}
+
+/// Waits until a receipt can be printed; after a signal not for long.
+fn wait_for_reader(stop: &Stop) -> std::io::Result<()> {
+    let out = std::io::stdout();
+    let mut since_signal = None;
+    loop {
+        let mut one = [PollFd::new(&out, PollFlags::OUT)];
+        match poll(&mut one, Some(&POLL_SPEC)) {
+            Err(rustix::io::Errno::INTR) | Ok(0) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => return Ok(()),
+        }
+        if stop.is_seen() && since_signal.get_or_insert_with(Instant::now).elapsed() > READER {
+            return Err(std::io::Error::other("nobody reads them"));
+        }
+    }
 }
 
 /// With receipts every line is committed as soon as it can be; without, batches fill up first.

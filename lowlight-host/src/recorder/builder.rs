@@ -58,6 +58,8 @@ pub struct Builder {
     pub(super) environment: Option<String>,
     pub(super) estimate_tokens: bool,
     pub(super) open_deadline: Duration,
+    pub(super) checkpoint_every: u64,
+    pub(super) checkpoint_interval: Duration,
     pub(super) on_pressure: Option<Arc<Callback>>,
 }
 
@@ -87,6 +89,8 @@ impl Builder {
             environment: None,
             estimate_tokens: false,
             open_deadline: Duration::from_secs(10),
+            checkpoint_every: 10_000,
+            checkpoint_interval: Duration::from_secs(60),
             on_pressure: None,
         }
     }
@@ -127,6 +131,19 @@ impl Builder {
     pub fn sample(mut self, one_in: u32) -> Self {
         self.sample_one_in = one_in.max(1);
         self
+    }
+
+    /// A checkpoint is written at the latest after so many entries, or so much time when there are new ones; also at start
+    /// and end of a run and soon after an error. Default 10,000 and 60 s.
+    #[must_use]
+    pub fn checkpoints(mut self, entries: u64, interval: Duration) -> Self {
+        (self.checkpoint_every, self.checkpoint_interval) = (entries.max(1), interval);
+        self
+    }
+
+    /// When checkpoints are written: entries and time.
+    pub fn checkpoint_bounds(&self) -> (u64, Duration) {
+        (self.checkpoint_every, self.checkpoint_interval)
     }
 
     /// A batch is committed at the latest with so many entries, at most 1,000, or bytes. Default 250 and 256 KiB.

@@ -2,10 +2,11 @@
 
 use super::worker::Worker;
 use super::{Item, LossReason, Outcome, now};
+use crate::random;
 use crate::record::ContentMode;
 use crate::store::{RunLock, Store, StoreError};
 use lowlight_core::commit::Salt;
-use lowlight_core::entry::{Event, Header, Lifecycle, MAX_FIELDS, Open, Retention, Role, Severity, SlotState};
+use lowlight_core::entry::{Event, Header, KeyChange, Lifecycle, MAX_FIELDS, Open, Retention, Role, Severity, Signature, SlotState};
 use lowlight_core::sink::Content;
 use lowlight_core::writer::AppendError;
 use lowlight_core::{Batch, Digest, Draft};
@@ -26,8 +27,7 @@ impl Default for Entropy {
 impl Entropy {
     fn take<const N: usize>(&mut self) -> Result<[u8; N], StoreError> {
         if self.used + N > self.page.len() {
-            let failed = |source: getrandom::Error| StoreError::from_io("random source".as_ref(), source.into());
-            getrandom::fill(&mut *self.page).map_err(failed)?;
+            random::fill(&mut *self.page).map_err(|source| StoreError::from_io("random source".as_ref(), source))?;
             self.used = 0;
         }
         let bytes = self.page[self.used..].first_chunk().copied().unwrap_or([0; N]);
@@ -40,7 +40,7 @@ impl Entropy {
     /// A UUIDv7 of that time.
     fn id(&mut self, recorded: i64) -> Result<[u8; 16], StoreError> {
         let milliseconds = u64::try_from(recorded / 1_000_000).unwrap_or(0);
-        Ok(uuid::Builder::from_unix_timestamp_millis(milliseconds, &self.take()?).into_uuid().into_bytes())
+        Ok(random::uuid_v7(milliseconds, self.take()?))
     }
 }
 
@@ -89,15 +89,15 @@ pub(super) fn start(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>) -> Re
     let options = &worker.shared.options;
     let bound = (options.queue_entries.min(super::MAX_QUEUE) + super::MAX_BATCH) as u64;
     let run = batch.sink().start_run(now(), bound)?;
-    if batch.head().size() == 0
-        && let Some(log_id) = batch.sink().log_id()
-    {
+    let vkey = vkey(worker);
+    let is_new = batch.head().size() == 0;
+    if is_new && let Some(log_id) = batch.sink().log_id() {
         let open = Open {
             log_id,
             role: Role::Host,
             true_random: true,
             policy: Retention::default(),
-            vkey: None,
+            vkey: vkey.as_deref(),
             erasure_vkey: None,
             predecessor: worker.predecessor,
         };
@@ -109,6 +109,9 @@ pub(super) fn start(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>) -> Re
     }
     let software = concat!("lowlight ", env!("CARGO_PKG_VERSION"));
     append_own(worker, batch, run.number, Severity::Info, Event::Lifecycle(Lifecycle::Start { software, build: None, device: None }))?;
+    if let Some(vkey) = vkey {
+        announce(worker, batch, run.number, &vkey, is_new)?;
+    }
     if let Some((redactor, number)) = &worker.shared.redactor {
         let name = format!("redaction_policy/{number}");
         if batch.sink().cursor(&name)?.is_none() {
@@ -118,6 +121,47 @@ pub(super) fn start(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>) -> Re
         }
     }
     Ok(run)
+}
+
+/// The vkey of the log's key, if there is one; a key that cannot be read is an alarm.
+fn vkey(worker: &mut Worker<'_>) -> Option<String> {
+    match worker.sealing.journal.key() {
+        Ok(key) => key.map(|key| key.key().to_string()),
+        Err(error) => {
+            worker.alarms.push(("key_unreadable", format!("checkpoints are not signed: {error}")));
+            None
+        }
+    }
+}
+
+/// Writes which key signs from here on, once for each key: in a new log `Open` has said so.
+fn announce(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>, run: u64, vkey: &str, is_new: bool) -> Result<(), StoreError> {
+    let seq = batch.head().size();
+    let this = format!("vkey/{vkey}");
+    if batch.sink().cursor(&this)?.is_some() {
+        return Ok(());
+    }
+    if !is_new && batch.sink().cursor("vkey")?.is_some() {
+        worker.alarms.push(("key_unannounced", "the key that signs checkpoints is not the one this log names".to_owned()));
+        return Ok(());
+    }
+    if !is_new {
+        let log_id = batch.sink().log_id();
+        let signed = worker.sealing.journal.key()?.zip(log_id).map(|(key, log_id)| key.announce(log_id, seq));
+        let Some(signature) = signed else { return Ok(()) };
+        let event = KeyChange { old_vkey: "", new_vkey: vkey, signature: signature_of(signature) };
+        append_own(worker, batch, run, Severity::Info, Event::KeyChange(event))?;
+    }
+    batch.sink().set_cursor(&this, seq)?;
+    batch.sink().set_cursor("vkey", seq)
+}
+
+/// A signature as an entry holds it: R and S.
+fn signature_of(bytes: [u8; 64]) -> Signature {
+    let mut halves = [[0; 32]; 2];
+    halves.iter_mut().flatten().zip(bytes).for_each(|(slot, byte)| *slot = byte);
+    let [r, s] = halves;
+    Signature(r, s)
 }
 
 /// Gaps, a clock that was set, and alarms, in front of the records of a batch.
@@ -141,8 +185,15 @@ pub(super) fn notices(batch: &mut Batch<'_, Store>, run: u64, worker: &mut Worke
 }
 
 /// Appends a record. A record that breaks the format is lost as rejected; the batch goes on.
-pub(super) fn append(batch: &mut Batch<'_, Store>, item: &Item, run: u64, entropy: &mut Entropy) -> Result<Outcome, StoreError> {
+pub(super) fn append(
+    batch: &mut Batch<'_, Store>,
+    item: &Item,
+    run: u64,
+    entropy: &mut Entropy,
+    error_seen: &mut bool,
+) -> Result<Outcome, StoreError> {
     let Some(parts) = item.prepared.parts() else { return Ok(Outcome::Lost(LossReason::Rejected)) };
+    *error_seen |= parts.header.severity >= Severity::Error;
     let id = if parts.header.id == [0; 16] { entropy.id(parts.header.recorded)? } else { parts.header.id };
     let mut contents = lowlight_core::heapless::Vec::<Content<'_>, MAX_FIELDS>::new();
     for (field, value, cut_from) in parts.contents() {
@@ -165,8 +216,8 @@ impl Item {
     }
 }
 
-/// The entries that end a run in order.
-pub(super) fn stop(worker: &mut Worker<'_>, store: &mut Store) -> Result<(), StoreError> {
+/// The entries that end a run in order; `is_retry` after an attempt that failed.
+pub(super) fn stop(worker: &mut Worker<'_>, store: &mut Store, is_retry: bool) -> Result<(), StoreError> {
     let Some(run) = worker.run.as_ref().map(|run| run.number) else { return Ok(()) };
     let stats = worker.shared.lock().stats.clone();
     let fresh = worker.shared.lock().ring.losses().take().collect::<Vec<_>>();
@@ -174,14 +225,16 @@ pub(super) fn stop(worker: &mut Worker<'_>, store: &mut Store) -> Result<(), Sto
     let mut batch = Batch::begin(store)?;
     // A log that this run was never started in gets no stop of it; nor is one written twice when a COMMIT that failed was
     // durable after all.
-    if batch.head().size() == 0 || batch.sink().log_id() != worker.run_log || batch.sink().is_stopped(run)? {
+    if batch.head().size() == 0 || batch.sink().log_id() != worker.run_log || (is_retry && batch.sink().is_stopped(run)?) {
         return Ok(());
     }
     notices(&mut batch, run, worker)?;
     let event = Lifecycle::Stop { received: stats.received, written: stats.durable, lost: stats.lost.total() };
     append_own(worker, &mut batch, run, Severity::Info, Event::Lifecycle(event))?;
     batch.sink().stop_run(run, now())?;
-    batch.commit()?;
+    let log = batch.sink().log_id();
+    let head = batch.commit()?;
+    log.into_iter().for_each(|log| worker.sealing.committed(log, head.clone(), false));
     worker.run = None;
     Ok(())
 }

@@ -13,6 +13,7 @@
 
 mod builder;
 mod entries;
+mod sealing;
 mod span;
 mod stats;
 mod ticket;

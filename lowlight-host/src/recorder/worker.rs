@@ -9,13 +9,14 @@
 //! 3. Losses are written as Gap entries in front of the next batch; they are forgotten only once that is durable.
 
 use super::entries::{self, Entropy};
+use super::sealing::Sealing;
 use super::{Item, LossReason, MAX_BATCH, Outcome, Shared, State, VerifyAtStart, after, now};
 use crate::store::{Layout, Quarantined, RunLock, Store, StoreError, quarantine};
 use crate::verify;
 use lowlight_core::entry::{GapReason, Predecessor};
 use lowlight_core::{Batch, Digest, LogId, Losses};
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -26,6 +27,7 @@ const DRIFT: u64 = 1_000_000_000;
 /// What the thread owns.
 pub(super) struct Worker<'s> {
     pub(super) shared: &'s Shared,
+    pub(super) sealing: Sealing,
     store: Option<Store>,
     pub(super) run: Option<RunLock>,
     pub(super) entropy: Entropy,
@@ -79,8 +81,10 @@ impl Drop for EndGuard<'_> {
 
 pub(super) fn run(shared: &Shared) {
     let _end = EndGuard(shared);
+    let options = &shared.options;
     let mut worker = Worker {
         shared,
+        sealing: Sealing::new(Layout::new(&options.path), options.checkpoint_every, options.checkpoint_interval),
         store: None,
         run: None,
         entropy: Entropy::default(),
@@ -120,7 +124,7 @@ impl Worker<'_> {
                     return None;
                 }
                 let Some(since) = state.loss_since else {
-                    state = self.shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state = self.wait_idle(state);
                     continue;
                 };
                 // Losses with nothing behind them are written all the same, when the usual window is over.
@@ -140,6 +144,29 @@ impl Worker<'_> {
             state = self.shared.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         Some(self.drain(&mut state))
+    }
+
+    /// Waits for work; when entries are in no checkpoint for too long, writes one.
+    fn wait_idle<'m>(&mut self, state: MutexGuard<'m, State>) -> MutexGuard<'m, State>
+    where
+        Self: 'm,
+    {
+        let Some(due) = self.sealing.due() else {
+            return self.shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        };
+        let left = due.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            drop(state);
+            self.seal(false);
+            return self.shared.lock();
+        }
+        self.shared.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn seal(&mut self, is_end: bool) {
+        if let Err(error) = self.sealing.seal(is_end, now()) {
+            self.alarms.push(("checkpoint_failed", format!("a checkpoint could not be written: {error}")));
+        }
     }
 
     fn drain(&mut self, state: &mut State) -> Vec<Box<Item>> {
@@ -162,6 +189,7 @@ impl Worker<'_> {
             match self.write(&items) {
                 Ok(outcomes) => {
                     self.settled(&items, &outcomes);
+                    self.seal(false);
                     return true;
                 }
                 Err(error) => {
@@ -205,6 +233,11 @@ impl Worker<'_> {
             error,
             StoreError::NotOurs { .. } | StoreError::Newer { .. } | StoreError::Unsafe { .. } | StoreError::Unsupported { .. }
         );
+        // A busy database is waited for inside SQLite already; everything else leaves the connection in doubt. Closing it
+        // may wait for the disk, so callers must be able to go on meanwhile.
+        if !matches!(error, StoreError::Busy(_) | StoreError::Full { .. }) {
+            self.store = None;
+        }
         let mut state = self.shared.lock();
         state.stats.waiting = Some(error.to_string());
         if matches!(error, StoreError::Full { .. }) {
@@ -219,10 +252,6 @@ impl Worker<'_> {
         }
         let wait_until = Instant::now() + *pause;
         *pause = (*pause * 2).min(LAST_PAUSE);
-        // A busy database is waited for inside SQLite already; everything else leaves the connection in doubt.
-        if !matches!(error, StoreError::Busy(_) | StoreError::Full { .. }) {
-            self.store = None;
-        }
         if let StoreError::Corrupt { why, .. } = error {
             self.damage = Some(why);
         }
@@ -326,7 +355,8 @@ impl Worker<'_> {
         };
         fresh.into_iter().for_each(|gap| self.losses.merge(gap));
         // Another log than the one this run was started in: moved aside, replaced, or not there before.
-        if first == 0 || log.is_none() || log != self.run_log {
+        let is_start = first == 0 || log.is_none() || log != self.run_log;
+        if is_start {
             self.run = None;
             self.run = Some(entries::start(self, &mut batch)?);
         }
@@ -334,16 +364,19 @@ impl Worker<'_> {
         entries::notices(&mut batch, run, self)?;
         let mut outcomes = Vec::with_capacity(items.len());
         for item in items {
-            outcomes.push(entries::append(&mut batch, item, run, &mut self.entropy)?);
+            outcomes.push(entries::append(&mut batch, item, run, &mut self.entropy, &mut self.sealing.error_seen)?);
         }
         if batch.head().size() == first {
             self.count_rejected(&outcomes);
             return Ok(outcomes);
         }
         let leaf = batch.sink().leaf(first)?;
-        if let Err(error) = batch.commit() {
-            self.doubtful = leaf.map(|leaf| Doubtful { first, leaf, outcomes, alarms: self.alarms.len() });
-            return Err(error);
+        match batch.commit() {
+            Ok(head) => log.into_iter().for_each(|log| self.sealing.committed(log, head.clone(), is_start)),
+            Err(error) => {
+                self.doubtful = leaf.map(|leaf| Doubtful { first, leaf, outcomes, alarms: self.alarms.len() });
+                return Err(error);
+            }
         }
         self.committed(self.alarms.len(), log);
         self.count_rejected(&outcomes);
@@ -372,9 +405,9 @@ impl Worker<'_> {
     fn stop(&mut self) {
         let mut pause = FIRST_PAUSE;
         let Some(mut store) = self.store.take() else { return };
-        loop {
-            let written = entries::stop(self, &mut store);
-            let Err(error) = written else { return };
+        for attempt in 0_u64.. {
+            let written = entries::stop(self, &mut store, attempt > 0);
+            let Err(error) = written else { return self.seal(true) };
             let mut state = self.shared.lock();
             state.stats.waiting = Some(error.to_string());
             let until = Instant::now() + pause;

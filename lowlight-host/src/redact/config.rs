@@ -104,10 +104,4 @@ pub enum RedactError {
         /// The key as configured.
         name: String,
     },
-    /// The automaton for the keywords could not be built.
-    #[error("redaction keywords: cannot be compiled, use fewer or shorter ones: {reason}")]
-    Keywords {
-        /// What the builder said.
-        reason: String,
-    },
 }

@@ -4,7 +4,6 @@
 //! pattern such as `a.*b|a` would otherwise read the rest of the text for every match. A text that exhausts it is
 //! withheld as a whole.
 
-use aho_corasick::AhoCorasick;
 use regex_lite::Regex;
 
 use super::bytes::{ceil_char, floor_char};
@@ -28,41 +27,27 @@ pub(super) struct Exhausted;
 struct Rule {
     label: String,
     pattern: Regex,
-    keyed: bool,
+    /// Where it is looked for; everywhere without one.
+    keyword: Option<String>,
     checksum: Option<Checksum>,
 }
 
 /// The compiled own rules.
 pub(super) struct Custom {
     rules: Vec<Rule>,
-    keywords: Option<AhoCorasick>,
-    /// The rule of each keyword.
-    owners: Vec<usize>,
 }
 
 impl Custom {
     pub(super) fn new(configs: &[RuleConfig]) -> Result<Self, RedactError> {
         let mut rules: Vec<Rule> = Vec::with_capacity(configs.len());
-        let mut words: Vec<&str> = Vec::new();
-        let mut owners = Vec::new();
-        for (index, config) in configs.iter().enumerate() {
+        for config in configs {
             let rule = compile(config)?;
             if rules.iter().any(|other| other.label == rule.label) {
                 return Err(RedactError::Duplicate { name: config.name.clone() });
             }
-            if let Some(word) = &config.keyword {
-                words.push(word);
-                owners.push(index);
-            }
             rules.push(rule);
         }
-        let keywords = if words.is_empty() {
-            None
-        } else {
-            let built = AhoCorasick::builder().ascii_case_insensitive(true).build(&words);
-            Some(built.map_err(|error| RedactError::Keywords { reason: error.to_string() })?)
-        };
-        Ok(Self { rules, keywords, owners })
+        Ok(Self { rules })
     }
 
     pub(super) fn labels(&self) -> impl Iterator<Item = &str> {
@@ -80,47 +65,40 @@ impl Custom {
             return Ok(());
         }
         let mut search = Search { text, policy, budget: text.len().saturating_mul(128).saturating_add(256 * 1024), out };
-        self.keyed(&mut search)?;
         for (index, rule) in self.rules.iter().enumerate() {
-            if !rule.keyed {
-                search.region(index, rule, 0, text.len(), 0)?;
+            match &rule.keyword {
+                Some(keyword) => keyed(&mut search, index, rule, keyword.as_bytes())?,
+                None => search.region(index, rule, 0, text.len(), 0)?,
             }
         }
         Ok(())
     }
+}
 
-    /// Keywords that are near each other share a window, so that no byte is searched twice for one rule.
-    fn keyed(&self, search: &mut Search<'_, '_>) -> Result<(), Exhausted> {
-        let Some(keywords) = &self.keywords else {
-            return Ok(());
-        };
-        // For each rule the open window: from, to, and where its first keyword begins.
-        let mut open: Vec<Option<(usize, usize, usize)>> = vec![None; self.rules.len()];
-        for hit in keywords.find_overlapping_iter(search.text) {
-            let Some(&index) = self.owners.get(hit.pattern().as_usize()) else {
-                continue;
-            };
-            let from = floor_char(search.text, hit.start().saturating_sub(WINDOW));
-            let to = ceil_char(search.text, hit.end().saturating_add(WINDOW));
-            let (Some(slot), Some(rule)) = (open.get_mut(index), self.rules.get(index)) else {
-                continue;
-            };
-            match slot {
-                Some(window) if from <= window.1 => window.1 = to.max(window.1),
-                _ => {
-                    if let Some((from, to, word)) = slot.replace((from, to, hit.start())) {
-                        search.region(index, rule, from, to, word)?;
-                    }
+/// Keywords that are near each other share a window, so that no byte is searched twice for one rule.
+fn keyed(search: &mut Search<'_, '_>, index: usize, rule: &Rule, keyword: &[u8]) -> Result<(), Exhausted> {
+    // The open window: from, to, and where its first keyword begins.
+    let mut open: Option<(usize, usize, usize)> = None;
+    for start in hits(search.text.as_bytes(), keyword) {
+        let from = floor_char(search.text, start.saturating_sub(WINDOW));
+        let to = ceil_char(search.text, start.saturating_add(keyword.len() + WINDOW));
+        match &mut open {
+            Some(window) if from <= window.1 => window.1 = to.max(window.1),
+            _ => {
+                if let Some((from, to, word)) = open.replace((from, to, start)) {
+                    search.region(index, rule, from, to, word)?;
                 }
             }
         }
-        for (index, (slot, rule)) in open.into_iter().zip(&self.rules).enumerate() {
-            if let Some((from, to, word)) = slot {
-                search.region(index, rule, from, to, word)?;
-            }
-        }
-        Ok(())
     }
+    open.map_or(Ok(()), |(from, to, word)| search.region(index, rule, from, to, word))
+}
+
+/// Where `word` stands in `text`, letters of either case, also where two places overlap.
+fn hits<'t>(text: &'t [u8], word: &'t [u8]) -> impl Iterator<Item = usize> + 't {
+    let first = word.first().copied().unwrap_or_default();
+    let places = memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), text);
+    places.filter(move |&start| text.get(start..start + word.len()).is_some_and(|there| there.eq_ignore_ascii_case(word)))
 }
 
 fn compile(config: &RuleConfig) -> Result<Rule, RedactError> {
@@ -142,7 +120,7 @@ fn compile(config: &RuleConfig) -> Result<Rule, RedactError> {
     if pattern.is_match("") {
         return Err(RedactError::EmptyMatch { name: name() });
     }
-    Ok(Rule { label, pattern, keyed: config.keyword.is_some(), checksum: config.checksum })
+    Ok(Rule { label, pattern, keyword: config.keyword.clone(), checksum: config.checksum })
 }
 
 impl Rule {

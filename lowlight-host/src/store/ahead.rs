@@ -6,8 +6,9 @@
 //! thread:  DbSource -> packet -> packet ->|  1 waits  |-> packet in hand -> items        nodes: asked of the caller's reader
 //! ```
 //!
-//! 1. The items are those of [`DbSource`], in its order; its last word is a packet, too, so that an end is no accident.
-//! 2. Dropping it ends the thread.
+//! 1. The items are those of [`DbSource`], in its order; its last word is a packet, too, so that an end is no accident, and
+//!    what was read before an error is handed out before it.
+//! 2. Dropping it ends the thread and waits for it: nothing of the log stays open.
 
 use super::StoreError;
 use super::reader::Reader;
@@ -17,6 +18,7 @@ use lowlight_core::entry::{FieldId, Kind, Slots};
 use lowlight_core::source::{EntrySource, Item, StoredNode};
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 const PACKET_ITEMS: usize = 1_024;
 const PACKET_BYTES: usize = 128 << 10;
@@ -35,7 +37,15 @@ struct Packet {
     bytes: Vec<u8>,
     slots: Vec<Slots>,
     items: Vec<Packed>,
-    end: Option<AtEnd>,
+    end: Option<End>,
+}
+
+/// Why no packet follows.
+#[derive(Debug)]
+enum End {
+    Reached(AtEnd),
+    /// Reading failed; handed out once.
+    Failed(Option<StoreError>),
 }
 
 impl Packet {
@@ -77,18 +87,16 @@ impl Packet {
     }
 
     /// Takes items from `source` until it is full or there are no more.
-    fn fill(source: &mut DbSource<'_>) -> Result<Self, StoreError> {
+    fn fill(source: &mut DbSource<'_>) -> Self {
         let mut packet = Self::default();
-        while packet.items.len() < PACKET_ITEMS && packet.bytes.len() < PACKET_BYTES {
-            match source.next()? {
-                Some(item) => packet.push(item),
-                None => {
-                    packet.end = Some(source.at_end());
-                    break;
-                }
+        while packet.items.len() < PACKET_ITEMS && packet.bytes.len() < PACKET_BYTES && packet.end.is_none() {
+            match source.next() {
+                Ok(Some(item)) => packet.push(item),
+                Ok(None) => packet.end = Some(End::Reached(source.at_end())),
+                Err(error) => packet.end = Some(End::Failed(Some(error))),
             }
         }
-        Ok(packet)
+        packet
     }
 }
 
@@ -97,9 +105,21 @@ impl Packet {
 pub struct Ahead<'r> {
     /// What is asked for by place is read here.
     reader: &'r Reader,
-    packets: Receiver<Result<Packet, StoreError>>,
+    /// Both until it is dropped.
+    packets: Option<Receiver<Packet>>,
+    thread: Option<JoinHandle<()>>,
     packet: Packet,
     taken: usize,
+}
+
+impl Drop for Ahead<'_> {
+    fn drop(&mut self) {
+        drop(self.packets.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic there was seen as an early end.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl<'r> Ahead<'r> {
@@ -112,22 +132,25 @@ impl<'r> Ahead<'r> {
         let twin = reader.twin()?;
         let (send, packets) = sync_channel(1);
         let thread = std::thread::Builder::new().name("lowlight-reader".to_owned());
-        thread.spawn(move || read(&twin, &send)).map_err(|source| StoreError::from_io(reader.path(), source))?;
-        Ok(Self { reader, packets, packet: Packet::default(), taken: 0 })
+        let thread = thread.spawn(move || read(&twin, &send)).map_err(|source| StoreError::from_io(reader.path(), source))?;
+        Ok(Self { reader, packets: Some(packets), thread: Some(thread), packet: Packet::default(), taken: 0 })
     }
 
     /// What only the end of the source shows; `None` before it.
     pub fn at_end(&self) -> Option<AtEnd> {
-        self.packet.end
+        match self.packet.end {
+            Some(End::Reached(end)) => Some(end),
+            _ => None,
+        }
     }
 }
 
 /// Sends packets until the end, an error, or nobody wants more.
-fn read(reader: &Reader, send: &SyncSender<Result<Packet, StoreError>>) {
+fn read(reader: &Reader, send: &SyncSender<Packet>) {
     let mut source = reader.everything();
     loop {
         let packet = Packet::fill(&mut source);
-        let is_last = packet.as_ref().map_or(true, |packet| packet.end.is_some());
+        let is_last = packet.end.is_some();
         if send.send(packet).is_err() || is_last {
             return;
         }
@@ -139,11 +162,14 @@ impl EntrySource for Ahead<'_> {
 
     fn next(&mut self) -> Result<Option<Item<'_>>, StoreError> {
         while self.taken == self.packet.items.len() {
-            if self.packet.end.is_some() {
-                return Ok(None);
+            match &mut self.packet.end {
+                Some(End::Failed(error)) if error.is_some() => return error.take().map_or(Ok(None), Err),
+                Some(_) => return Ok(None),
+                None => {}
             }
+            let next = self.packets.as_ref().and_then(|packets| packets.recv().ok());
             let gone = || StoreError::from_io(self.reader.path(), std::io::Error::other("the thread that reads it ended early"));
-            self.packet = self.packets.recv().map_err(|_| gone())??;
+            self.packet = next.ok_or_else(gone)?;
             self.taken = 0;
         }
         self.taken += 1;

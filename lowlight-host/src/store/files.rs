@@ -100,6 +100,19 @@ pub fn private_file(path: &Path) -> Result<File, StoreError> {
     Ok(file)
 }
 
+/// Opens a private file for reading; `None` when there is none. Refuses a symbolic link and a file others can read.
+pub fn read_private(path: &Path) -> Result<Option<File>, StoreError> {
+    let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
+    match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Ok(file) => {
+            check_mode(path, &file.metadata().map_err(|source| StoreError::from_io(path, source))?, 0o600)?;
+            Ok(Some(file))
+        }
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(StoreError::from_io(path, source)),
+    }
+}
+
 /// Creates the database file empty and private before SQLite sees it, so that it is never wider than 0600.
 ///
 /// Must not be called when this process may have the database open: see invariant 4 of `store`. A file that is there already is left alone.

@@ -13,7 +13,7 @@
 mod ahead;
 pub mod columns;
 mod error;
-mod files;
+pub(crate) mod files;
 mod function;
 mod reader;
 mod recover;

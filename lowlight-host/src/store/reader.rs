@@ -12,7 +12,7 @@
 
 use super::StoreError;
 use super::columns::{self, COUNT, Row, Value};
-use super::files::Layout;
+use super::files::{self, Layout};
 use super::function;
 use super::recover::with_suffix;
 use super::schema::{self, Identity, SchemaReport};
@@ -48,6 +48,8 @@ pub struct Reader {
     pub(super) live: bool,
     /// What was opened, for another connection to it.
     uri: String,
+    /// Device and inode of the file at the path when it was opened.
+    identity: Option<(u64, u64)>,
     /// Holds the private copy, if one was needed, until the reader is dropped.
     _copy: Option<PrivateCopy>,
 }
@@ -111,6 +113,7 @@ impl Reader {
     /// Reads tip, schema and bounds in one transaction.
     fn pin(path: PathBuf, Opened { connection, uri, copy, live }: Opened) -> Result<Self, StoreError> {
         let sqlite = |source| StoreError::from_sqlite(&path, source);
+        let identity = files::identity(&path);
         configure(&connection).and_then(|()| connection.execute_batch("BEGIN")).map_err(sqlite)?;
         if schema::identify(&connection, &path)? == Identity::Empty {
             return Err(StoreError::Missing(path));
@@ -148,6 +151,7 @@ impl Reader {
             stray_contents,
             stray_nodes,
             live,
+            identity,
             uri,
             _copy: copy,
         })
@@ -158,6 +162,9 @@ impl Reader {
     pub(super) fn twin(&self) -> Result<Self, StoreError> {
         let connection = open(&self.uri).map_err(|e| self.sqlite(e))?;
         configure(&connection).map_err(|e| self.sqlite(e))?;
+        if files::identity(&self.path) != self.identity {
+            return Err(StoreError::from_io(&self.path, std::io::Error::other("another file was put in its place; try again")));
+        }
         Ok(Self {
             path: self.path.clone(),
             connection,
@@ -373,7 +380,7 @@ fn private_folder() -> Result<PrivateCopy, StoreError> {
     use std::os::unix::fs::DirBuilderExt as _;
     let mut random = [0_u8; 8];
     let base = std::env::temp_dir();
-    getrandom::fill(&mut random).map_err(|source| StoreError::from_io(&base, source.into()))?;
+    crate::random::fill(&mut random).map_err(|source| StoreError::from_io(&base, source))?;
     let path = base.join(format!("lowlight-{:016x}", u64::from_le_bytes(random)));
     std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(|source| StoreError::from_io(&path, source))?;
     Ok(PrivateCopy(path))

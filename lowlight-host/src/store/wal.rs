@@ -1,53 +1,86 @@
 //! Copies the WAL into the database on a thread of its own, so that the writer does not have to.
 //!
 //! ```text
-//! writer:  COMMIT, COMMIT, ... every EVERY bytes: wake          and itself, if the WAL reaches `wal_autocheckpoint`
-//! thread:                                   wal_checkpoint(PASSIVE)
+//! writer:  COMMIT, COMMIT, ... every EVERY bytes: wake, if idle          at MOST bytes: wait until idle
+//! thread:                      wal_checkpoint(PASSIVE) -> idle           then the writer's own `wal_autocheckpoint` runs
 //! ```
 //!
-//! 1. It never waits for a lock, and only closing the log waits for it.
-//! 2. It promises nothing: where it cannot run, the writer's own checkpoint bounds the WAL. That also resets it under
-//!    steady load, when the thread is always a few pages behind.
+//! 1. SQLite lets one connection copy at a time, and a copy covers what was there when it began: only while the thread is
+//!    idle can the writer's own checkpoint finish the copy and reset the WAL, so the thread is never woken twice in a row
+//!    without a COMMIT between.
+//! 2. The WAL is bounded also when the database is slow to sync: the writer then waits, as it would without the thread.
+//! 3. It promises nothing else: where it cannot run, the writer's own checkpoint does all of it.
 
 use super::{StoreError, schema};
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-/// Bytes of content after which a checkpoint is worth its two flushes: about 1,000 pages of WAL.
-const EVERY: usize = 3 << 20;
+/// Bytes of WAL after which a copy is worth its two flushes.
+const EVERY: usize = 4 << 20;
+/// Bytes of WAL that may gather while one copy goes on.
+const MOST: usize = 16 << 20;
+/// What a batch adds to the WAL besides its rows: pages that are written whole though little in them changes.
+pub(super) const PER_BATCH: usize = 6 * 4096;
+/// What an entry adds besides its contents.
+pub(super) const PER_ENTRY: usize = 350;
+
+#[derive(Debug)]
+struct Copier {
+    wake: SyncSender<()>,
+    done: Receiver<()>,
+    is_busy: bool,
+    thread: JoinHandle<()>,
+}
 
 /// The thread, from the first time it is needed on.
 #[derive(Debug, Default)]
 pub(super) struct WalCheckpointer {
-    /// Bytes of content committed since it was last woken.
+    /// Bytes committed since it was last woken, about.
     written: usize,
-    thread: Option<(SyncSender<()>, JoinHandle<()>)>,
+    copier: Option<Copier>,
     /// It could not be started, or gave up.
     is_off: bool,
 }
 
 impl WalCheckpointer {
-    /// Notes that a batch with so many bytes of content was committed.
+    /// Notes a committed batch that added about so many bytes to the WAL.
     pub fn committed(&mut self, path: &Path, bytes: usize) {
         self.written = self.written.saturating_add(bytes);
         if self.written < EVERY || self.is_off {
             return;
         }
-        self.written = 0;
-        if self.thread.is_none() {
-            self.thread = start(path).ok();
+        if self.copier.is_none() {
+            self.copier = start(path).ok();
         }
-        // A full channel: one is due already. A closed one: the thread gave up, and the writer does it alone.
-        let sent = self.thread.as_ref().map(|(wake, _)| wake.try_send(()));
-        self.is_off = !matches!(sent, Some(Ok(()) | Err(TrySendError::Full(()))));
+        self.is_off = !self.copier.as_mut().is_some_and(|copier| copier.go_on(&mut self.written));
+    }
+}
+
+impl Copier {
+    /// Wakes the thread when it is idle; waits for it when too much has gathered. `false` when it is gone.
+    fn go_on(&mut self, written: &mut usize) -> bool {
+        if self.is_busy {
+            if *written >= MOST {
+                self.is_busy = false;
+                // Not woken again now: the next COMMIT finishes the copy.
+                return self.done.recv().is_ok();
+            }
+            self.is_busy = self.done.try_recv().is_err();
+            if self.is_busy {
+                return !self.thread.is_finished();
+            }
+        }
+        *written = 0;
+        self.is_busy = true;
+        self.wake.send(()).is_ok()
     }
 }
 
 impl Drop for WalCheckpointer {
     fn drop(&mut self) {
-        if let Some((wake, thread)) = self.thread.take() {
+        if let Some(Copier { wake, thread, .. }) = self.copier.take() {
             drop(wake);
             // A panic there would have been SQLite's; nothing of ours depends on it.
             let _ = thread.join();
@@ -55,21 +88,23 @@ impl Drop for WalCheckpointer {
     }
 }
 
-fn start(path: &Path) -> Result<(SyncSender<()>, JoinHandle<()>), StoreError> {
+fn start(path: &Path) -> Result<Copier, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let sqlite = |source| StoreError::from_sqlite(path, source);
     let connection = Connection::open_with_flags(super::writer::uri(path, "psow=0"), flags).map_err(sqlite)?;
     // Only what concerns this connection: whatever lies at `path` now, its settings are not ours to change here.
     schema::distrust(&connection).map_err(sqlite)?;
     connection.execute_batch("PRAGMA synchronous=FULL").map_err(sqlite)?;
-    let (wake, work) = sync_channel(1);
+    // Room for one message each: neither side ever waits to send.
+    let ((wake, work), (tell, done)) = (sync_channel(1), sync_channel(1));
     let run = move || {
         while work.recv().is_ok() {
-            if connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).is_err() {
+            let copied = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            if copied.is_err() || tell.send(()).is_err() {
                 return;
             }
         }
     };
     let thread = std::thread::Builder::new().name("lowlight-wal".to_owned()).spawn(run);
-    Ok((wake, thread.map_err(|source| StoreError::from_io(path, source))?))
+    Ok(Copier { wake, done, is_busy: false, thread: thread.map_err(|source| StoreError::from_io(path, source))? })
 }

@@ -12,7 +12,7 @@ use super::columns::{self, COUNT, Value};
 use super::files::{self, Layout};
 use super::reader;
 use super::schema::{self, Identity};
-use super::wal::WalCheckpointer;
+use super::wal::{PER_BATCH, PER_ENTRY, WalCheckpointer};
 use super::{StoreError, files::private_file};
 use lowlight_core::entry::MAX_BODY;
 use lowlight_core::entry::codec::Buffer;
@@ -34,7 +34,7 @@ pub struct Store {
     identity: [Option<(u64, u64)>; 2],
     log_id: Option<LogId>,
     in_batch: bool,
-    /// Bytes of content in the current batch.
+    /// What the current batch adds to the WAL, about, bytes.
     bytes: usize,
     checkpointer: WalCheckpointer,
     /// Room for the encoded event of an entry.
@@ -153,7 +153,7 @@ impl Store {
     fn read_tip(&mut self) -> Result<Head, StoreError> {
         if schema::identify(&self.connection, &self.path)? == Identity::Empty {
             let mut id = [0_u8; 16];
-            getrandom::fill(&mut id).map_err(|source| StoreError::from_io(&self.path, source.into()))?;
+            crate::random::fill(&mut id).map_err(|source| StoreError::from_io(&self.path, source))?;
             let head = Head::genesis(&LogId(id));
             schema::create(&self.connection).map_err(|source| self.error(source))?;
             let insert = "INSERT INTO log (id, log_id, format, size, head, frontier) VALUES (1, ?1, ?2, 0, ?3, x'')";
@@ -178,7 +178,7 @@ impl Store {
         }
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|source| self.error(source))?;
         self.in_batch = true;
-        self.bytes = 0;
+        self.bytes = PER_BATCH;
         self.read_tip()
     }
 
@@ -235,7 +235,7 @@ impl Sink for Store {
             sealed.nodes.iter().try_for_each(|node| self.insert_node(node))
         };
         insert().map_err(|source| self.error(source))?;
-        self.bytes += sealed.contents.iter().map(|content| content.value.len()).sum::<usize>();
+        self.bytes += PER_ENTRY + sealed.contents.iter().map(|content| content.value.len()).sum::<usize>();
         Ok(())
     }
 

@@ -103,6 +103,12 @@ fn config_show_gives_every_key_its_value_and_its_source() {
     let (none, empty) = (serde_json::Value::Null, serde_json::json!({}));
     assert_eq!([value("app"), value("block_ms"), value("overflow"), value("redact")], [none, 100.into(), "drop_newest".into(), empty]);
 
+    let of_record = |key: &str| lines.iter().find(|line| line["key"] == key).unwrap()["record"].clone();
+    assert_eq!(
+        [of_record("overflow"), of_record("block_ms"), of_record("content")],
+        ["block".into(), 60_000.into(), serde_json::Value::Null]
+    );
+
     place.write("lowlight.toml", "app = \"gate\"\nqueue_entries = 7\n");
     let (value, source) = shown(&place, &[], &[], "app");
     assert!(value.contains("gate") && source.contains("lowlight.toml"), "{value} {source}");

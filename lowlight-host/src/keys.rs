@@ -1,0 +1,181 @@
+//! The key that signs a log's checkpoints: one Ed25519 key in a file of the log directory.
+//!
+//! ```text
+//! DIR/keys/log.key    "PRIVATE+KEY+" name "+" key id "+" base64(0x01 || seed) "\n"      0600
+//! ```
+//!
+//! Limit: whoever can read the file can sign; it shows that this box made a checkpoint, not that root on it was honest.
+//!
+//! 1. The file is written once, to a temporary name, and renamed; a key that is there is never overwritten.
+
+use crate::random;
+use crate::store::{Layout, StoreError, files};
+use lowlight_core::LogId;
+use lowlight_core::note::base64::{Base64, decode_array};
+use lowlight_core::note::{Algorithm, Ed25519, Key, Signer as _, is_name};
+
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
+
+/// Name of a key that was given none, and of the origin of a log without a key.
+pub const DEFAULT_NAME: &str = "lowlight";
+/// Most bytes of a name: with the id of the log behind it it must fit an origin, and its vkey a text of an entry.
+pub const MAX_NAME: usize = 128;
+const PREFIX: &str = "PRIVATE+KEY+";
+
+/// Where the key of a log is.
+pub fn file(layout: &Layout) -> PathBuf {
+    layout.dir().join("keys").join("log.key")
+}
+
+/// The private key of a log.
+#[derive(Debug)]
+pub struct LogKey {
+    name: String,
+    signer: Ed25519,
+}
+
+impl LogKey {
+    /// The key in a log's directory, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unsafe`] when others can read it or it is no key.
+    pub fn load(layout: &Layout) -> Result<Option<Self>, StoreError> {
+        let path = file(layout);
+        let mut text = String::new();
+        match files::read_private(&path)? {
+            None => return Ok(None),
+            Some(file) => file.take(1_024).read_to_string(&mut text).map_err(|source| StoreError::from_io(&path, source))?,
+        };
+        let damaged = || StoreError::Unsafe { path: path.clone(), why: "is not a private key; restore it from a copy".to_owned() };
+        Self::parse(&text).map(Some).ok_or_else(damaged)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.strip_suffix('\n')?.strip_prefix(PREFIX)?.splitn(3, '+');
+        let (name, id, encoded) = (parts.next()?, parts.next()?, parts.next()?);
+        let [1, seed @ ..] = decode_array::<33>(encoded.as_bytes())? else { return None };
+        let key = Self { name: name.to_owned(), signer: Ed25519::from_seed(&seed) };
+        (is_name(name) && u32::from_str_radix(id, 16).ok()?.to_be_bytes() == key.key().id()).then_some(key)
+    }
+
+    /// Makes a key for a log from the system's random source.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unsafe`] for a name that no key can have, or when there is a key already.
+    pub fn create(layout: &Layout, name: &str) -> Result<Self, StoreError> {
+        let path = file(layout);
+        let refuse = |why: &str| Err(StoreError::Unsafe { path: path.clone(), why: why.to_owned() });
+        if !is_name(name) || name.len() > MAX_NAME {
+            return refuse("a key's name has 1 to 128 bytes without white space and plus signs");
+        }
+        layout.prepare()?;
+        let folder = layout.dir().join("keys");
+        files::private_dir(&folder)?;
+        let mut seed = [0; 32];
+        random::fill(&mut seed).map_err(|source| StoreError::from_io(&path, source))?;
+        let key = Self { name: name.to_owned(), signer: Ed25519::from_seed(&seed) };
+        let mut secret = [1; 33];
+        secret[1..].copy_from_slice(&seed);
+        let line = format!("{PREFIX}{name}+{:08x}+{}\n", u32::from_be_bytes(key.key().id()), Base64(&secret));
+        let io = |source| StoreError::from_io(&path, source);
+        let fresh = folder.join(format!(".log.key.{}", std::process::id()));
+        let _ = std::fs::remove_file(&fresh);
+        let mut file = files::private_file(&fresh)?;
+        file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+        // A link fails where there is a key, a rename would replace it.
+        let linked = std::fs::hard_link(&fresh, &path);
+        let _ = std::fs::remove_file(&fresh);
+        match linked {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return refuse("is there already; it was left alone"),
+            linked => linked.map_err(io)?,
+        }
+        files::sync_parent(&path)?;
+        Ok(key)
+    }
+
+    /// The public key.
+    pub fn key(&self) -> Key<'_> {
+        Key { name: &self.name, algorithm: Algorithm::Ed25519, public: self.signer.public() }
+    }
+
+    /// Writes the signature line for a checkpoint's text behind it.
+    pub fn sign(&mut self, text: &str, out: &mut String) {
+        let key = Key { name: &self.name, algorithm: Algorithm::Ed25519, public: self.signer.public() };
+        // A key in memory does not fail, and a String takes every line.
+        let Ok(_written) = key.sign(&mut self.signer, text, 0, out);
+    }
+
+    /// Signs the first announcement of this key in a log (`docs/format.md`, section 3): entry `seq`, no key before it.
+    pub fn announce(&mut self, log_id: LogId, seq: u64) -> [u8; 64] {
+        let vkey = self.key().to_string();
+        let mut message = b"lowlight/keychange/v1\0".to_vec();
+        message.extend_from_slice(&log_id.0);
+        message.extend_from_slice(&seq.to_le_bytes());
+        for text in ["", vkey.as_str()] {
+            message.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
+            message.extend_from_slice(text.as_bytes());
+        }
+        let Ok(signature) = self.signer.sign(&message);
+        signature
+    }
+}
+
+/// Device, inode and time of the key file: what tells whether it is another one than before.
+pub(crate) fn stamp(layout: &Layout) -> Option<(u64, u64)> {
+    files::identity(&file(layout))
+}
+
+/// The origin of the checkpoints of a log.
+pub fn origin(name: &str, log_id: LogId) -> String {
+    format!("{name}/{log_id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_key_is_made_once_and_read_again() {
+        let dir = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o700)).tempdir().unwrap();
+        let layout = Layout::new(dir.path());
+        assert!(LogKey::load(&layout).unwrap().is_none());
+        for name in ["", "a b", "a+b", &"x".repeat(129)] {
+            assert!(LogKey::create(&layout, name).is_err(), "{name}");
+        }
+        let made = LogKey::create(&layout, "gate-7.example").unwrap();
+        let read = LogKey::load(&layout).unwrap().unwrap();
+        assert_eq!(made.key(), read.key());
+        assert_eq!(Key::parse(&made.key().to_string()), Ok(made.key()));
+        let again = LogKey::create(&layout, "gate-7.example").unwrap_err().to_string();
+        assert!(again.contains("is there already"), "{again}");
+        assert_eq!(LogKey::load(&layout).unwrap().unwrap().key(), made.key());
+        assert_eq!(std::fs::read_dir(layout.dir().join("keys")).unwrap().count(), 1, "nothing else is left");
+
+        let path = file(&layout);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(LogKey::load(&layout).unwrap_err().to_string().contains("can be read"));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for damaged in [text.trim_end(), &text[..40], &text.replace("gate-7", "gate-8")] {
+            std::fs::write(&path, damaged).unwrap();
+            assert!(LogKey::load(&layout).unwrap_err().to_string().contains("not a private key"), "{damaged}");
+        }
+    }
+
+    #[test]
+    fn what_is_signed_verifies_and_nothing_else() {
+        let dir = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o700)).tempdir().unwrap();
+        let mut key = LogKey::create(&Layout::new(dir.path()), "k").unwrap();
+        let text = "k/00\n1\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
+        let mut note = format!("{text}\n");
+        key.sign(text, &mut note);
+        let parsed = lowlight_core::note::Note::parse(note.as_bytes()).unwrap();
+        assert!(parsed.signature_of(&key.key()).unwrap().is_some());
+        let other = LogKey::create(&Layout::new(dir.path().join("other")), "k").unwrap();
+        assert_eq!(parsed.signature_of(&other.key()), Ok(None));
+    }
+}
