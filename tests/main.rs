@@ -1,6 +1,7 @@
 //! One binary for all behaviours: linking it once is what takes the time.
 #![allow(missing_docs, clippy::unwrap_used, clippy::pedantic, reason = "tests")]
 
+mod checkpoints;
 mod failure_contract;
 mod failure_damage;
 mod failure_input;

@@ -231,7 +231,7 @@ fn immutable_logging_line_separators_in_honest_text_are_not_tampering() {
     for format in ["json", "ndjson"] {
         let (code, out, errors) = lowlight(&["--path", dir.path().to_str().unwrap(), "export", "--format", format], "");
         assert_eq!(code, 0, "{errors}");
-        let report = verify_export(out.as_bytes(), &mut |_, _| {});
+        let report = verify_export(out.as_bytes());
         assert_eq!((report.verdict, report.records), ("intact", 1), "{format}: {:?} {:?}", report.problems, report.error);
         let (code, _, errors) = lowlight(&["verify", "-"], out);
         assert_eq!(code, 0, "{errors}");
@@ -245,7 +245,7 @@ fn immutable_logging_a_torn_line_does_not_crash_verification() {
     let (_, out, _) = lowlight(&["--path", dir.path().to_str().unwrap(), "export", "--format", "ndjson"], "");
     let whole = out.trim_end();
     for cut in [1, whole.len() / 3, whole.len() / 2, whole.len() - 1] {
-        let report = verify_export(&whole.as_bytes()[..cut], &mut |_, _| {});
+        let report = verify_export(&whole.as_bytes()[..cut]);
         assert_ne!(report.verdict, "intact", "cut at {cut}");
         assert_ne!(report.exit_code(), 0);
     }

@@ -7,7 +7,7 @@ use lowlight_core::{Commitment, Digest, Frontier, Salt, chain};
 use lowlight_host::export::{Form, Options, write};
 use lowlight_host::redact::RedactConfig;
 use lowlight_host::store::Reader;
-use lowlight_host::verify::{self, Threads};
+use lowlight_host::verify::{self, Against, Threads};
 use lowlight_host::{Record, Recorder};
 use std::hint::black_box;
 use std::path::Path;
@@ -98,7 +98,11 @@ pub fn run(quick: bool) {
     let milliseconds = |cost: Cost| format!("{:.0} ms", cost.wall.as_secs_f64() * 1e3);
     for (name, threads, must, aim) in [("one thread", Threads::One, "≥ 0.45", "≥ 0.7"), ("two threads", Threads::Two, "-", "-")] {
         let (ratio, ours, theirs) = pairs(
-            || measure(|| assert_eq!(verify::log_with(small.path(), threads, &mut |_, _| {}).unwrap().verdict, "intact")),
+            || {
+                measure(|| {
+                    assert_eq!(verify::log_with(small.path(), threads, Against::default(), &mut |_, _| {}).unwrap().verdict, "intact")
+                })
+            },
             || {
                 measure(|| {
                     black_box(hash(&inputs));

@@ -19,7 +19,7 @@ use lowlight_core::tree::STORED_LEVEL;
 use lowlight_core::{Digest, Frontier, Head, LogId};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read, Seek as _, SeekFrom, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Seek as _, SeekFrom, Take, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Most bytes of a line.
@@ -165,26 +165,36 @@ fn last_line(file: &mut File) -> std::io::Result<(u64, Option<Vec<u8>>)> {
 #[derive(Debug)]
 pub struct Checkpoints {
     path: PathBuf,
-    lines: Option<BufReader<File>>,
+    lines: Option<BufReader<Take<File>>>,
     log: String,
     newest: Option<u64>,
 }
 
 impl Checkpoints {
-    /// The journal in `dir`, lines of the log `log_id` only; one that is not there is empty.
+    /// The journal in `dir` as it is now; one that is not there is empty. [`Checkpoints::of`] says whose lines are meant.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when it cannot be read.
-    pub fn open(dir: &Path, log_id: LogId) -> Result<Self, StoreError> {
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let path = file(&Layout::new(dir));
         let lines = match File::open(&path) {
-            Ok(file) if file.metadata().is_ok_and(|meta| meta.is_file()) => Some(BufReader::new(file)),
-            Ok(_) => None,
+            Ok(file) => match file.metadata() {
+                // What is written from now on is not read.
+                Ok(meta) if meta.is_file() => Some(BufReader::new(file.take(meta.len()))),
+                _ => None,
+            },
             Err(source) if source.kind() == std::io::ErrorKind::NotFound => None,
             Err(source) => return Err(StoreError::from_io(&path, source)),
         };
-        Ok(Self { path, lines, log: log_id.to_string(), newest: None })
+        Ok(Self { path, lines, log: String::new(), newest: None })
+    }
+
+    /// Lines of that log only.
+    #[must_use]
+    pub fn of(mut self, log_id: LogId) -> Self {
+        self.log = log_id.to_string();
+        self
     }
 
     /// The next one; `Err` with what is wrong about a line that is not valid or whose size does not ascend.

@@ -32,6 +32,8 @@ pub struct Config {
     pub batch_entries: Option<usize>,
     pub batch_bytes: Option<usize>,
     pub max_loss_window_ms: Option<u64>,
+    pub checkpoint_entries: Option<u64>,
+    pub checkpoint_interval_s: Option<u64>,
     pub verify_at_start: Option<Verify>,
     pub event_types: Option<Vec<String>>,
     pub redact: Option<RedactConfig>,
@@ -154,6 +156,8 @@ impl Loaded {
             ("queue_bytes", size(it.queue_bytes), 1024, u64::MAX, "1024 or more"),
             ("batch_entries", size(it.batch_entries), 1, MAX_BATCH as u64, "1 to 1000"),
             ("batch_bytes", size(it.batch_bytes), 1, u64::MAX, "1 or more"),
+            ("checkpoint_entries", it.checkpoint_entries, 1, u64::MAX, "1 or more"),
+            ("checkpoint_interval_s", it.checkpoint_interval_s, 1, u64::MAX, "1 or more"),
             ("content_cap", size(it.content_cap), 8 << 10, MAX_CONTENT as u64, "8192 to 16777216"),
             ("sample_one_in", one(it.sample_one_in), 1, u64::MAX, "1 or more"),
             ("overflow_sample_one_in", one(it.overflow_sample_one_in), 1, u64::MAX, "1 or more"),
@@ -280,6 +284,9 @@ impl Config {
         if let Some(milliseconds) = self.max_loss_window_ms {
             builder = builder.max_loss_window(Duration::from_millis(milliseconds));
         }
+        let (entries, interval) = builder.checkpoint_bounds();
+        let interval = self.checkpoint_interval_s.map_or(interval, Duration::from_secs);
+        builder = builder.checkpoints(self.checkpoint_entries.unwrap_or(entries), interval);
         if let Some(verify) = self.verify_at_start {
             builder = builder.verify_at_start(match verify {
                 Verify::Tail => VerifyAtStart::Tail,

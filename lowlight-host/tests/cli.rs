@@ -2,6 +2,8 @@
 
 #[path = "cli/admin.rs"]
 mod admin;
+#[path = "cli/checkpoint.rs"]
+mod checkpoint;
 #[path = "cli/common.rs"]
 mod common;
 #[path = "cli/export.rs"]

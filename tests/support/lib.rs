@@ -2,7 +2,7 @@
 
 pub mod corpus;
 
-use lowlight_host::verify::{Report, Threads};
+use lowlight_host::verify::{Against, Report, Threads};
 use lowlight_host::{Record, Recorder};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -42,8 +42,9 @@ pub fn fill(dir: &Path, n: u64) {
 ///
 /// If one thread and two do not agree.
 pub fn verify(path: &Path) -> Report {
-    let [one, two] = [Threads::One, Threads::Two]
-        .map(|threads| lowlight_host::verify::log_with(path, threads, &mut |_, _| {}).unwrap_or_else(Report::unreadable));
+    let [one, two] = [Threads::One, Threads::Two].map(|threads| {
+        lowlight_host::verify::log_with(path, threads, Against::default(), &mut |_, _| {}).unwrap_or_else(Report::unreadable)
+    });
     let json = |report: &Report| serde_json::to_string(report).expect("a report is JSON");
     // Where a log is being written to, each sees its own moment.
     let log = if path.is_dir() { path.join("lowlight.db-shm") } else { path.with_extension("db-shm") };

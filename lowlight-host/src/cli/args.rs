@@ -47,6 +47,13 @@ pub enum Command {
     Show(ShowArgs),
     /// Look into any of our files at a low level, marking the first fault
     Inspect(InspectArgs),
+    /// Print the newest checkpoint, to be kept elsewhere
+    #[command(
+        after_help = "Example: lowlight checkpoint > /media/stick/gate-7.checkpoint; later: lowlight verify --checkpoint /media/stick/gate-7.checkpoint"
+    )]
+    Checkpoint(CheckpointArgs),
+    /// Make or show the key that signs checkpoints
+    Keys(KeysArgs),
     /// Check file system, permissions, clock, space and settings
     Doctor(DoctorArgs),
     /// Show the effective configuration
@@ -74,6 +81,12 @@ pub struct RecordArgs {
 pub struct VerifyArgs {
     /// Log directory, database file or export; - for an export on stdin [default: the log in --path]
     pub source: Option<PathBuf>,
+    /// Hold it against this checkpoint, kept elsewhere; - for stdin; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Vec<PathBuf>,
+    /// vkey that must have signed the checkpoints; may be given more than once
+    #[arg(long, value_name = "VKEY", requires = "checkpoint")]
+    pub key: Vec<String>,
     /// Read a log on a second thread, which is faster on more than one processor
     #[arg(long)]
     pub parallel: bool,
@@ -161,6 +174,31 @@ pub struct TailArgs {
     /// How many to begin with
     #[arg(short = 'n', long, default_value = "10", value_name = "N")]
     pub lines: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckpointArgs {
+    /// Go on with each new one as it is written
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct KeysArgs {
+    #[command(subcommand)]
+    pub action: KeysAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeysAction {
+    /// Make the key of this log; prints its vkey
+    Init {
+        /// What the key is called, and the origin of the checkpoints: no white space and no plus signs [default: lowlight]
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Print the vkey
+    Show,
 }
 
 #[derive(Debug, Args)]

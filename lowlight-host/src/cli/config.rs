@@ -5,7 +5,7 @@ use super::{Outcome, load_config, stdout, text};
 use std::io::Write;
 
 /// Every key with its default as JSON and, where that does not say it all, in words; in the order of the guide.
-const KEYS: [(&str, &str, &str); 18] = [
+const KEYS: [(&str, &str, &str); 20] = [
     ("enabled", "true", ""),
     ("app", "null", "(none)"),
     ("environment", "null", "(none)"),
@@ -21,6 +21,8 @@ const KEYS: [(&str, &str, &str); 18] = [
     ("batch_entries", "250", ""),
     ("batch_bytes", "262144", ""),
     ("max_loss_window_ms", "1000", ""),
+    ("checkpoint_entries", "10000", ""),
+    ("checkpoint_interval_s", "60", ""),
     ("verify_at_start", "\"tail\"", ""),
     ("event_types", "[]", ""),
     ("redact", "{}", "every built-in rule"),
@@ -80,6 +82,8 @@ mod tests {
             batch_entries = 1
             batch_bytes = 1
             max_loss_window_ms = 1
+            checkpoint_entries = 1
+            checkpoint_interval_s = 1
             verify_at_start = "off"
             event_types = []
             [redact]

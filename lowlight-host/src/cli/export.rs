@@ -20,7 +20,7 @@ pub(super) fn run(cli: &Cli, args: &ExportArgs) -> Outcome {
     }
     let report = {
         let mut progress = Progress::new("verifying");
-        verify::log_with(&cli.path, verify::Threads::One, &mut |done, total| progress.at(done, total))?
+        verify::log_with(&cli.path, verify::Threads::One, verify::Against::default(), &mut |done, total| progress.at(done, total))?
     };
     let is_broken = report.verdict != "intact";
     if is_broken {

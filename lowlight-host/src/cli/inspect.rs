@@ -4,7 +4,7 @@ use super::args::{Cli, InspectArgs};
 use super::{Failure, Outcome, stdout, text, verify};
 use crate::export::{Line, parse_line};
 use crate::store::Reader;
-use crate::verify::Threads;
+use crate::verify::{Against, Threads};
 use crate::verify::{Report, ReportedProblem};
 use lowlight_core::entry::codec::decode;
 use lowlight_core::source::{EntrySource, Item};
@@ -17,7 +17,7 @@ pub(super) fn run(cli: &Cli, args: &InspectArgs) -> Outcome {
         return Err(Failure::Usage(format!("{}: no such file", file.display())));
     }
     let mut out = stdout();
-    let report = verify::report(file, Threads::One);
+    let report = verify::report(file, Threads::One, Against::default());
     let mut lines = Lines { out: &mut out, json: cli.json, fault: report.problems.first() };
     let is_database = file.is_dir() || verify::is_database(file);
     let code = if is_database { database(args, &report, &mut lines)? } else { export(args, &report, &mut lines)? };

@@ -5,11 +5,13 @@
 //! 3. A broken pipe is success.
 
 mod args;
+mod checkpoint;
 mod config;
 mod doctor;
 mod export;
 mod input;
 mod inspect;
+mod keys;
 mod progress;
 mod query;
 mod record;
@@ -91,6 +93,8 @@ fn run(cli: &Cli) -> Outcome {
     match &cli.command {
         Command::Record(args) => record::run(cli, args),
         Command::Verify(args) => verify::run(cli, args),
+        Command::Checkpoint(args) => checkpoint::run(cli, args),
+        Command::Keys(args) => keys::run(cli, args),
         Command::Export(args) => export::run(cli, args),
         Command::Query(args) => query::run(cli, args),
         Command::Stats => stats::run(cli),

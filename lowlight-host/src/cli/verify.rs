@@ -2,16 +2,23 @@
 
 use super::args::{Cli, VerifyArgs};
 use super::progress::Progress;
-use super::{Outcome, stdout, text};
-use crate::export::verify_export;
-use crate::verify::{self, Report, Threads};
+use super::{Failure, Outcome, stdout, text};
+use crate::export::verify_export_with;
+use crate::verify::{self, Against, Kept, Report, Threads};
+use lowlight_core::note::{Key, MAX_NOTE};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> Outcome {
     let source = args.source.as_deref().unwrap_or(&cli.path);
     let threads = if args.parallel { Threads::Two } else { Threads::One };
-    let report = report(source, threads);
+    let keys = args.key.iter().map(|vkey| Key::parse(vkey)).collect::<Result<Vec<_>, _>>();
+    let keys = keys.map_err(|error| Failure::Usage(format!("--key: {error}")))?;
+    let kept = args.checkpoint.iter().map(|file| kept(file, &keys)).collect::<Result<Vec<_>, _>>()?;
+    if source == Path::new("-") && args.checkpoint.iter().any(|file| file == Path::new("-")) {
+        return Err(Failure::Usage("the export and the checkpoint cannot both come from stdin".to_owned()));
+    }
+    let report = report(source, threads, Against::kept(&kept, &keys));
     let mut out = stdout();
     if cli.json {
         serde_json::to_writer(&mut out, &report).map_err(std::io::Error::from)?;
@@ -23,23 +30,37 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> Outcome {
     Ok(report.exit_code())
 }
 
+/// A checkpoint that was kept elsewhere.
+fn kept(file: &Path, keys: &[Key<'_>]) -> Result<Kept, Failure> {
+    let failed = |why: String| Failure::Usage(format!("--checkpoint {}: {why}", file.display()));
+    let mut bytes = Vec::new();
+    let most = MAX_NOTE as u64 + 1;
+    let read = if file == Path::new("-") {
+        std::io::stdin().lock().take(most).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(file).and_then(|file| file.take(most).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| failed(error.to_string()))?;
+    Kept::parse(&bytes, keys).map_err(|error| failed(error.to_string()))
+}
+
 /// Verifies whatever is at `source`.
-pub(super) fn report(source: &Path, threads: Threads) -> Report {
+pub(super) fn report(source: &Path, threads: Threads, against: Against<'_>) -> Report {
     let mut progress = Progress::new("verifying");
     let mut at = |done, total| progress.at(done, total);
     if source == Path::new("-") {
-        return verify_export(BufReader::with_capacity(64 << 10, std::io::stdin().lock()), &mut at);
+        return verify_export_with(BufReader::with_capacity(64 << 10, std::io::stdin().lock()), against, &mut at);
     }
     if !source.is_dir() && !is_database(source) {
         return match std::fs::File::open(source) {
-            Ok(file) => verify_export(BufReader::with_capacity(64 << 10, file), &mut at),
+            Ok(file) => verify_export_with(BufReader::with_capacity(64 << 10, file), against, &mut at),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Report::unreadable(crate::store::StoreError::Missing(source.to_path_buf()))
             }
             Err(error) => Report::unreadable(format!("{}: {error}", source.display())),
         };
     }
-    verify::log_with(source, threads, &mut at).unwrap_or_else(Report::unreadable)
+    verify::log_with(source, threads, against, &mut at).unwrap_or_else(Report::unreadable)
 }
 
 /// Whether a file begins like an SQLite database. Only for commands, which have no database open.
@@ -74,6 +95,10 @@ fn print(report: &Report, source: &Path, out: &mut impl Write) -> std::io::Resul
     if report.problems_total > report.problems.len() as u64 {
         writeln!(out, "  ... {} problems in all", report.problems_total)?;
     }
+    if let Some(sealed) = report.sealed.filter(|_| report.verdict == "intact") {
+        let open = report.entries.saturating_sub(sealed);
+        writeln!(out, "sealed up to {} by its own checkpoints, {open} open", text::plural(sealed, "entry", "entries"))?;
+    }
     for note in &report.notes {
         writeln!(out, "note: {}", text::safe(note))?;
     }
@@ -81,7 +106,8 @@ fn print(report: &Report, source: &Path, out: &mut impl Write) -> std::io::Resul
         if let Some(error) = &report.error {
             writeln!(out, "reading stopped: {}", text::safe(error))?;
         }
-        writeln!(out, "not checked without a checkpoint kept elsewhere: {}", report.not_checked.join(", "))?;
+        let since = if report.level == "chain" { "not checked without a checkpoint kept elsewhere" } else { "not checked" };
+        writeln!(out, "{since}: {}", report.not_checked.join(", "))?;
     }
     Ok(())
 }

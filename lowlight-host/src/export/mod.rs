@@ -16,7 +16,7 @@ mod write;
 
 pub use csv::write_csv;
 pub use line::{Line, Opening, entry_line, parse_line};
-pub use read::{ExportSource, verify_export};
+pub use read::{ExportSource, verify_export, verify_export_with};
 pub use write::{ExportError, Form, Options, Summary, write};
 
 use crate::store::{Reader, StoreError};

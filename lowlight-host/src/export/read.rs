@@ -3,7 +3,7 @@
 use super::line::{Line, Object, Opening, parse_object};
 use super::{MAX_LINE, unhex};
 use crate::store::StoreError;
-use crate::verify::{self, Report};
+use crate::verify::{self, Against, Report};
 use lowlight_core::entry::FieldId;
 use lowlight_core::source::{EntrySource, Item, Start};
 use lowlight_core::tree::subtree_level;
@@ -11,6 +11,7 @@ use lowlight_core::verify::{MAX_PROBLEMS, Problem, ProblemKind, Verifier};
 use lowlight_core::{Digest, FORMAT, Frontier, LogId};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use std::cell::RefCell;
 use std::io::{BufRead, Read as _};
 
 /// The first line of an export.
@@ -280,8 +281,13 @@ fn item(line: &Line, place: Option<usize>) -> Option<Item<'_>> {
     }
 }
 
-/// Verifies an export; `progress` is told the seq after every entry.
-pub fn verify_export<R: BufRead>(input: R, progress: &mut dyn FnMut(u64, u64)) -> Report {
+/// Verifies an export.
+pub fn verify_export<R: BufRead>(input: R) -> Report {
+    verify_export_with(input, Against::default(), &mut |_, _| {})
+}
+
+/// Verifies an export, also against the checkpoints in `against`; `progress` is told the seq after every entry, and the end.
+pub fn verify_export_with<R: BufRead>(input: R, mut against: Against<'_>, progress: &mut dyn FnMut(u64, u64)) -> Report {
     let mut source = ExportSource::new(input);
     let preamble = match source.preamble() {
         Ok(Ok(preamble)) => preamble,
@@ -298,9 +304,17 @@ pub fn verify_export<R: BufRead>(input: R, progress: &mut dyn FnMut(u64, u64)) -
     };
     let end = preamble.end;
     let mut proved = false;
-    let mut report = verify::run(start, &mut source, Vec::new(), &mut |seq| progress(seq, end), &mut |source, verifier| {
+    let found = against.begin(preamble.log_id);
+    let shared = RefCell::new(&mut against);
+    let mut look = |verifier: &mut Verifier<MAX_PROBLEMS>| {
+        progress(verifier.expected(), end);
+        shared.borrow_mut().look(verifier)
+    };
+    let mut report = verify::run(start, &mut source, found, &mut look, &mut |source, verifier| {
         proved = at_end(&preamble, source, verifier);
+        shared.borrow_mut().end(verifier, false)
     });
+    against.tell(&mut report);
     // The root is that of the whole log, of which the export may hold a part.
     report.root = proved.then(|| preamble.root.to_string());
     if preamble.end - preamble.first < preamble.size {

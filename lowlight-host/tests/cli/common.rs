@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
@@ -233,7 +234,7 @@ pub fn read_a_little(mut command: Command) -> Ran {
 
 /// Copies a directory with all that is in it.
 pub fn copy_log(from: &Path, to: &Path) {
-    std::fs::create_dir(to).unwrap();
+    std::fs::DirBuilder::new().mode(0o700).create(to).unwrap();
     for item in std::fs::read_dir(from).unwrap() {
         let item = item.unwrap();
         let target = to.join(item.file_name());

@@ -60,6 +60,8 @@ impl Normaliser {
             (r"\b1\d{18}\b", "<ns>"),
             (r#"(monotonic"?:?\s*)\d+"#, "$1<ns>"),
             (r"\b[0-9a-f]{16,}\b…?", "<hash>"),
+            (r"\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}", "+<key>"),
+            (r"[A-Za-z0-9+/]{42,}=*", "<base64>"),
             (r"\b\d+(\.\d+)? (B|KiB|MiB|GiB|TiB)\b", "<size>"),
             (r"\b\d+(\.\d+)? ?(ns|us|µs|ms|s)\b", "<duration>"),
             (r#"("(p50_ms|p90_ms|p99_ms|database|wal)":)[0-9.]+"#, "$1<n>"),

@@ -3,12 +3,18 @@
 //! 1. The rules are the core's; this module only adds what a database or a file can show beyond entries.
 //! 2. A fault that was found stays found when reading breaks off later.
 
+mod against;
+
+pub use against::{Against, Kept};
+
+use crate::checkpoints::Checkpoints;
 use crate::export;
 use crate::store::{Ahead, AtEnd, DbSource, Reader, StoreError};
 use lowlight_core::source::Start;
 use lowlight_core::verify::{MAX_PROBLEMS, Problem, ProblemKind, Verifier};
 use lowlight_core::{EntrySource, Frontier};
 use serde::Serialize;
+use std::cell::RefCell;
 use std::path::Path;
 
 /// A verdict with all that a person or a program needs to act on it.
@@ -38,6 +44,9 @@ pub struct Report {
     pub level: &'static str,
     /// What this verification could not know.
     pub not_checked: Vec<&'static str>,
+    /// Entries up to the newest of the log's own checkpoints that they agree with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<u64>,
     /// Entries of a later version or kind.
     #[serde(skip_serializing_if = "is_zero")]
     pub not_understood: u64,
@@ -115,6 +124,7 @@ impl Report {
             level: "chain",
             // Without a checkpoint kept elsewhere a chain shows none of these, however honest the log.
             not_checked: vec!["tail", "rewrite", "rollback"],
+            sealed: None,
             not_understood: verdict.not_understood,
             notes: Vec::new(),
             error,
@@ -157,21 +167,28 @@ pub enum Threads {
     Two,
 }
 
-/// Verifies a log directory or a database file; `progress` is told the seq after every entry, and the number of entries.
-pub fn log_with(path: &Path, threads: Threads, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, StoreError> {
+/// Verifies a log directory or a database file, also against its own checkpoints and those in `against`; `progress` is
+/// told the seq after every entry, and the number of entries.
+pub fn log_with(path: &Path, threads: Threads, against: Against<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, StoreError> {
+    // Before the log is opened: whoever writes to it meanwhile may write checkpoints of what this reader does not see.
+    let dir = if path.is_dir() { Some(path) } else { path.parent().filter(|_| path.ends_with("lowlight.db")) };
+    let journal = dir.map(Checkpoints::open).transpose()?;
     let reader = Reader::open(path)?;
-    match threads {
-        Threads::One => Ok(whole(&reader, progress)),
-        Threads::Two => {
-            let mut source = Ahead::start(&reader)?;
-            Ok(judge(&reader, &mut source, &|source| source.at_end(), progress))
-        }
-    }
+    let mut against = match journal {
+        Some(journal) => against.with_journal(journal.of(reader.log_id()))?,
+        None => against,
+    };
+    let mut report = match threads {
+        Threads::One => judge(&reader, &mut reader.everything(), &|source: &DbSource<'_>| Some(source.at_end()), &mut against, progress),
+        Threads::Two => judge(&reader, &mut Ahead::start(&reader)?, &|source: &Ahead<'_>| source.at_end(), &mut against, progress),
+    };
+    against.tell(&mut report);
+    Ok(report)
 }
 
 /// Verifies a log directory or a database file.
 pub fn log(path: &Path) -> Result<Report, StoreError> {
-    log_with(path, Threads::One, &mut |_, _| {})
+    log_with(path, Threads::One, Against::default(), &mut |_, _| {})
 }
 
 /// Verifies at least the newest `count` entries of a log.
@@ -180,18 +197,20 @@ pub fn log_tail(path: &Path, count: u64) -> Result<Report, StoreError> {
     // A multiple of 256: the frontier there consists of stored nodes alone.
     let first = reader.tip().size.saturating_sub(count) / 256 * 256;
     if first == 0 {
-        return Ok(whole(&reader, &mut |_, _| {}));
+        return Ok(whole(&reader));
     }
     let (prev, frontier) = (reader.leaf(first - 1)?, export::frontier_at(&reader, first)?);
     // What a tail starts from is gone: then only the whole log can be judged.
-    let (Some(_), Some(frontier)) = (prev, frontier) else { return Ok(whole(&reader, &mut |_, _| {})) };
+    let (Some(_), Some(frontier)) = (prev, frontier) else { return Ok(whole(&reader)) };
     let start = Start { first, prev, frontier, ..reader.start() };
     let end = reader.tip().last_seq.saturating_add(1);
-    Ok(run(start, &mut reader.source(first..end, &crate::store::Filter::default(), true), Vec::new(), &mut |_| {}, &mut |_, _| {}))
+    Ok(run(start, &mut reader.source(first..end, &crate::store::Filter::default(), true), Vec::new(), &mut |_| Ok(()), &mut |_, _| Ok(())))
 }
 
-fn whole(reader: &Reader, progress: &mut dyn FnMut(u64, u64)) -> Report {
-    judge(reader, &mut reader.everything(), &|source: &DbSource<'_>| Some(source.at_end()), progress)
+/// Without checkpoints: for the writer, which looks before it goes on.
+fn whole(reader: &Reader) -> Report {
+    let end_of = |source: &DbSource<'_>| Some(source.at_end());
+    judge(reader, &mut reader.everything(), &end_of, &mut Against::default(), &mut |_, _| {})
 }
 
 /// Judges all that `source` reads of the log that `reader` has open.
@@ -199,6 +218,7 @@ fn judge<S: EntrySource<Error = StoreError>>(
     reader: &Reader,
     source: &mut S,
     end_of: &dyn Fn(&S) -> Option<AtEnd>,
+    against: &mut Against<'_>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Report {
     let size = reader.tip().size;
@@ -212,7 +232,7 @@ fn judge<S: EntrySource<Error = StoreError>>(
     if reader.has_negative_rows() {
         found.push(problem(ProblemKind::Inserted, "there are rows with a negative seq"));
     }
-    let mut at_end = |source: &mut S, verifier: &mut Verifier<MAX_PROBLEMS>| {
+    let at_end = |source: &mut S, verifier: &mut Verifier<MAX_PROBLEMS>| {
         let end = end_of(source);
         if end.is_none_or(|end| !end.time_index_agrees) {
             verifier.add_problem(problem(ProblemKind::Schema, "the time index does not hold what the table holds"));
@@ -225,7 +245,16 @@ fn judge<S: EntrySource<Error = StoreError>>(
             verifier.add_problem(problem(ProblemKind::RootMismatch, "there are tree nodes for entries that are not there"));
         }
     };
-    let mut report = run(reader.start(), source, found, &mut |seq| progress(seq, size), &mut at_end);
+    found.extend(against.begin(reader.log_id()));
+    let against = RefCell::new(against);
+    let mut look = |verifier: &mut Verifier<MAX_PROBLEMS>| {
+        progress(verifier.expected(), size);
+        against.borrow_mut().look(verifier)
+    };
+    let mut report = run(reader.start(), source, found, &mut look, &mut |source, verifier| {
+        at_end(source, verifier);
+        against.borrow_mut().end(verifier, true)
+    });
     for (problem, fault) in report.problems.iter_mut().zip(&reader.schema().faults) {
         problem.detail.clone_from(fault);
     }
@@ -233,23 +262,23 @@ fn judge<S: EntrySource<Error = StoreError>>(
     report
 }
 
-/// Runs the verifier over a source; `at_end` may add what only the end of the source shows.
+/// Runs the verifier over a source; `look` is called after every step, and `at_end` may add what only the end of the
+/// source shows. An error of theirs ends the reading like one of the source.
 pub fn run<S: EntrySource<Error = StoreError>>(
     start: Start,
     source: &mut S,
     found: Vec<Problem>,
-    progress: &mut dyn FnMut(u64),
-    at_end: &mut dyn FnMut(&mut S, &mut Verifier<MAX_PROBLEMS>),
+    look: &mut dyn FnMut(&mut Verifier<MAX_PROBLEMS>) -> Result<(), StoreError>,
+    at_end: &mut dyn FnMut(&mut S, &mut Verifier<MAX_PROBLEMS>) -> Result<(), StoreError>,
 ) -> Report {
     let mut verifier = Verifier::<MAX_PROBLEMS>::new(start);
     found.into_iter().for_each(|problem| verifier.add_problem(problem));
     loop {
-        match verifier.step(source) {
-            Ok(true) => progress(verifier.expected()),
-            Ok(false) => {
-                at_end(source, &mut verifier);
-                return Report::from_verdict(&verifier.finish(), None);
-            }
+        let step =
+            verifier.step(source).and_then(|more| if more { look(&mut verifier) } else { at_end(source, &mut verifier) }.map(|()| more));
+        match step {
+            Ok(true) => {}
+            Ok(false) => return Report::from_verdict(&verifier.finish(), None),
             Err(error) => return broken_off(&verifier, &error),
         }
     }

@@ -1,0 +1,244 @@
+//! Holding a log against checkpoints: those of its own journal, and those that somebody kept elsewhere.
+//!
+//! Limit: a root can only be compared where the tree over the entries before it is whole; elsewhere there is another
+//! problem already.
+//!
+//! ```text
+//! pass over the entries:   size 1, 2, 3 ..      checkpoint of size n: its root against that of the first n leaves
+//! ```
+//!
+//! 1. A kept checkpoint ends as a match, as a problem, or as "could not be compared"; never silently.
+//! 2. The log's own journal proves nothing against whoever can write both; where it contradicts the log it is a problem
+//!    all the same. It may be ahead of a copy that lacks its `-wal`: that is a note.
+
+use super::Report;
+use crate::checkpoints::{Checkpoints, Sealed};
+use crate::store::StoreError;
+use lowlight_core::note::{Checkpoint, Key, Note, NoteError};
+use lowlight_core::verify::{MAX_PROBLEMS, Problem, ProblemKind, Verifier};
+use lowlight_core::{Digest, LogId};
+
+/// A checkpoint that was kept elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    origin: String,
+    size: u64,
+    root: Digest,
+    /// vkey of the trusted key whose signature it carries.
+    signed_by: Option<String>,
+}
+
+impl Kept {
+    /// Reads a signed checkpoint, or the text of one. With `keys`, one of them must have signed it.
+    ///
+    /// # Errors
+    ///
+    /// [`NoteError`] when it is not a checkpoint, or not signed as it must be.
+    pub fn parse(bytes: &[u8], keys: &[Key<'_>]) -> Result<Self, NoteError> {
+        let is_text = !bytes.windows(2).any(|pair| pair == b"\n\n");
+        if is_text && keys.is_empty() {
+            let text = std::str::from_utf8(bytes).map_err(|_| NoteError::NotText)?;
+            return Ok(Self::new(Checkpoint::parse(text)?, None));
+        }
+        let note = Note::parse(bytes)?;
+        let mut signed_by = None;
+        for key in keys {
+            if note.signature_of(key)?.is_some() {
+                signed_by.get_or_insert_with(|| key.to_string());
+            }
+        }
+        if !keys.is_empty() && signed_by.is_none() {
+            return Err(NoteError::Untrusted);
+        }
+        Ok(Self::new(Checkpoint::parse(note.text)?, signed_by))
+    }
+
+    fn new(checkpoint: Checkpoint<'_>, signed_by: Option<String>) -> Self {
+        Self { origin: checkpoint.origin.to_owned(), size: checkpoint.size, root: checkpoint.root, signed_by }
+    }
+
+    /// Number of entries it covers.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn is_of(&self, log_id: LogId) -> bool {
+        self.origin.rsplit_once('/').is_some_and(|(_, id)| id == log_id.to_string())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    Matches,
+    Problem,
+}
+
+/// What a pass is compared with.
+#[derive(Debug, Default)]
+pub struct Against<'k> {
+    journal: Option<Checkpoints>,
+    next: Option<Sealed>,
+    sealed: Option<u64>,
+    ahead: Option<u64>,
+    bad_line: Option<&'static str>,
+    kept: Vec<(&'k Kept, State)>,
+    keys: &'k [Key<'k>],
+}
+
+fn problem(kind: ProblemKind, detail: &'static str) -> Problem {
+    Problem { seq: None, kind, detail, span: 1 }
+}
+
+impl<'k> Against<'k> {
+    /// Checkpoints kept elsewhere, and the keys that signed them.
+    pub fn kept(kept: &'k [Kept], keys: &'k [Key<'k>]) -> Self {
+        Self { kept: kept.iter().map(|kept| (kept, State::Open)).collect(), keys, ..Self::default() }
+    }
+
+    /// The log's own journal as well. To be opened before the log is, so that it is not ahead of it.
+    pub fn with_journal(mut self, journal: Checkpoints) -> Result<Self, StoreError> {
+        self.journal = Some(journal);
+        self.advance()?;
+        Ok(self)
+    }
+
+    fn advance(&mut self) -> Result<(), StoreError> {
+        self.next = None;
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        while let Some(line) = journal.next()? {
+            match line {
+                Ok(sealed) => {
+                    self.next = Some(sealed);
+                    break;
+                }
+                Err(why) => self.bad_line = self.bad_line.or(Some(why)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Before the pass: checkpoints of other logs, and two that contradict each other.
+    pub fn begin(&mut self, log_id: LogId) -> Vec<Problem> {
+        let mut found = Vec::new();
+        for (kept, state) in &mut self.kept {
+            if !kept.is_of(log_id) {
+                *state = State::Problem;
+                found.push(problem(ProblemKind::Rewritten, "the checkpoint kept elsewhere is of another log"));
+            }
+        }
+        let forked = |(place, (a, _)): (usize, &(&Kept, State))| {
+            let rest = self.kept.iter().skip(place + 1);
+            rest.filter(|(b, _)| a.origin == b.origin && a.size == b.size && a.root != b.root)
+                .any(|(b, _)| a.signed_by.is_some() && a.signed_by == b.signed_by)
+        };
+        if self.kept.iter().enumerate().any(forked) {
+            let detail = "two checkpoints of one size, both signed by the log's key, have different roots";
+            found.push(problem(ProblemKind::Forked, detail));
+        }
+        found
+    }
+
+    /// After each step of the pass.
+    pub fn look(&mut self, verifier: &mut Verifier<MAX_PROBLEMS>) -> Result<(), StoreError> {
+        let size = verifier.frontier().size();
+        let is_due = self.next.as_ref().is_some_and(|sealed| sealed.size <= size)
+            || self.kept.iter().any(|(kept, state)| *state == State::Open && kept.size == size);
+        if !is_due {
+            return Ok(());
+        }
+        let root = verifier.is_sound().then(|| verifier.frontier().root());
+        while let Some(sealed) = self.next.take_if(|sealed| sealed.size <= size) {
+            if self.own(&sealed, size, root, verifier) {
+                self.advance()?;
+            } else {
+                // Those behind it differ as well; the first says it.
+                self.journal = None;
+            }
+        }
+        for (kept, state) in self.kept.iter_mut().filter(|(kept, state)| *state == State::Open && kept.size == size) {
+            let Some(root) = root else { continue };
+            *state = if kept.root == root { State::Matches } else { State::Problem };
+            if kept.root != root {
+                let detail = "the entries up to a checkpoint kept elsewhere are not those it was made of";
+                verifier.add_problem(problem(ProblemKind::Rewritten, detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// One checkpoint of the log's own journal; `false` when the log contradicts it.
+    fn own(&mut self, sealed: &Sealed, size: u64, root: Option<Digest>, verifier: &mut Verifier<MAX_PROBLEMS>) -> bool {
+        let own = sealed.root();
+        for (kept, _) in self.kept.iter().filter(|(kept, _)| kept.size == sealed.size && Some(kept.root) != own) {
+            let note = sealed.note.as_ref().and_then(|note| Kept::parse(note.as_bytes(), self.keys).ok());
+            if note.is_some_and(|note| note.signed_by.is_some() && note.signed_by == kept.signed_by && note.origin == kept.origin) {
+                let detail = "the log's own checkpoint of this size and the one kept elsewhere are both signed by its key and differ";
+                verifier.add_problem(problem(ProblemKind::Forked, detail));
+            }
+        }
+        if root.is_none() || sealed.size != size {
+            return true;
+        }
+        let agrees = own == root;
+        if agrees {
+            self.sealed = Some(size);
+        } else {
+            let detail = "the entries up to one of the log's own checkpoints are not those it was made of";
+            verifier.add_problem(problem(ProblemKind::Rewritten, detail));
+        }
+        agrees
+    }
+
+    /// After the pass, before the verdict.
+    pub fn end(&mut self, verifier: &mut Verifier<MAX_PROBLEMS>, is_log: bool) -> Result<(), StoreError> {
+        let size = verifier.frontier().size();
+        while let Some(sealed) = self.next.take() {
+            self.ahead = verifier.is_sound().then_some(sealed.size);
+            self.advance()?;
+        }
+        for (_, state) in self.kept.iter_mut().filter(|(kept, state)| *state == State::Open && kept.size > size && is_log) {
+            *state = State::Problem;
+            let detail = if verifier.is_sound() {
+                "the log is shorter than a checkpoint kept elsewhere: truncated, rolled back, or storage lost what it had acknowledged"
+            } else {
+                "the log ends before a checkpoint kept elsewhere"
+            };
+            verifier.add_problem(problem(ProblemKind::RolledBack, detail));
+        }
+        Ok(())
+    }
+
+    /// Tells the report what came of it.
+    pub fn tell(self, report: &mut Report) {
+        report.sealed = self.sealed;
+        if let Some(ahead) = self.ahead {
+            report.notes.push(format!(
+                "the log's own checkpoints go on to {ahead} entries: the newest are not here, because a -wal was left behind or the log was cut"
+            ));
+        }
+        if let Some(why) = self.bad_line {
+            report.notes.push(format!("the journal of checkpoints is damaged: {why}"));
+        }
+        for (kept, state) in self.kept {
+            let size = kept.size;
+            match state {
+                State::Matches => {
+                    report.level = "checkpoint";
+                    report.not_checked.retain(|what| !matches!(*what, "rewrite" | "rollback"));
+                    let signed = kept.signed_by.as_ref().map_or_else(
+                        || "its signature was not checked, give --key to do so".to_owned(),
+                        |vkey| format!("signed by {vkey}"),
+                    );
+                    report.notes.push(format!(
+                        "matches the checkpoint of {size} entries kept elsewhere ({signed}); rewriting up to there would show"
+                    ));
+                }
+                State::Problem => {}
+                State::Open => report.notes.push(format!(
+                    "could not be held against the checkpoint of {size} entries: what is here does not show the tree at that size"
+                )),
+            }
+        }
+    }
+}

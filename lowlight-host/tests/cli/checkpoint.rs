@@ -1,0 +1,209 @@
+//! `checkpoint`, `keys`, and `verify --checkpoint`.
+
+use super::common::{Place, copy_log};
+use serde_json::Value;
+
+const LINE: &str = r#"{"model":"phi","prompt":"hello"}"#;
+
+/// A log of two records, in `logs`.
+fn place() -> Place {
+    Place::with(&[LINE, LINE])
+}
+
+/// Keeps the newest checkpoint in a file.
+fn keep(place: &Place, file: &str) {
+    let kept = place.run(&["checkpoint"]).expect(0).out;
+    place.write(file, &kept);
+}
+
+/// Verifies `log` and gives the kinds of the problems.
+#[track_caller]
+fn kinds(place: &Place, log: &str, more: &[&str], code: i32) -> Vec<String> {
+    let report = report(place, log, more, code);
+    report["problems"].as_array().unwrap().iter().map(|problem| problem["kind"].as_str().unwrap().to_owned()).collect()
+}
+
+#[track_caller]
+fn report(place: &Place, log: &str, more: &[&str], code: i32) -> Value {
+    place.run(&[&["verify", log, "--json"], more].concat()).expect(code).json().remove(0)
+}
+
+fn notes(report: &Value) -> String {
+    report["notes"].to_string()
+}
+
+#[test]
+fn checkpoints_are_written_at_start_and_stop_and_agree_with_the_log() {
+    let place = place();
+    let sealed = place.run(&["checkpoint", "--json"]).expect(0).json().remove(0);
+    let report = report(&place, "logs", &[], 0);
+    assert_eq!([&sealed["size"], &sealed["root"], &sealed["cause"]], [&report["entries"], &report["root"], &"stop".into()]);
+    assert_eq!([&report["sealed"], &sealed["open"]], [&report["entries"], &0.into()]);
+    let journal = std::fs::read_to_string(place.path("logs/checkpoints")).unwrap();
+    let causes: Vec<_> = journal.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["cause"].clone()).collect();
+    assert_eq!(causes, ["start", "stop"]);
+    let note = place.run(&["checkpoint"]).expect(0).out;
+    assert_eq!(note.lines().nth(1), Some(sealed["size"].to_string().as_str()));
+    assert!(note.starts_with("lowlight/") && note.lines().count() == 3, "without a key there is the text alone: {note}");
+}
+
+#[test]
+fn a_key_signs_checkpoints_and_the_log_names_it() {
+    let place = place();
+    place.run(&["keys", "show"]).expect(2);
+    let vkey = place.run(&["keys", "init", "--name", "gate-7"]).expect(0).out.trim().to_owned();
+    assert_eq!(place.run(&["keys", "show"]).expect(0).out.trim(), vkey);
+    let again = place.run(&["keys", "init"]).expect(2).err;
+    assert!(again.contains("is there already"), "{again}");
+    place.record(&[LINE]);
+    keep(&place, "kept");
+    let report = report(&place, "logs", &["--checkpoint", "kept", "--key", &vkey], 0);
+    assert_eq!((&report["level"], &report["not_checked"]), (&"checkpoint".into(), &serde_json::json!(["tail"])));
+    assert!(notes(&report).contains(&vkey));
+    let all = place.run(&["query", "--all", "--json"]).expect(0).json();
+    let named: Vec<_> = all.iter().filter(|entry| entry["kind"] == "key_change").collect();
+    assert_eq!(named.len(), 1);
+    assert!(named[0].to_string().contains(&vkey), "{}", named[0]);
+    place.record(&[LINE]);
+    let all = place.run(&["query", "--all", "--json"]).expect(0).json();
+    assert_eq!(all.iter().filter(|entry| entry["kind"] == "key_change").count(), 1, "once for each key");
+
+    let fresh = Place::new();
+    let vkey = fresh.run(&["keys", "init"]).expect(0).out.trim().to_owned();
+    fresh.record(&[LINE]);
+    let all = fresh.run(&["query", "--all", "--json"]).expect(0).json();
+    assert!(all[0].to_string().contains(&vkey), "a new log names it in its first entry: {}", all[0]);
+    assert!(all.iter().all(|entry| entry["kind"] != "key_change"));
+}
+
+#[test]
+fn another_history_is_named_rewritten_and_a_shorter_one_rolled_back() {
+    let place = place();
+    copy_log(&place.path("logs"), &place.path("other"));
+    copy_log(&place.path("logs"), &place.path("older"));
+    place.record(&[LINE]);
+    keep(&place, "kept");
+    place.run_with(&[], &["record", "--path", "other"], format!("{}\n{LINE}\n", LINE.replace("hello", "forged"))).expect(0);
+    assert!(kinds(&place, "other", &[], 0).is_empty(), "alone it looks like any log");
+    assert_eq!(report(&place, "other", &[], 0)["not_checked"], serde_json::json!(["tail", "rewrite", "rollback"]));
+    assert_eq!(kinds(&place, "other", &["--checkpoint", "kept"], 1), ["rewritten"]);
+    assert!(kinds(&place, "older", &[], 0).is_empty(), "an older copy, too");
+    assert_eq!(kinds(&place, "older", &["--checkpoint", "kept"], 1), ["rolled_back"]);
+    assert!(kinds(&place, "logs", &["--checkpoint", "kept"], 0).is_empty());
+    place.record(&[LINE]);
+    assert!(kinds(&place, "logs", &["--checkpoint", "kept"], 0).is_empty(), "the log goes on");
+    for threads in ["", "--parallel"] {
+        let more: Vec<_> = ["--checkpoint", "kept", threads].into_iter().filter(|it| !it.is_empty()).collect();
+        assert_eq!(kinds(&place, "other/lowlight.db", &more, 1), ["rewritten"]);
+    }
+}
+
+#[test]
+fn two_signed_checkpoints_of_one_size_are_a_fork() {
+    let place = Place::new();
+    let vkey = place.run(&["keys", "init"]).expect(0).out.trim().to_owned();
+    place.record(&[LINE]);
+    copy_log(&place.path("logs"), &place.path("other"));
+    place.record(&[LINE]);
+    keep(&place, "kept");
+    place.run_with(&[], &["record", "--path", "other"], LINE.replace("hello", "forged")).expect(0);
+    let key = ["--checkpoint", "kept", "--key", &vkey];
+    assert_eq!(kinds(&place, "other", &key, 1), ["forked", "rewritten"]);
+    assert_eq!(kinds(&place, "other", &key[..2], 1), ["rewritten"], "without the key nobody knows who signed");
+    let theirs = place.run(&["checkpoint", "--path", "other"]).expect(0).out;
+    place.write("theirs", &theirs);
+    let both = [&key[..], &["--checkpoint", "theirs"]].concat();
+    assert_eq!(kinds(&place, "logs", &both, 1)[..1], ["forked"]);
+}
+
+#[test]
+fn the_logs_own_journal_is_held_against_it() {
+    let place = place();
+    copy_log(&place.path("logs"), &place.path("other"));
+    place.record(&[LINE]);
+    place.run_with(&[], &["record", "--path", "other"], LINE.replace("hello", "forged")).expect(0);
+    std::fs::copy(place.path("logs/checkpoints"), place.path("other/checkpoints")).unwrap();
+    assert_eq!(kinds(&place, "other", &[], 1), ["rewritten"]);
+    // A journal that is ahead of a copy is no fault of the copy.
+    std::fs::copy(place.path("logs/checkpoints"), place.path("newer")).unwrap();
+    let ahead = Place::with(&[LINE]);
+    copy_log(&ahead.path("logs"), &ahead.path("copy"));
+    ahead.record(&[LINE]);
+    std::fs::copy(ahead.path("logs/checkpoints"), ahead.path("copy/checkpoints")).unwrap();
+    let report = report(&ahead, "copy", &[], 0);
+    assert!(notes(&report).contains("go on to"), "{report}");
+}
+
+#[test]
+fn what_is_no_checkpoint_or_not_signed_as_asked_is_exit_two() {
+    let place = place();
+    keep(&place, "unsigned");
+    let stranger = Place::new().run(&["keys", "init", "--path", "k"]).expect(0).out.trim().to_owned();
+    place.write("garbage", "not a checkpoint\n");
+    place.write("note", "hello\n\n\u{2014} a AAAAAAA=\n");
+    for (arguments, why) in [
+        (&["--checkpoint", "garbage"][..], "not a checkpoint"),
+        (&["--checkpoint", "note"], "not a checkpoint"),
+        (&["--checkpoint", "absent"], "No such file"),
+        (&["--checkpoint", "unsigned", "--key", &stranger], "no signatures"),
+        (&["--checkpoint", "unsigned", "--key", "x"], "not a verifier key"),
+        (&["--key", &stranger], "--checkpoint"),
+    ] {
+        let ran = place.run(&[&["verify"], arguments].concat()).expect(2);
+        assert!(ran.err.contains(why), "{arguments:?}: {}", ran.err);
+    }
+    place.run(&["keys", "init"]).expect(0);
+    place.record(&[LINE]);
+    keep(&place, "signed");
+    let ran = place.run(&["verify", "--checkpoint", "signed", "--key", &stranger]).expect(2);
+    assert!(ran.err.contains("no signature of a trusted key"), "{}", ran.err);
+    // Another size under the signature.
+    let own = place.run(&["keys", "show"]).expect(0).out.trim().to_owned();
+    let text = std::fs::read_to_string(place.path("signed")).unwrap();
+    let size = text.lines().nth(1).unwrap();
+    place.write("bent", text.replacen(&format!("\n{size}\n"), "\n999\n", 1));
+    let ran = place.run(&["verify", "--checkpoint", "bent", "--key", &own]).expect(2);
+    assert!(ran.err.contains("does not verify"), "{}", ran.err);
+    let other = Place::with(&[LINE]);
+    let kept = other.run(&["checkpoint"]).expect(0).out;
+    place.write("other", &kept);
+    assert_eq!(kinds(&place, "logs", &["--checkpoint", "other"], 1), ["rewritten"]);
+}
+
+#[test]
+fn a_checkpoint_comes_through_a_pipe_and_holds_for_exports() {
+    let place = place();
+    let kept = place.run(&["checkpoint"]).expect(0).out;
+    let through = place.run_with(&[], &["verify", "--checkpoint", "-", "--json"], &kept).expect(0).json();
+    assert_eq!(through[0]["level"], "checkpoint");
+    place.write("kept", &kept);
+    place.record(&[LINE]);
+    place.run(&["export", "--out", "all.ndjson", "--format", "ndjson"]).expect(0);
+    assert_eq!(report(&place, "all.ndjson", &["--checkpoint", "kept"], 0)["level"], "checkpoint");
+    let ran = place.run_with(&[], &["verify", "-", "--checkpoint", "-"], &kept).expect(2);
+    assert!(ran.err.contains("stdin"), "{}", ran.err);
+    keep(&place, "newer");
+    std::fs::remove_dir_all(place.path("logs")).unwrap();
+    let part = report(&place, "all.ndjson", &["--checkpoint", "newer"], 0);
+    assert_eq!(part["level"], "checkpoint");
+}
+
+#[test]
+fn follow_prints_each_new_checkpoint() {
+    let place = place();
+    let mut follower = place.start(&["checkpoint", "--follow", "--json"]);
+    assert!(follower.line().contains("\"cause\":\"stop\""));
+    place.record(&[LINE]);
+    let causes = [follower.line(), follower.line()].map(|line| serde_json::from_str::<Value>(&line).unwrap()["cause"].clone());
+    assert_eq!(causes, ["start", "stop"]);
+}
+
+#[test]
+fn a_log_without_checkpoints_says_so() {
+    let place = place();
+    std::fs::remove_file(place.path("logs/checkpoints")).unwrap();
+    let ran = place.run(&["checkpoint"]).expect(2);
+    assert!(ran.err.contains("no checkpoint of this log yet"), "{}", ran.err);
+    assert!(report(&place, "logs", &[], 0).get("sealed").is_none());
+    Place::new().run(&["checkpoint"]).expect(2);
+}
