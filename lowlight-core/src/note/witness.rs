@@ -6,7 +6,7 @@
 //!                                 |  refusal
 //! ```
 //!
-//! Limits: requests of at most [`MAX_NOTE`](super::MAX_NOTE) bytes and as much again for proof and first line; no allocation.
+//! Limits: requests of at most [`MAX_NOTE`] bytes of checkpoint behind the proof; no allocation.
 //!
 //! 1. Checks are made in the order of the specification, so that a refusal says no more than it must.
 //! 2. Size and root only ever move along a proof; an answer of 200 without persisting first is a broken witness.
