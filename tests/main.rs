@@ -10,6 +10,7 @@ mod forged;
 mod notes;
 mod peers;
 mod processes;
+mod proofs;
 mod recorder;
 mod redaction_quality;
 mod seen;

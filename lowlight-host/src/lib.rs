@@ -22,6 +22,7 @@ pub mod config;
 pub mod export;
 mod json;
 pub mod keys;
+pub mod prove;
 mod random;
 pub mod record;
 pub mod recorder;

@@ -14,6 +14,8 @@ mod guide;
 mod inspect;
 #[path = "cli/network.rs"]
 mod network;
+#[path = "cli/prove.rs"]
+mod prove;
 #[path = "cli/query.rs"]
 mod query;
 #[path = "cli/query_sql.rs"]

@@ -52,6 +52,9 @@ pub enum Command {
         after_help = "Example: lowlight checkpoint > /media/stick/gate-7.checkpoint; later: lowlight verify --checkpoint /media/stick/gate-7.checkpoint"
     )]
     Checkpoint(CheckpointArgs),
+    /// Prove one entry, or that the log grew, to somebody who does not have the log
+    #[command(after_help = "Example: lowlight prove 12 --field prompt -o 12.proof; there: lowlight verify 12.proof --key VKEY")]
+    Prove(ProveArgs),
     /// Make or show the key that signs checkpoints
     Keys(KeysArgs),
     /// Check file system, permissions, clock, space and settings
@@ -85,7 +88,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Vec<PathBuf>,
     /// vkey that must have signed the checkpoints; may be given more than once
-    #[arg(long, value_name = "VKEY", requires = "checkpoint")]
+    #[arg(long, value_name = "VKEY", num_args = 1)]
     pub key: Vec<String>,
     /// Read a log on a second thread, which is faster on more than one processor
     #[arg(long)]
@@ -119,15 +122,35 @@ pub struct ExportArgs {
     /// Form of the export
     #[arg(long, value_enum, default_value = "json")]
     pub format: Format,
+    #[command(flatten)]
+    pub output: OutArgs,
+    /// Verify first; if the log is broken, exit 1 and write no file (to a pipe the export says so in its trailer)
+    #[arg(long)]
+    pub fail_on_tamper: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct OutArgs {
     /// Write to FILE (0600) instead of stdout
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Overwrite FILE if it exists
     #[arg(long)]
     pub force: bool,
-    /// Verify first; if the log is broken, exit 1 and write no file (to a pipe the export says so in its trailer)
-    #[arg(long)]
-    pub fail_on_tamper: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ProveArgs {
+    /// Entry to prove
+    pub seq: Option<u64>,
+    /// Content field to open (prompt, response, actor, ...), or all; may be given more than once; the others stay hidden
+    #[arg(long, value_name = "NAME", conflicts_with = "consistency")]
+    pub field: Vec<String>,
+    /// Prove that the log of NEW entries (the newest checkpoint) begins with its first OLD
+    #[arg(long, num_args = 1..=2, value_names = ["OLD", "NEW"], conflicts_with = "seq")]
+    pub consistency: Vec<u64>,
+    #[command(flatten)]
+    pub output: OutArgs,
 }
 
 #[derive(Debug, Args)]

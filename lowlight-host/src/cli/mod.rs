@@ -12,7 +12,9 @@ mod export;
 mod input;
 mod inspect;
 mod keys;
+mod out;
 mod progress;
+mod prove;
 mod query;
 mod record;
 mod show;
@@ -94,6 +96,7 @@ fn run(cli: &Cli) -> Outcome {
         Command::Record(args) => record::run(cli, args),
         Command::Verify(args) => verify::run(cli, args),
         Command::Checkpoint(args) => checkpoint::run(cli, args),
+        Command::Prove(args) => prove::run(cli, args),
         Command::Keys(args) => keys::run(cli, args),
         Command::Export(args) => export::run(cli, args),
         Command::Query(args) => query::run(cli, args),

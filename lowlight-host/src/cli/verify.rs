@@ -4,10 +4,14 @@ use super::args::{Cli, VerifyArgs};
 use super::progress::Progress;
 use super::{Failure, Outcome, stdout, text};
 use crate::export::verify_export_with;
+use crate::prove;
 use crate::verify::{self, Against, Kept, Report, Threads};
 use lowlight_core::note::{Key, MAX_NOTE};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
+
+/// Most bytes of a proof: sixteen of the largest values as base64, and some.
+const MAX_PROOF: u64 = 400 << 20;
 
 pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> Outcome {
     let source = args.source.as_deref().unwrap_or(&cli.path);
@@ -18,7 +22,13 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> Outcome {
     if source == Path::new("-") && args.checkpoint.iter().any(|file| file == Path::new("-")) {
         return Err(Failure::Usage("the export and the checkpoint cannot both come from stdin".to_owned()));
     }
-    let report = report(source, threads, Against::kept(&kept, &keys));
+    let report = match proof(source)? {
+        Some(bytes) => prove::verify(&bytes, &kept, &keys),
+        None if !keys.is_empty() && kept.is_empty() => {
+            return Err(Failure::Usage("--key is for checkpoints: give --checkpoint, or a proof to verify".to_owned()));
+        }
+        None => report(source, threads, Against::kept(&kept, &keys)),
+    };
     let mut out = stdout();
     if cli.json {
         serde_json::to_writer(&mut out, &report).map_err(std::io::Error::from)?;
@@ -28,6 +38,24 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> Outcome {
     }
     out.flush()?;
     Ok(report.exit_code())
+}
+
+/// The bytes of a file that is a proof.
+fn proof(source: &Path) -> Result<Option<Vec<u8>>, Failure> {
+    if source == Path::new("-") || !source.is_file() {
+        return Ok(None);
+    }
+    let mut file = std::fs::File::open(source)?;
+    let mut bytes = Vec::new();
+    Read::by_ref(&mut file).take(32).read_to_end(&mut bytes)?;
+    if !prove::is_proof(&bytes) {
+        return Ok(None);
+    }
+    let most = MAX_PROOF - bytes.len() as u64;
+    if file.take(most).read_to_end(&mut bytes)? as u64 == most {
+        return Err(Failure::Usage(format!("{} is larger than a proof can be", source.display())));
+    }
+    Ok(Some(bytes))
 }
 
 /// A checkpoint that was kept elsewhere.
@@ -99,6 +127,9 @@ fn print(report: &Report, source: &Path, out: &mut impl Write) -> std::io::Resul
         let open = report.entries.saturating_sub(sealed);
         writeln!(out, "sealed up to {} by its own checkpoints, {open} open", text::plural(sealed, "entry", "entries"))?;
     }
+    if let Some(entry) = &report.entry {
+        writeln!(out, "{}", text::safe(&entry.to_string()))?;
+    }
     for note in &report.notes {
         writeln!(out, "note: {}", text::safe(note))?;
     }
@@ -107,7 +138,9 @@ fn print(report: &Report, source: &Path, out: &mut impl Write) -> std::io::Resul
             writeln!(out, "reading stopped: {}", text::safe(error))?;
         }
         let since = if report.level == "chain" { "not checked without a checkpoint kept elsewhere" } else { "not checked" };
-        writeln!(out, "{since}: {}", report.not_checked.join(", "))?;
+        if !report.not_checked.is_empty() {
+            writeln!(out, "{since}: {}", report.not_checked.join(", "))?;
+        }
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ use lowlight_core::{Digest, Frontier};
 pub const MAX_LINE: usize = 32 << 20;
 
 /// The node at `level` and `index`, from stored nodes or, below level 8, from leaves. `None` if something is missing.
-fn subtree(reader: &Reader, level: u8, index: u64) -> Result<Option<Digest>, StoreError> {
+pub(crate) fn subtree(reader: &Reader, level: u8, index: u64) -> Result<Option<Digest>, StoreError> {
     if level >= STORED_LEVEL {
         return reader.node(level, index);
     }

@@ -62,6 +62,21 @@ impl Kept {
         self.size
     }
 
+    /// Root over them.
+    pub fn root(&self) -> &Digest {
+        &self.root
+    }
+
+    /// Which log.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// vkey of the trusted key that signed it.
+    pub fn signed_by(&self) -> Option<&str> {
+        self.signed_by.as_deref()
+    }
+
     fn is_of(&self, log_id: LogId) -> bool {
         self.origin.rsplit_once('/').is_some_and(|(_, id)| id == log_id.to_string())
     }

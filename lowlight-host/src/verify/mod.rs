@@ -47,6 +47,9 @@ pub struct Report {
     /// Entries up to the newest of the log's own checkpoints that they agree with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sealed: Option<u64>,
+    /// The entry that a proof is about, with the fields it opens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<serde_json::Value>,
     /// Entries of a later version or kind.
     #[serde(skip_serializing_if = "is_zero")]
     pub not_understood: u64,
@@ -125,11 +128,32 @@ impl Report {
             // Without a checkpoint kept elsewhere a chain shows none of these, however honest the log.
             not_checked: vec!["tail", "rewrite", "rollback"],
             sealed: None,
+            entry: None,
             not_understood: verdict.not_understood,
             notes: Vec::new(),
             error,
             is_damaged: false,
         }
+    }
+
+    /// The report on a proof of entry `seq`, as long as nothing speaks against it.
+    pub(crate) fn of_proof(sealed: &Kept, seq: u64) -> Self {
+        Self {
+            verdict: "intact",
+            entries: 1,
+            first_seq: Some(seq),
+            last_seq: Some(seq),
+            root: Some(sealed.root().to_string()),
+            not_checked: vec!["rewrite"],
+            error: None,
+            ..Self::unreadable("")
+        }
+    }
+
+    /// The same with the problems that were found.
+    pub(crate) fn with_problems(self, problems: Vec<ReportedProblem>) -> Self {
+        let verdict = if problems.is_empty() { self.verdict } else { "broken" };
+        Self { verdict, problems_total: problems.len() as u64, problems, ..self }
     }
 
     /// The report on something that could not be read at all.

@@ -1,0 +1,297 @@
+//! Proofs about a log that hold without it: of one entry, and of growth (`docs/format.md`, section 12).
+//!
+//! Limits: a proof file is read whole; its values are at most those of one entry.
+//!
+//! ```text
+//! extra = u8 1 || leaf before 32 || u32 length || body || (u16 field || salt 16 || u32 length || value)*
+//! ```
+//!
+//! 1. What a proof opens is what was asked for; of the other fields it holds the commitments that stand in the body.
+//! 2. Nothing of `extra` counts before the leaf made from it is in the tree of the checkpoint.
+
+use crate::checkpoints::{Checkpoints, Sealed};
+use crate::export::{Opening, entry_line};
+use crate::store::{Filter, Reader, StoreError, columns};
+use crate::verify::{Kept, Report, ReportedProblem};
+use lowlight_core::entry::codec::{decode, encode_slots};
+use lowlight_core::entry::{Entry, EntryError, FieldId, MAX_BODY};
+use lowlight_core::note::witness::Request;
+use lowlight_core::note::{Key, NoteError, ProofFile};
+use lowlight_core::source::{EntrySource as _, Item};
+use lowlight_core::tree::proof;
+use lowlight_core::{Commitment, Digest, Salt, chain};
+use std::path::Path;
+
+const VERSION: u8 = 1;
+
+/// Why there is no proof.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProveError {
+    /// The log could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no such entry, field or checkpoint.
+    #[error("{0}")]
+    Absent(String),
+    /// The log contradicts its own checkpoint: nothing is proved from it.
+    #[error("{0}; run `lowlight verify`")]
+    Broken(String),
+}
+
+fn broken(seq: u64) -> ProveError {
+    ProveError::Broken(format!("entry {seq} does not fit the log's own checkpoint"))
+}
+
+/// The newest checkpoint, or the one of `wanted` entries, if it covers `size`.
+fn covering(reader: &Reader, dir: &Path, size: u64, wanted: Option<u64>) -> Result<Sealed, ProveError> {
+    let mut journal = Checkpoints::open(dir)?.of(reader.log_id());
+    let found = match wanted {
+        None => journal.newest()?,
+        Some(wanted) => loop {
+            match journal.next()? {
+                Some(Ok(sealed)) if sealed.size == wanted => break Some(sealed),
+                Some(_) => {}
+                None => return Err(ProveError::Absent(format!("no checkpoint of {wanted} entries"))),
+            }
+        },
+    };
+    found.filter(|sealed| sealed.size >= size && sealed.note.is_some()).ok_or_else(|| {
+        ProveError::Absent(
+            "no checkpoint of this log covers it yet; one is written when the recorder ends, and at the latest after its interval"
+                .to_owned(),
+        )
+    })
+}
+
+/// Complete subtrees, from the database.
+fn nodes(reader: &Reader) -> impl FnMut(u8, u64) -> Result<Digest, ProveError> + '_ {
+    |level, index| crate::export::subtree(reader, level, index)?.ok_or_else(|| broken(index << level))
+}
+
+/// Proves that entry `seq` is in the log in `dir`, opening the fields that `opens` picks.
+///
+/// # Errors
+///
+/// [`ProveError`], also when the entry is younger than the newest checkpoint.
+pub fn entry(dir: &Path, seq: u64, opens: &dyn Fn(FieldId) -> bool) -> Result<Vec<u8>, ProveError> {
+    let reader = Reader::open(dir)?;
+    let size = reader.tip().size;
+    let end = seq.checked_add(1).filter(|end| *end <= size);
+    let end = end.ok_or_else(|| ProveError::Absent(format!("no entry {seq}: the log has {size}, the first is 0")))?;
+    let sealed = covering(&reader, dir, end, None)?;
+    let prev = if seq == 0 { Some(reader.log_id().genesis()) } else { reader.leaf(seq - 1)? };
+    let mut source = reader.source(seq..end, &Filter::default(), true);
+    let body = match source.next()? {
+        Some(Item::Entry { body, .. }) => body.to_vec(),
+        _ => return Err(broken(seq)),
+    };
+    let prev = prev.ok_or_else(|| broken(seq))?;
+    let mut extra = vec![VERSION];
+    extra.extend_from_slice(&prev.0);
+    put(&mut extra, &body);
+    while let Some(item) = source.next()? {
+        if let Item::Content { field, salt: Some(salt), value: Some(value), .. } = item
+            && opens(field)
+        {
+            extra.extend_from_slice(&u16::from(field.get()).to_le_bytes());
+            extra.extend_from_slice(&salt);
+            put(&mut extra, value);
+        }
+    }
+    let hashes = proof::inclusion(seq, sealed.size, &mut nodes(&reader))?.ok_or_else(|| broken(seq))?;
+    let root = sealed.root().ok_or_else(|| broken(seq))?;
+    if !proof::verify_inclusion(seq, sealed.size, &chain::leaf(&prev, &body), &hashes, &root) {
+        return Err(broken(seq));
+    }
+    let mut out = String::new();
+    // A String takes everything.
+    let _ = ProofFile::write(&mut out, Some(&extra), seq, &hashes);
+    out.push_str(sealed.note.as_deref().unwrap_or_default());
+    Ok(out.into_bytes())
+}
+
+fn put(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+/// Proves that the log of `new` entries, or of the newest checkpoint, begins with its first `old`, in the form of a request to a
+/// witness (C2SP tlog-witness).
+///
+/// # Errors
+///
+/// [`ProveError`].
+pub fn growth(dir: &Path, old: u64, new: Option<u64>) -> Result<Vec<u8>, ProveError> {
+    use std::fmt::Write as _;
+    let reader = Reader::open(dir)?;
+    let sealed = covering(&reader, dir, old, new)?;
+    let hashes = proof::consistency(old, sealed.size, &mut nodes(&reader))?;
+    let hashes = hashes.ok_or_else(|| ProveError::Absent("growth is proved from 1 entry on".to_owned()))?;
+    let old_root = proof::subtree(0, old, &mut nodes(&reader))?;
+    let root = sealed.root().ok_or_else(|| broken(old))?;
+    if !proof::verify_consistency(old, sealed.size, &old_root, &root, &hashes) {
+        return Err(broken(old));
+    }
+    let mut out = format!("old {old}\n");
+    for hash in &hashes {
+        let _ = writeln!(out, "{}", lowlight_core::note::base64::Base64(&hash.0));
+    }
+    out.push('\n');
+    out.push_str(sealed.note.as_deref().unwrap_or_default());
+    Ok(out.into_bytes())
+}
+
+/// What `extra` says about an entry.
+struct Extra {
+    prev: Digest,
+    body: Vec<u8>,
+    openings: Vec<(FieldId, [u8; 16], Vec<u8>)>,
+}
+
+impl Extra {
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        fn sized<'b>(rest: &mut &'b [u8]) -> Option<&'b [u8]> {
+            let length = u32::from_le_bytes(*rest.split_off(..4)?.first_chunk()?);
+            rest.split_off(..usize::try_from(length).ok()?)
+        }
+        let mut rest = bytes;
+        if rest.split_off_first()? != &VERSION {
+            return None;
+        }
+        let prev = Digest::from_slice(rest.split_off(..32)?)?;
+        let body = sized(&mut rest)?.to_vec();
+        let mut openings: Vec<(FieldId, [u8; 16], Vec<u8>)> = Vec::new();
+        while !rest.is_empty() {
+            let field = u16::from_le_bytes(*rest.split_off(..2)?.first_chunk()?);
+            let field = FieldId::new(u8::try_from(field).ok()?)?;
+            let salt = *rest.split_off(..16)?.first_chunk()?;
+            let value = sized(&mut rest)?.to_vec();
+            if openings.last().is_some_and(|(before, ..)| *before >= field) {
+                return None;
+            }
+            openings.push((field, salt, value));
+        }
+        Some(Self { prev, body, openings })
+    }
+}
+
+/// Whether a file begins like a proof of an entry or of growth.
+pub fn is_proof(start: &[u8]) -> bool {
+    start.starts_with(b"c2sp.org/tlog-proof@v1\n") || start.starts_with(b"old ")
+}
+
+/// Checks a proof. `keys` must have signed its checkpoint; `kept` are checkpoints it must agree with.
+pub fn verify(bytes: &[u8], kept: &[Kept], keys: &[Key<'_>]) -> Report {
+    let checked = if bytes.starts_with(b"old ") { verify_growth(bytes, kept, keys) } else { verify_entry(bytes, kept, keys) };
+    checked.unwrap_or_else(|error| Report::unreadable(format!("not a proof that can be checked: {error}")))
+}
+
+fn problem(seq: Option<u64>, kind: &'static str, detail: impl Into<String>) -> ReportedProblem {
+    ReportedProblem { seq, kind, detail: detail.into() }
+}
+
+fn verify_entry(bytes: &[u8], kept: &[Kept], keys: &[Key<'_>]) -> Result<Report, NoteError> {
+    let file = ProofFile::parse(bytes)?;
+    let mut extra = Vec::new();
+    file.extra(|byte| extra.push(byte));
+    let extra = Extra::parse(&extra).ok_or(NoteError::NotProof)?;
+    let sealed = Kept::parse(file.checkpoint, keys)?;
+    let mut report = Report::of_proof(&sealed, file.index);
+    let leaf = chain::leaf(&extra.prev, &extra.body);
+    let mut problems = Vec::new();
+    if !proof::verify_inclusion(file.index, sealed.size(), &leaf, &file.proof, sealed.root()) {
+        let detail = "the entry is not in the log of the checkpoint, or not at this place";
+        problems.push(problem(Some(file.index), "root_mismatch", detail));
+    }
+    match decode(&extra.body) {
+        Ok(entry) if entry.header.seq == file.index => {
+            report.records = u64::from(entry.event.kind().is_record());
+            let line = opened(&entry, &leaf, &extra, &mut problems);
+            // What is not in the log is not shown as if it were.
+            report.entry = line.filter(|_| problems.is_empty());
+            report.notes.extend(fields(&entry, &extra));
+        }
+        Err(EntryError::NotUnderstood) => report.not_understood = 1,
+        _ => problems.push(problem(Some(file.index), "malformed", "the body is not one of this seq or not canonical")),
+    }
+    agree(&mut report, &sealed, kept, &mut problems);
+    Ok(report.with_problems(problems))
+}
+
+/// The entry as an export line with what the proof opens; what does not fit its commitment is a problem.
+fn opened(entry: &Entry<'_>, leaf: &Digest, extra: &Extra, problems: &mut Vec<ReportedProblem>) -> Option<serde_json::Value> {
+    let mut openings = Vec::new();
+    for (field, salt, value) in &extra.openings {
+        let slot = entry.fields.iter().find(|slot| slot.field == *field);
+        if slot.is_none_or(|slot| Commitment::new(&Salt(*salt), *field, value).0 != slot.commitment) {
+            problems.push(problem(Some(entry.header.seq), "content_mismatch", "a field does not match its commitment"));
+        }
+        let value = std::str::from_utf8(value).ok().map(str::to_owned);
+        openings.push(Opening { field: *field, salt: Some(*salt), value });
+    }
+    let (mut payload, mut encoded, mut line) = ([0; MAX_BODY], [0; MAX_BODY], Vec::new());
+    let slots = encode_slots(&entry.fields, &mut encoded).ok()?;
+    entry_line(&mut line, &columns::row(entry, slots, leaf, &mut payload), &openings).ok()?;
+    serde_json::from_slice(&line).ok()
+}
+
+/// Which fields are opened and which are hidden, in words.
+fn fields(entry: &Entry<'_>, extra: &Extra) -> Option<String> {
+    let is_open = |field: FieldId| extra.openings.iter().any(|(open, ..)| *open == field);
+    let names = |open: bool| {
+        let names: Vec<_> = entry.fields.iter().filter(|slot| is_open(slot.field) == open).map(|slot| slot.field.name()).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    };
+    (!entry.fields.is_empty()).then(|| format!("fields opened: {}; hidden: {}", names(true), names(false)))
+}
+
+fn verify_growth(bytes: &[u8], kept: &[Kept], keys: &[Key<'_>]) -> Result<Report, NoteError> {
+    let request = Request::parse(bytes).map_err(|_| NoteError::NotProof)?;
+    let sealed = Kept::parse(request.checkpoint, keys)?;
+    let mut report = Report::of_proof(&sealed, sealed.size().saturating_sub(1));
+    (report.entries, report.first_seq, report.last_seq) = (0, None, None);
+    let mut problems = Vec::new();
+    let mut olds = kept.iter().filter(|old| old.size() == request.old && old.origin() == sealed.origin()).peekable();
+    if olds.peek().is_none() {
+        let why = format!("a proof of growth needs the checkpoint it begins with: give --checkpoint with that of {} entries", request.old);
+        return Ok(Report::unreadable(why));
+    }
+    for old in olds {
+        if !proof::verify_consistency(request.old, sealed.size(), old.root(), sealed.root(), &request.proof) {
+            let detail = format!("the log of {} entries does not begin with that of {}", sealed.size(), request.old);
+            problems.push(problem(None, "rewritten", detail));
+        }
+    }
+    report.level = "checkpoint";
+    report.not_checked.clear();
+    report.notes.push(format!("the log grew from {} to {} entries and kept the first", request.old, sealed.size()));
+    if !problems.is_empty() {
+        report.notes.clear();
+    }
+    Ok(report.with_problems(problems))
+}
+
+/// Holds the checkpoint of a proof against those that were kept.
+fn agree(report: &mut Report, sealed: &Kept, kept: &[Kept], problems: &mut Vec<ReportedProblem>) {
+    let mut is_held = sealed.signed_by().is_some();
+    for other in kept {
+        if other.origin() != sealed.origin() {
+            problems.push(problem(None, "rewritten", "the checkpoint kept elsewhere is of another log"));
+        } else if other.size() == sealed.size() {
+            is_held = true;
+            if other.root() != sealed.root() {
+                problems.push(problem(None, "rewritten", "the checkpoint of the proof and the one kept elsewhere differ"));
+            }
+        } else {
+            let sizes = format!("{} and {}", sealed.size(), other.size());
+            report.notes.push(format!("the checkpoints have different sizes, {sizes}: ask for a proof of growth"));
+        }
+    }
+    if is_held {
+        report.level = "checkpoint";
+        report.not_checked.clear();
+    } else {
+        report.notes.push("nobody has vouched for its checkpoint: give --key or --checkpoint".to_owned());
+    }
+}
