@@ -14,12 +14,14 @@
 use crate::export::unhex;
 use crate::keys::{self, LogKey, origin};
 use crate::store::{Layout, StoreError, files};
+use crate::verify::Kept;
 use lowlight_core::note::Checkpoint;
 use lowlight_core::tree::STORED_LEVEL;
 use lowlight_core::{Digest, Frontier, Head, LogId};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read, Seek as _, SeekFrom, Take, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Most bytes of a line.
@@ -63,27 +65,46 @@ pub fn file(layout: &Layout) -> PathBuf {
 pub struct Journal {
     layout: Layout,
     key: Option<LogKey>,
-    stamp: Option<(u64, u64)>,
 }
 
 impl Journal {
     /// The journal of a log; nothing is opened yet.
     pub fn new(layout: Layout) -> Self {
-        Self { layout, key: None, stamp: None }
+        Self { layout, key: None }
     }
 
-    /// The key that signs, read again when its file is another one.
+    /// The key that signs. Read anew each time: it may be another one, and checkpoints are rare.
     ///
     /// # Errors
     ///
     /// Those of [`LogKey::load`].
     pub fn key(&mut self) -> Result<Option<&mut LogKey>, StoreError> {
-        let stamp = keys::stamp(&self.layout);
-        if stamp != self.stamp || (stamp.is_some() && self.key.is_none()) {
-            self.key = LogKey::load(&self.layout)?;
-            self.stamp = stamp;
-        }
+        self.key = LogKey::load(&self.layout)?;
         Ok(self.key.as_mut())
+    }
+
+    /// Moves aside a journal that goes on beyond the log, which has `size` entries: somebody put an older database back, or
+    /// the newest entries were lost. To be called under the writers' lock, where a checkpoint is never ahead. Returns the new
+    /// name.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be read or moved.
+    pub fn set_aside_if_ahead(&self, log_id: LogId, size: u64, now: i64) -> Result<Option<PathBuf>, StoreError> {
+        let mut journal = Checkpoints::open(self.layout.dir())?.of(log_id);
+        let mut is_ahead = false;
+        while let Some(line) = journal.next()? {
+            is_ahead |= line.is_ok_and(|sealed| sealed.size > size);
+        }
+        if !is_ahead {
+            return Ok(None);
+        }
+        let (path, home) = (file(&self.layout), self.layout.quarantine());
+        files::private_dir(&home)?;
+        let aside = home.join(format!("checkpoints-{now}"));
+        std::fs::rename(&path, &aside).map_err(|source| StoreError::from_io(&path, source))?;
+        files::sync_parent(&path)?;
+        Ok(Some(aside))
     }
 
     /// Writes a checkpoint at `head`, which must be committed; `false` when one of that size or a larger one is there.
@@ -123,12 +144,14 @@ impl Journal {
         let is_new = !path.exists();
         let mut file = files::private_file(&path)?;
         file.lock().map_err(io)?;
-        let (end, newest) = last_line(&mut file).map_err(io)?;
+        let (end, newest, glued) = last_line(&mut file).map_err(io)?;
         let newest = newest.and_then(|line| serde_json::from_slice::<Sealed>(&line).ok());
         if newest.is_some_and(|newest| newest.log == sealed.log && newest.size >= sealed.size) {
             return Ok(false);
         }
-        let mut line = serde_json::to_vec(sealed).map_err(|error| io(error.into()))?;
+        // Behind something that does not end a line, a line begins anew.
+        let mut line = if glued { vec![b'\n'] } else { Vec::new() };
+        serde_json::to_writer(&mut line, sealed).map_err(|error| io(error.into()))?;
         line.push(b'\n');
         file.set_len(end).and_then(|()| file.seek(SeekFrom::Start(end))).map_err(io)?;
         file.write_all(&line).and_then(|()| file.sync_data()).map_err(io)?;
@@ -145,8 +168,8 @@ fn partial(frontier: &Frontier) -> impl Iterator<Item = &Digest> {
     frontier.hashes().skip(above)
 }
 
-/// Where the last whole line ends, and that line.
-fn last_line(file: &mut File) -> std::io::Result<(u64, Option<Vec<u8>>)> {
+/// Where the last whole line ends, that line, and whether what stands before that place does not end a line.
+fn last_line(file: &mut File) -> std::io::Result<(u64, Option<Vec<u8>>, bool)> {
     let length = file.seek(SeekFrom::End(0))?;
     let from = length.saturating_sub(2 * MAX_LINE);
     file.seek(SeekFrom::Start(from))?;
@@ -154,11 +177,11 @@ fn last_line(file: &mut File) -> std::io::Result<(u64, Option<Vec<u8>>)> {
     Read::by_ref(file).take(2 * MAX_LINE).read_to_end(&mut tail)?;
     let Some(end) = tail.iter().rposition(|byte| *byte == b'\n') else {
         // No line yet, or one longer than any of ours: what is there stays, and a new line begins behind it.
-        return Ok((if from == 0 { 0 } else { length }, None));
+        return Ok(if from == 0 { (0, None, false) } else { (length, None, true) });
     };
     let whole = &tail[..end];
     let start = whole.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    Ok((from + end as u64 + 1, Some(whole[start..].to_vec())))
+    Ok((from + end as u64 + 1, Some(whole[start..].to_vec()), false))
 }
 
 /// Reads the checkpoints of one log in order.
@@ -178,7 +201,9 @@ impl Checkpoints {
     /// [`StoreError`] when it cannot be read.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let path = file(&Layout::new(dir));
-        let lines = match File::open(&path) {
+        // Whatever lies there, opening it does not wait.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let lines = match std::fs::OpenOptions::new().read(true).custom_flags(flags).open(&path) {
             Ok(file) => match file.metadata() {
                 // What is written from now on is not read.
                 Ok(meta) if meta.is_file() => Some(BufReader::new(file.take(meta.len()))),
@@ -209,11 +234,14 @@ impl Checkpoints {
         loop {
             line.clear();
             lines.take(MAX_LINE).read_until(b'\n', &mut line).map_err(|source| StoreError::from_io(&self.path, source))?;
-            // A last line without its end was cut off while it was written.
             if line.last() != Some(&b'\n') {
-                let is_cut = (line.len() as u64) < MAX_LINE;
-                self.lines = None;
-                return Ok(if is_cut { None } else { Some(Err("a line is too long")) });
+                // A last line without its end was cut off while it was written.
+                if (line.len() as u64) < MAX_LINE {
+                    self.lines = None;
+                    return Ok(None);
+                }
+                lines.skip_until(b'\n').map_err(|source| StoreError::from_io(&self.path, source))?;
+                return Ok(Some(Err("a line is too long")));
             }
             let Ok(sealed) = serde_json::from_slice::<Sealed>(&line) else { return Ok(Some(Err("a line is not a checkpoint"))) };
             if sealed.log != self.log {
@@ -222,19 +250,23 @@ impl Checkpoints {
             if self.newest.replace(sealed.size).is_some_and(|before| before >= sealed.size) {
                 return Ok(Some(Err("sizes do not ascend")));
             }
-            return Ok(Some(if sealed.root().is_some() { Ok(sealed) } else { Err("a root is not a hash") }));
+            let Some(root) = sealed.root() else { return Ok(Some(Err("a root is not a hash"))) };
+            let note = sealed.note.as_ref().map(|note| Kept::parse(note.as_bytes(), &[]));
+            let fits = note
+                .is_none_or(|note| note.is_ok_and(|note| note.size() == sealed.size && *note.root() == root && note.log() == sealed.log));
+            return Ok(Some(if fits { Ok(sealed) } else { Err("a note is not that of its line") }));
         }
     }
 
-    /// The newest one that is valid.
+    /// The newest one that is valid and of at most `size` entries.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when reading fails.
-    pub fn newest(mut self) -> Result<Option<Sealed>, StoreError> {
+    pub fn newest(mut self, size: u64) -> Result<Option<Sealed>, StoreError> {
         let mut newest = None;
         while let Some(next) = self.next()? {
-            newest = next.ok().or(newest);
+            newest = next.ok().filter(|sealed| sealed.size <= size).or(newest);
         }
         Ok(newest)
     }

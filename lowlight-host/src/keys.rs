@@ -123,11 +123,6 @@ impl LogKey {
     }
 }
 
-/// Device, inode and time of the key file: what tells whether it is another one than before.
-pub(crate) fn stamp(layout: &Layout) -> Option<(u64, u64)> {
-    files::identity(&file(layout))
-}
-
 /// The origin of the checkpoints of a log.
 pub fn origin(name: &str, log_id: LogId) -> String {
     format!("{name}/{log_id}")

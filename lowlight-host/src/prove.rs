@@ -14,7 +14,7 @@ use crate::export::{Opening, entry_line};
 use crate::store::{Filter, Reader, StoreError, columns};
 use crate::verify::{Kept, Report, ReportedProblem};
 use lowlight_core::entry::codec::{decode, encode_slots};
-use lowlight_core::entry::{Entry, EntryError, FieldId, MAX_BODY};
+use lowlight_core::entry::{Entry, EntryError, FieldId, MAX_BODY, MAX_CONTENT};
 use lowlight_core::note::witness::Request;
 use lowlight_core::note::{Key, NoteError, ProofFile};
 use lowlight_core::source::{EntrySource as _, Item};
@@ -47,7 +47,7 @@ fn broken(seq: u64) -> ProveError {
 fn covering(reader: &Reader, dir: &Path, size: u64, wanted: Option<u64>) -> Result<Sealed, ProveError> {
     let mut journal = Checkpoints::open(dir)?.of(reader.log_id());
     let found = match wanted {
-        None => journal.newest()?,
+        None => journal.newest(reader.tip().size)?,
         Some(wanted) => loop {
             match journal.next()? {
                 Some(Ok(sealed)) if sealed.size == wanted => break Some(sealed),
@@ -166,7 +166,7 @@ impl Extra {
             let field = u16::from_le_bytes(*rest.split_off(..2)?.first_chunk()?);
             let field = FieldId::new(u8::try_from(field).ok()?)?;
             let salt = *rest.split_off(..16)?.first_chunk()?;
-            let value = sized(&mut rest)?.to_vec();
+            let value = sized(&mut rest).filter(|value| value.len() <= MAX_CONTENT)?.to_vec();
             if openings.last().is_some_and(|(before, ..)| *before >= field) {
                 return None;
             }
@@ -202,34 +202,44 @@ fn verify_entry(bytes: &[u8], kept: &[Kept], keys: &[Key<'_>]) -> Result<Report,
     let mut problems = Vec::new();
     if !proof::verify_inclusion(file.index, sealed.size(), &leaf, &file.proof, sealed.root()) {
         let detail = "the entry is not in the log of the checkpoint, or not at this place";
-        problems.push(problem(Some(file.index), "root_mismatch", detail));
+        return Ok(report.with_problems(vec![problem(Some(file.index), "root_mismatch", detail)]));
     }
+    let is_held = agree(&sealed, kept, &mut problems);
+    if problems.is_empty() && kept.iter().any(|other| other.size() != sealed.size()) {
+        return Ok(Report::unreadable(OTHER_SIZE));
+    }
+    vouch(&mut report, is_held);
     match decode(&extra.body) {
         Ok(entry) if entry.header.seq == file.index => {
             report.records = u64::from(entry.event.kind().is_record());
-            let line = opened(&entry, &leaf, &extra, &mut problems);
+            check_openings(&entry, &extra, &mut problems);
             // What is not in the log is not shown as if it were.
-            report.entry = line.filter(|_| problems.is_empty());
-            report.notes.extend(fields(&entry, &extra));
+            if problems.is_empty() {
+                report.entry = opened(&entry, &leaf, &extra);
+                report.notes.extend(fields(&entry, &extra));
+            }
         }
         Err(EntryError::NotUnderstood) => report.not_understood = 1,
         _ => problems.push(problem(Some(file.index), "malformed", "the body is not one of this seq or not canonical")),
     }
-    agree(&mut report, &sealed, kept, &mut problems);
     Ok(report.with_problems(problems))
 }
 
-/// The entry as an export line with what the proof opens; what does not fit its commitment is a problem.
-fn opened(entry: &Entry<'_>, leaf: &Digest, extra: &Extra, problems: &mut Vec<ReportedProblem>) -> Option<serde_json::Value> {
-    let mut openings = Vec::new();
+/// Whether what a proof opens fits its commitments.
+fn check_openings(entry: &Entry<'_>, extra: &Extra, problems: &mut Vec<ReportedProblem>) {
     for (field, salt, value) in &extra.openings {
         let slot = entry.fields.iter().find(|slot| slot.field == *field);
         if slot.is_none_or(|slot| Commitment::new(&Salt(*salt), *field, value).0 != slot.commitment) {
             problems.push(problem(Some(entry.header.seq), "content_mismatch", "a field does not match its commitment"));
         }
-        let value = std::str::from_utf8(value).ok().map(str::to_owned);
-        openings.push(Opening { field: *field, salt: Some(*salt), value });
     }
+}
+
+/// The entry as an export line with what the proof opens.
+fn opened(entry: &Entry<'_>, leaf: &Digest, extra: &Extra) -> Option<serde_json::Value> {
+    let text = |value: &[u8]| std::str::from_utf8(value).ok().map(str::to_owned);
+    let openings = extra.openings.iter().map(|(field, salt, value)| Opening { field: *field, salt: Some(*salt), value: text(value) });
+    let openings: Vec<_> = openings.collect();
     let (mut payload, mut encoded, mut line) = ([0; MAX_BODY], [0; MAX_BODY], Vec::new());
     let slots = encode_slots(&entry.fields, &mut encoded).ok()?;
     entry_line(&mut line, &columns::row(entry, slots, leaf, &mut payload), &openings).ok()?;
@@ -252,42 +262,48 @@ fn verify_growth(bytes: &[u8], kept: &[Kept], keys: &[Key<'_>]) -> Result<Report
     let mut report = Report::of_proof(&sealed, sealed.size().saturating_sub(1));
     (report.entries, report.first_seq, report.last_seq) = (0, None, None);
     let mut problems = Vec::new();
-    let mut olds = kept.iter().filter(|old| old.size() == request.old && old.origin() == sealed.origin()).peekable();
-    if olds.peek().is_none() {
+    let (olds, others): (Vec<_>, Vec<_>) = kept.iter().cloned().partition(|old| old.size() == request.old && old.log() == sealed.log());
+    if olds.is_empty() {
         let why = format!("a proof of growth needs the checkpoint it begins with: give --checkpoint with that of {} entries", request.old);
         return Ok(Report::unreadable(why));
     }
-    for old in olds {
+    for old in &olds {
         if !proof::verify_consistency(request.old, sealed.size(), old.root(), sealed.root(), &request.proof) {
             let detail = format!("the log of {} entries does not begin with that of {}", sealed.size(), request.old);
             problems.push(problem(None, "rewritten", detail));
         }
     }
-    report.level = "checkpoint";
-    report.not_checked.clear();
-    report.notes.push(format!("the log grew from {} to {} entries and kept the first", request.old, sealed.size()));
-    if !problems.is_empty() {
-        report.notes.clear();
+    let is_held = agree(&sealed, &others, &mut problems);
+    if problems.is_empty() && others.iter().any(|other| other.size() != sealed.size()) {
+        return Ok(Report::unreadable(OTHER_SIZE));
+    }
+    if problems.is_empty() {
+        vouch(&mut report, is_held);
+        report.notes.push(format!("the log grew from {} to {} entries and kept the first", request.old, sealed.size()));
     }
     Ok(report.with_problems(problems))
 }
 
-/// Holds the checkpoint of a proof against those that were kept.
-fn agree(report: &mut Report, sealed: &Kept, kept: &[Kept], problems: &mut Vec<ReportedProblem>) {
+const OTHER_SIZE: &str =
+    "the checkpoint of the proof and the one kept elsewhere have different sizes: ask for a proof of growth between them";
+
+/// Holds the checkpoint of a proof against those that were kept: whether somebody vouches for it.
+fn agree(sealed: &Kept, kept: &[Kept], problems: &mut Vec<ReportedProblem>) -> bool {
     let mut is_held = sealed.signed_by().is_some();
     for other in kept {
-        if other.origin() != sealed.origin() {
+        if other.log() != sealed.log() {
             problems.push(problem(None, "rewritten", "the checkpoint kept elsewhere is of another log"));
         } else if other.size() == sealed.size() {
             is_held = true;
             if other.root() != sealed.root() {
                 problems.push(problem(None, "rewritten", "the checkpoint of the proof and the one kept elsewhere differ"));
             }
-        } else {
-            let sizes = format!("{} and {}", sealed.size(), other.size());
-            report.notes.push(format!("the checkpoints have different sizes, {sizes}: ask for a proof of growth"));
         }
     }
+    is_held
+}
+
+fn vouch(report: &mut Report, is_held: bool) {
     if is_held {
         report.level = "checkpoint";
         report.not_checked.clear();

@@ -39,7 +39,10 @@ impl<'a> Checkpoint<'a> {
             let mut lines = text.strip_suffix('\n')?.split('\n');
             let (origin, size, root) = (lines.next()?, lines.next()?, lines.next()?);
             let checkpoint = Self { origin, size: decimal(size)?, root: base64::digest(root.as_bytes())? };
-            let plain = !origin.is_empty() && origin.len() <= MAX_ORIGIN && lines.all(|line| !line.is_empty());
+            let plain = !origin.is_empty()
+                && !origin.chars().any(char::is_control)
+                && origin.len() <= MAX_ORIGIN
+                && lines.all(|line| !line.is_empty());
             (plain && checkpoint.size < MAX_TREE).then_some(checkpoint)
         };
         parse().ok_or(NoteError::NotCheckpoint)

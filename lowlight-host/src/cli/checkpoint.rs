@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 pub(super) fn run(cli: &Cli, args: &CheckpointArgs) -> Outcome {
     let mut out = stdout();
-    let newest = |reader: &Reader| Checkpoints::open(&cli.path)?.of(reader.log_id()).newest();
+    let newest = |reader: &Reader| Checkpoints::open(&cli.path)?.of(reader.log_id()).newest(reader.tip().size);
     let reader = Reader::open(&cli.path)?;
     let mut seen = match newest(&reader)? {
         Some(sealed) => {

@@ -98,6 +98,9 @@ fn permissions(layout: &Layout, fix: bool, add: &mut Add<'_>) {
         (layout.quarantine(), 0o700),
         (database, 0o600),
         (layout.lock(), 0o600),
+        (crate::checkpoints::file(layout), 0o600),
+        (crate::keys::file(layout).with_file_name(""), 0o700),
+        (crate::keys::file(layout), 0o600),
     ];
     let mut fine = true;
     for (path, mode) in files {

@@ -111,6 +111,9 @@ fn warn_at_start(recorder: &Recorder) {
     if let Some(problem) = &stats.verify_problem {
         say(&format!("the log does not verify ({problem}); recording goes on, run `lowlight verify`"));
     }
+    if let Some(problem) = &stats.checkpoint_problem {
+        say(&format!("checkpoints cannot be written ({problem}); recording goes on"));
+    }
     if let Some(waiting) = &stats.waiting {
         say(&format!("storage is not ready ({waiting}); lines are kept in memory and written when it is"));
     }

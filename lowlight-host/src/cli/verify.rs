@@ -6,10 +6,12 @@ use super::{Failure, Outcome, stdout, text};
 use crate::export::verify_export_with;
 use crate::prove;
 use crate::verify::{self, Against, Kept, Report, Threads};
-use lowlight_core::note::{Key, MAX_NOTE};
+use lowlight_core::note::Key;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 
+/// Most bytes of a file of checkpoints.
+const MAX_KEPT: u64 = 1 << 20;
 /// Most bytes of a proof: sixteen of the largest values as base64, and some.
 const MAX_PROOF: u64 = 400 << 20;
 
@@ -18,7 +20,7 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> Outcome {
     let threads = if args.parallel { Threads::Two } else { Threads::One };
     let keys = args.key.iter().map(|vkey| Key::parse(vkey)).collect::<Result<Vec<_>, _>>();
     let keys = keys.map_err(|error| Failure::Usage(format!("--key: {error}")))?;
-    let kept = args.checkpoint.iter().map(|file| kept(file, &keys)).collect::<Result<Vec<_>, _>>()?;
+    let kept = args.checkpoint.iter().map(|file| kept(file, &keys)).collect::<Result<Vec<_>, _>>()?.concat();
     if source == Path::new("-") && args.checkpoint.iter().any(|file| file == Path::new("-")) {
         return Err(Failure::Usage("the export and the checkpoint cannot both come from stdin".to_owned()));
     }
@@ -58,18 +60,21 @@ fn proof(source: &Path) -> Result<Option<Vec<u8>>, Failure> {
     Ok(Some(bytes))
 }
 
-/// A checkpoint that was kept elsewhere.
-fn kept(file: &Path, keys: &[Key<'_>]) -> Result<Kept, Failure> {
+/// The checkpoints in a file that was kept elsewhere.
+fn kept(file: &Path, keys: &[Key<'_>]) -> Result<Vec<Kept>, Failure> {
     let failed = |why: String| Failure::Usage(format!("--checkpoint {}: {why}", file.display()));
     let mut bytes = Vec::new();
-    let most = MAX_NOTE as u64 + 1;
+    let most = MAX_KEPT;
     let read = if file == Path::new("-") {
         std::io::stdin().lock().take(most).read_to_end(&mut bytes)
     } else {
         std::fs::File::open(file).and_then(|file| file.take(most).read_to_end(&mut bytes))
     };
     read.map_err(|error| failed(error.to_string()))?;
-    Kept::parse(&bytes, keys).map_err(|error| failed(error.to_string()))
+    if bytes.len() as u64 == most {
+        return Err(failed("larger than a megabyte".to_owned()));
+    }
+    Kept::parse_all(&bytes, keys).map_err(|error| failed(error.to_string()))
 }
 
 /// Verifies whatever is at `source`.

@@ -312,7 +312,8 @@ pub fn verify_export_with<R: BufRead>(input: R, mut against: Against<'_>, progre
     };
     let mut report = verify::run(start, &mut source, found, &mut look, &mut |source, verifier| {
         proved = at_end(&preamble, source, verifier);
-        shared.borrow_mut().end(verifier, false)
+        shared.borrow_mut().end_of_export(preamble.size, proved.then_some(preamble.root), verifier);
+        Ok(())
     });
     against.tell(&mut report);
     // The root is that of the whole log, of which the export may hold a part.

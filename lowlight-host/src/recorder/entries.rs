@@ -128,7 +128,8 @@ fn vkey(worker: &mut Worker<'_>) -> Option<String> {
     match worker.sealing.journal.key() {
         Ok(key) => key.map(|key| key.key().to_string()),
         Err(error) => {
-            worker.alarms.push(("key_unreadable", format!("checkpoints are not signed: {error}")));
+            worker.alarms.push(("key_unreadable", format!("no checkpoints are written: {error}")));
+            worker.shared.lock().stats.checkpoint_problem = Some(error.to_string());
             None
         }
     }

@@ -163,9 +163,26 @@ impl Worker<'_> {
         self.shared.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
     }
 
+    /// At the start of a run, under the writers' lock: checkpoints beyond the end of the log are of another past.
+    fn look_at_journal(&mut self, log: Option<LogId>, size: u64) {
+        let Some(log) = log else { return };
+        match self.sealing.journal.set_aside_if_ahead(log, size, now()) {
+            Ok(None) => {}
+            Ok(Some(aside)) => {
+                let name = aside.file_name().unwrap_or_default().display();
+                self.alarms.push((
+                    "journal_ahead",
+                    format!("checkpoints go on beyond the log, which was cut or put back; moved to quarantine/{name}"),
+                ));
+            }
+            Err(error) => self.alarms.push(("checkpoint_failed", format!("the journal of checkpoints cannot be used: {error}"))),
+        }
+    }
+
     fn seal(&mut self, is_end: bool) {
         if let Err(error) = self.sealing.seal(is_end, now()) {
             self.alarms.push(("checkpoint_failed", format!("a checkpoint could not be written: {error}")));
+            self.shared.lock().stats.checkpoint_problem = Some(error.to_string());
         }
     }
 
@@ -357,6 +374,7 @@ impl Worker<'_> {
         // Another log than the one this run was started in: moved aside, replaced, or not there before.
         let is_start = first == 0 || log.is_none() || log != self.run_log;
         if is_start {
+            self.look_at_journal(log, first);
             self.run = None;
             self.run = Some(entries::start(self, &mut batch)?);
         }

@@ -15,6 +15,7 @@ use super::Report;
 use crate::checkpoints::{Checkpoints, Sealed};
 use crate::store::StoreError;
 use lowlight_core::note::{Checkpoint, Key, Note, NoteError};
+use lowlight_core::tree::empty_root;
 use lowlight_core::verify::{MAX_PROBLEMS, Problem, ProblemKind, Verifier};
 use lowlight_core::{Digest, LogId};
 
@@ -29,18 +30,40 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Reads a signed checkpoint, or the text of one. With `keys`, one of them must have signed it.
+    /// Reads checkpoints, one behind the other: signed ones, and texts of three lines. With `keys`, one of them must have
+    /// signed each.
     ///
     /// # Errors
     ///
-    /// [`NoteError`] when it is not a checkpoint, or not signed as it must be.
-    pub fn parse(bytes: &[u8], keys: &[Key<'_>]) -> Result<Self, NoteError> {
-        let is_text = !bytes.windows(2).any(|pair| pair == b"\n\n");
-        if is_text && keys.is_empty() {
-            let text = std::str::from_utf8(bytes).map_err(|_| NoteError::NotText)?;
-            return Ok(Self::new(Checkpoint::parse(text)?, None));
+    /// [`NoteError`] when anything in there is not a checkpoint, or not signed as it must be.
+    pub fn parse_all(bytes: &[u8], keys: &[Key<'_>]) -> Result<Vec<Self>, NoteError> {
+        let mut all = Vec::new();
+        let mut rest = std::str::from_utf8(bytes).map_err(|_| NoteError::NotText)?;
+        while all.is_empty() || !rest.is_empty() {
+            let mut lines = rest.split_inclusive('\n');
+            let text: usize = lines.by_ref().take(3).map(str::len).sum();
+            let is_note = lines.next() == Some("\n");
+            let signatures: usize = if is_note { lines.take_while(|line| line.starts_with('\u{2014}')).map(str::len).sum() } else { 0 };
+            let (one, behind) = rest.split_at(text + usize::from(is_note) + signatures);
+            rest = behind;
+            all.push(if is_note { Self::signed(one, keys)? } else { Self::unsigned(one, keys)? });
         }
-        let note = Note::parse(bytes)?;
+        Ok(all)
+    }
+
+    /// Reads the one checkpoint of a proof or of a line of a journal.
+    pub(crate) fn parse(bytes: &[u8], keys: &[Key<'_>]) -> Result<Self, NoteError> {
+        let mut all = Self::parse_all(bytes, keys)?;
+        all.pop().filter(|_| all.is_empty()).ok_or(NoteError::NotCheckpoint)
+    }
+
+    fn unsigned(text: &str, keys: &[Key<'_>]) -> Result<Self, NoteError> {
+        let checkpoint = Checkpoint::parse(text)?;
+        if keys.is_empty() { Ok(Self::new(checkpoint, None)) } else { Err(NoteError::NoSignatures) }
+    }
+
+    fn signed(note: &str, keys: &[Key<'_>]) -> Result<Self, NoteError> {
+        let note = Note::parse(note.as_bytes())?;
         let mut signed_by = None;
         for key in keys {
             if note.signature_of(key)?.is_some() {
@@ -67,9 +90,9 @@ impl Kept {
         &self.root
     }
 
-    /// Which log.
-    pub fn origin(&self) -> &str {
-        &self.origin
+    /// Id of the log, hex: the origin behind its last slash. The name before it changes with the key.
+    pub fn log(&self) -> &str {
+        self.origin.rsplit_once('/').map_or(&self.origin, |(_, id)| id)
     }
 
     /// vkey of the trusted key that signed it.
@@ -78,7 +101,7 @@ impl Kept {
     }
 
     fn is_of(&self, log_id: LogId) -> bool {
-        self.origin.rsplit_once('/').is_some_and(|(_, id)| id == log_id.to_string())
+        self.log() == log_id.to_string()
     }
 }
 
@@ -137,14 +160,19 @@ impl<'k> Against<'k> {
     pub fn begin(&mut self, log_id: LogId) -> Vec<Problem> {
         let mut found = Vec::new();
         for (kept, state) in &mut self.kept {
-            if !kept.is_of(log_id) {
-                *state = State::Problem;
-                found.push(problem(ProblemKind::Rewritten, "the checkpoint kept elsewhere is of another log"));
-            }
+            let detail = if !kept.is_of(log_id) {
+                "the checkpoint kept elsewhere is of another log"
+            } else if kept.size == 0 && kept.root != empty_root() {
+                "the checkpoint kept elsewhere is of no tree"
+            } else {
+                continue;
+            };
+            *state = State::Problem;
+            found.push(problem(ProblemKind::Rewritten, detail));
         }
         let forked = |(place, (a, _)): (usize, &(&Kept, State))| {
             let rest = self.kept.iter().skip(place + 1);
-            rest.filter(|(b, _)| a.origin == b.origin && a.size == b.size && a.root != b.root)
+            rest.filter(|(b, _)| a.log() == b.log() && a.size == b.size && a.root != b.root)
                 .any(|(b, _)| a.signed_by.is_some() && a.signed_by == b.signed_by)
         };
         if self.kept.iter().enumerate().any(forked) {
@@ -186,8 +214,9 @@ impl<'k> Against<'k> {
     fn own(&mut self, sealed: &Sealed, size: u64, root: Option<Digest>, verifier: &mut Verifier<MAX_PROBLEMS>) -> bool {
         let own = sealed.root();
         for (kept, _) in self.kept.iter().filter(|(kept, _)| kept.size == sealed.size && Some(kept.root) != own) {
+            // That a note is of the size and root of its line was checked when it was read.
             let note = sealed.note.as_ref().and_then(|note| Kept::parse(note.as_bytes(), self.keys).ok());
-            if note.is_some_and(|note| note.signed_by.is_some() && note.signed_by == kept.signed_by && note.origin == kept.origin) {
+            if note.is_some_and(|note| note.signed_by.is_some() && note.signed_by == kept.signed_by && note.log() == kept.log()) {
                 let detail = "the log's own checkpoint of this size and the one kept elsewhere are both signed by its key and differ";
                 verifier.add_problem(problem(ProblemKind::Forked, detail));
             }
@@ -205,23 +234,34 @@ impl<'k> Against<'k> {
         agrees
     }
 
-    /// After the pass, before the verdict.
-    pub fn end(&mut self, verifier: &mut Verifier<MAX_PROBLEMS>, is_log: bool) -> Result<(), StoreError> {
-        let size = verifier.frontier().size();
+    /// After the pass over a log, before the verdict.
+    pub fn end(&mut self, verifier: &mut Verifier<MAX_PROBLEMS>) -> Result<(), StoreError> {
         while let Some(sealed) = self.next.take() {
             self.ahead = verifier.is_sound().then_some(sealed.size);
             self.advance()?;
         }
-        for (_, state) in self.kept.iter_mut().filter(|(kept, state)| *state == State::Open && kept.size > size && is_log) {
+        self.longer_than(verifier.frontier().size(), verifier);
+        Ok(())
+    }
+
+    /// After the pass over an export: `size` and, if the export proves it, `root` of the log it was made of.
+    pub fn end_of_export(&mut self, size: u64, root: Option<Digest>, verifier: &mut Verifier<MAX_PROBLEMS>) {
+        self.longer_than(size, verifier);
+        for (kept, state) in self.kept.iter_mut().filter(|(kept, state)| *state == State::Open && kept.size == size) {
+            let Some(root) = root else { continue };
+            *state = if kept.root == root { State::Matches } else { State::Problem };
+            if kept.root != root {
+                verifier.add_problem(problem(ProblemKind::Rewritten, "the log of this export is not that of a checkpoint kept elsewhere"));
+            }
+        }
+    }
+
+    fn longer_than(&mut self, size: u64, verifier: &mut Verifier<MAX_PROBLEMS>) {
+        for (_, state) in self.kept.iter_mut().filter(|(kept, state)| *state == State::Open && kept.size > size) {
             *state = State::Problem;
-            let detail = if verifier.is_sound() {
-                "the log is shorter than a checkpoint kept elsewhere: truncated, rolled back, or storage lost what it had acknowledged"
-            } else {
-                "the log ends before a checkpoint kept elsewhere"
-            };
+            let detail = "it is shorter than a checkpoint kept elsewhere: truncated, rolled back, or storage lost what it had acknowledged";
             verifier.add_problem(problem(ProblemKind::RolledBack, detail));
         }
-        Ok(())
     }
 
     /// Tells the report what came of it.
@@ -235,25 +275,29 @@ impl<'k> Against<'k> {
         if let Some(why) = self.bad_line {
             report.notes.push(format!("the journal of checkpoints is damaged: {why}"));
         }
-        for (kept, state) in self.kept {
+        if self.kept.is_empty() || report.verdict != "intact" {
+            return;
+        }
+        // Whoever gave a checkpoint wants an answer: what could not be compared is no match.
+        if let Some((kept, _)) = self.kept.iter().find(|(_, state)| *state != State::Matches) {
             let size = kept.size;
-            match state {
-                State::Matches => {
-                    report.level = "checkpoint";
-                    report.not_checked.retain(|what| !matches!(*what, "rewrite" | "rollback"));
-                    let signed = kept.signed_by.as_ref().map_or_else(
-                        || "its signature was not checked, give --key to do so".to_owned(),
-                        |vkey| format!("signed by {vkey}"),
-                    );
-                    report.notes.push(format!(
-                        "matches the checkpoint of {size} entries kept elsewhere ({signed}); rewriting up to there would show"
-                    ));
-                }
-                State::Problem => {}
-                State::Open => report.notes.push(format!(
-                    "could not be held against the checkpoint of {size} entries: what is here does not show the tree at that size"
-                )),
-            }
+            report.verdict = "unreadable";
+            report.error = Some(format!(
+                "it could not be held against the checkpoint of {size} entries: what is here does not show the tree at that size; verify the log itself, or another export"
+            ));
+            return;
+        }
+        report.level = "checkpoint";
+        report.not_checked.retain(|what| !matches!(*what, "rewrite" | "rollback"));
+        for (kept, _) in self.kept {
+            let size = kept.size;
+            let signed = kept
+                .signed_by
+                .as_ref()
+                .map_or_else(|| "its signature was not checked, give --key to do so".to_owned(), |vkey| format!("signed by {vkey}"));
+            report
+                .notes
+                .push(format!("matches the checkpoint of {size} entries kept elsewhere ({signed}); rewriting up to there would show"));
         }
     }
 }

@@ -277,7 +277,7 @@ fn judge<S: EntrySource<Error = StoreError>>(
     };
     let mut report = run(reader.start(), source, found, &mut look, &mut |source, verifier| {
         at_end(source, verifier);
-        against.borrow_mut().end(verifier, true)
+        against.borrow_mut().end(verifier)
     });
     for (problem, fault) in report.problems.iter_mut().zip(&reader.schema().faults) {
         problem.detail.clone_from(fault);
@@ -297,6 +297,10 @@ pub fn run<S: EntrySource<Error = StoreError>>(
 ) -> Report {
     let mut verifier = Verifier::<MAX_PROBLEMS>::new(start);
     found.into_iter().for_each(|problem| verifier.add_problem(problem));
+    // What is read may begin at a size that something is known of.
+    if let Err(error) = look(&mut verifier) {
+        return broken_off(&verifier, &error);
+    }
     loop {
         let step =
             verifier.step(source).and_then(|more| if more { look(&mut verifier) } else { at_end(source, &mut verifier) }.map(|()| more));

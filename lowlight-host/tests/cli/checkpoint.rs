@@ -207,3 +207,113 @@ fn a_log_without_checkpoints_says_so() {
     assert!(report(&place, "logs", &[], 0).get("sealed").is_none());
     Place::new().run(&["checkpoint"]).expect(2);
 }
+
+#[test]
+fn a_file_of_several_checkpoints_is_held_against_all_of_them() {
+    let place = place();
+    let mut all = place.run(&["checkpoint"]).expect(0).out;
+    place.run(&["keys", "init"]).expect(0);
+    place.record(&[LINE]);
+    copy_log(&place.path("logs"), &place.path("other"));
+    all += &place.run(&["checkpoint"]).expect(0).out;
+    place.record(&[LINE]);
+    all += &place.run(&["checkpoint"]).expect(0).out;
+    place.write("all", &all);
+    let good = report(&place, "logs", &["--checkpoint", "all"], 0);
+    assert_eq!(good["notes"].as_array().unwrap().len(), 3, "{good}");
+    place.run_with(&[], &["record", "--path", "other"], LINE.replace("hello", "forged")).expect(0);
+    assert_eq!(kinds(&place, "other", &["--checkpoint", "all"], 1), ["rewritten"], "the newest counts as much as the first");
+    place.write("garbage", all + "x\n");
+    place.run(&["verify", "--checkpoint", "garbage"]).expect(2);
+}
+
+#[test]
+fn an_export_that_does_not_show_the_checkpoint_is_no_match() {
+    let place = place();
+    place.write("first", place.run(&["checkpoint"]).expect(0).out);
+    place.run(&["export", "--format", "ndjson", "--out", "early"]).expect(0);
+    place.record(&[LINE]);
+    place.write("later", place.run(&["checkpoint"]).expect(0).out);
+    assert_eq!(kinds(&place, "early", &["--checkpoint", "later"], 1), ["rolled_back"]);
+    assert_eq!(kinds(&place, "early", &["--checkpoint", "first", "--checkpoint", "later"], 1), ["rolled_back"]);
+    place.record(&[LINE]);
+    place.run(&["export", "--since", "2200-01-01", "--format", "ndjson", "--out", "none"]).expect(0);
+    let none = report(&place, "none", &["--checkpoint", "first"], 2);
+    assert!(none["error"].to_string().contains("could not be held"), "{none}");
+}
+
+#[test]
+fn lines_of_the_journal_are_what_they_say_or_count_for_nothing() {
+    let place = place();
+    let path = place.path("logs/checkpoints");
+    let honest = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<Value> = honest.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut swapped = lines[1].clone();
+    swapped["note"] = lines[0]["note"].clone();
+    let escape = {
+        let mut line = lines[1].clone();
+        line["note"] = "\u{1b}[2Jhello\n".into();
+        line
+    };
+    for line in [swapped.to_string(), escape.to_string(), "{}".to_owned(), "x".repeat(30_000)] {
+        std::fs::write(&path, format!("{}\n{line}\n", lines[0])).unwrap();
+        let newest = place.run(&["checkpoint", "--json"]).expect(0).json().remove(0);
+        assert_eq!(newest["size"], lines[0]["size"]);
+        assert!(notes(&report(&place, "logs", &[], 0)).contains("damaged"));
+    }
+    // What does not end in a newline is no place to go on.
+    std::fs::write(&path, "x".repeat(40_000)).unwrap();
+    place.record(&[LINE]);
+    let newest = place.run(&["checkpoint", "--json"]).expect(0).json().remove(0);
+    assert_eq!(newest["open"], 0, "{newest}");
+}
+
+#[test]
+fn a_journal_that_goes_on_beyond_the_log_is_set_aside_by_the_next_run() {
+    let place = place();
+    copy_log(&place.path("logs"), &place.path("older"));
+    place.record(&[LINE, LINE]);
+    std::fs::copy(place.path("older/lowlight.db"), place.path("logs/lowlight.db")).unwrap();
+    place.run(&["prove", "0"]).expect(0);
+    place.record(&[LINE]);
+    let newest = place.run(&["checkpoint", "--json"]).expect(0).json().remove(0);
+    assert_eq!(newest["open"], 0, "{newest}");
+    let all = place.run(&["query", "--all", "--json"]).expect(0).json();
+    assert!(all.iter().any(|entry| entry.to_string().contains("journal_ahead")), "{all:?}");
+    assert_eq!(std::fs::read_dir(place.path("logs/quarantine")).unwrap().count(), 1, "nothing is deleted");
+    place.run(&["verify"]).expect(0);
+}
+
+#[test]
+fn a_journal_that_is_no_file_does_not_hang_anybody() {
+    let place = place();
+    let path = place.path("logs/checkpoints");
+    std::fs::remove_file(&path).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR, 0).unwrap();
+    place.run(&["verify"]).expect(0);
+    place.run(&["checkpoint"]).expect(2);
+    place.run(&["prove", "0"]).expect(2);
+    place.run_with(&[("LOWLIGHT_VERIFY_AT_START", "full")], &["record"], LINE).expect(0);
+}
+
+#[test]
+fn a_key_is_read_anew_and_kept_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    place.run(&["keys", "init", "--name", "one"]).expect(0);
+    let mut recorder = place.start(&["record", "--ack"]);
+    recorder.say(&format!("{LINE}\n"));
+    recorder.line();
+    std::fs::remove_file(place.path("logs/keys/log.key")).unwrap();
+    place.run(&["keys", "init", "--name", "two"]).expect(0);
+    assert_eq!(recorder.end(), 0);
+    let kept = place.run(&["checkpoint"]).expect(0).out;
+    assert!(kept.contains("\u{2014} two "), "{kept}");
+    let key = place.path("logs/keys/log.key");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(place.run(&["doctor"]).expect(1).out.contains("log.key"));
+    let ran = place.run_with(&[], &["record"], LINE).expect(0);
+    assert!(ran.err.contains("checkpoints cannot be written"), "{}", ran.err);
+    place.run(&["doctor", "--fix"]).expect(0);
+    place.run(&["keys", "show"]).expect(0);
+}

@@ -74,8 +74,8 @@ fn a_proof_needs_a_key_or_a_checkpoint_that_agrees() {
     assert_eq!(report(&there, &["one.proof", "--checkpoint", "kept"], 1)["problems"][0]["kind"], "rewritten");
     place.record(&[LINE]);
     there.write("kept", place.run(&["checkpoint"]).expect(0).out);
-    let later = report(&there, &["one.proof", "--checkpoint", "kept"], 0);
-    assert!(later["level"] == "chain" && later["notes"].to_string().contains("different sizes"), "{later}");
+    let later = report(&there, &["one.proof", "--checkpoint", "kept"], 2);
+    assert!(later["error"].to_string().contains("different sizes") && later.get("entry").is_none(), "{later}");
 }
 
 #[test]
@@ -132,4 +132,38 @@ fn what_cannot_be_proved_is_said() {
     place.run(&["verify", "p"]).expect(2);
     place.write("p", "old 1\n\nx\n");
     place.run(&["verify", "p"]).expect(2);
+}
+
+#[test]
+fn a_key_that_came_later_changes_the_name_and_not_the_log() {
+    let place = Place::with(&[LINE]);
+    place.write("first", place.run(&["checkpoint"]).expect(0).out);
+    let old = std::fs::read_to_string(place.path("first")).unwrap().lines().nth(1).unwrap().to_owned();
+    let vkey = place.run(&["keys", "init", "--name", "later"]).expect(0).out.trim().to_owned();
+    place.record(&[LINE]);
+    place.run(&["prove", "--consistency", &old, "-o", "growth"]).expect(0);
+    report(&place, &["growth", "--checkpoint", "first"], 0);
+    let ran = place.run(&["verify", "growth", "--checkpoint", "first", "--key", &vkey]).expect(2);
+    assert!(ran.err.contains("no signatures"), "the first was not signed: {}", ran.err);
+}
+
+#[test]
+fn growth_into_what_nobody_vouches_for_is_told_and_a_contradiction_found() {
+    let (place, _) = signed();
+    place.write("old", place.run(&["checkpoint"]).expect(0).out);
+    let old = std::fs::read_to_string(place.path("old")).unwrap().lines().nth(1).unwrap().to_owned();
+    copy_log(&place.path("logs"), &place.path("other"));
+    place.record(&[LINE]);
+    place.run_with(&[], &["record", "--path", "other"], LINE.replace("bay 2", "bay 3")).expect(0);
+    place.run(&["prove", "--path", "other", "--consistency", &old, "-o", "growth"]).expect(0);
+    let alone = report(&place, &["growth", "--checkpoint", "old"], 0);
+    assert_eq!((&alone["level"], &alone["not_checked"]), (&"chain".into(), &serde_json::json!(["rewrite"])));
+    place.write("new", place.run(&["checkpoint"]).expect(0).out);
+    let both = report(&place, &["growth", "--checkpoint", "old", "--checkpoint", "new"], 1);
+    assert_eq!(both["problems"][0]["kind"], "rewritten");
+    // What a checkpoint that was kept contradicts is not shown.
+    let last = place.run(&["query", "--path", "other", "--json"]).expect(0).json().pop().unwrap()["seq"].to_string();
+    place.run(&["prove", "--path", "other", &last, "--field", "all", "-o", "one"]).expect(0);
+    let forged = report(&place, &["one", "--checkpoint", "new"], 1);
+    assert!(forged["problems"][0]["kind"] == "rewritten" && forged.get("entry").is_none(), "{forged}");
 }
