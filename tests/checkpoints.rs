@@ -1,6 +1,7 @@
 //! When the recorder writes checkpoints, and what happens when it cannot.
 
 use crate::seen::{LONG, assert_intact, lifecycle, quick, tell, wait_until};
+use lowlight_host::keys::LogKey;
 use lowlight_host::store::Layout;
 use lowlight_host::{Record, Recorder, checkpoints};
 use lowlight_tests::scratch;
@@ -106,4 +107,43 @@ fn a_line_that_was_cut_off_is_overwritten_by_the_next() {
         assert!(sealed(dir.path()).is_sorted_by(|a, b| a.0 < b.0));
         assert_intact(dir.path());
     }
+}
+
+#[test]
+fn a_large_journal_loses_old_notes_and_nothing_else() {
+    const DAY: i64 = 86_400_000_000_000;
+    let dir = scratch();
+    LogKey::create(&Layout::new(dir.path()), "k").unwrap();
+    quick(dir.path()).open().unwrap().close(LONG).unwrap();
+    let path = checkpoints::file(&Layout::new(dir.path()));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<checkpoints::Sealed> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // Thousands of checkpoints, ten a day, of another log: what counts here is that they are many.
+    let others = (0..3_000_u64).map(|number| checkpoints::Sealed {
+        log: "0".repeat(32),
+        size: number,
+        recorded: lines[0].recorded - (3_000 - i64::try_from(number).unwrap()) * DAY / 10,
+        ..lines[0].clone()
+    });
+    let whole: Vec<_> = others.chain(lines.iter().cloned()).collect();
+    let mut out = String::new();
+    for sealed in &whole {
+        out += &(serde_json::to_string(sealed).unwrap() + "\n");
+    }
+    std::fs::write(&path, &out).unwrap();
+    assert!(out.len() > 1 << 20);
+    quick(dir.path()).open().unwrap().close(LONG).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let thin: Vec<checkpoints::Sealed> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(thin.len(), whole.len() + 2, "every line is there");
+    let notes = thin.iter().filter(|sealed| sealed.note.is_some()).count();
+    assert!((1_150..1_400).contains(&notes), "{notes}: the newest thousand, and one a day before");
+    assert!(thin.iter().rev().take(1_000).all(|sealed| sealed.note.is_some()));
+    for (before, after) in whole.iter().zip(&thin) {
+        let with_note = checkpoints::Sealed { note: before.note.clone(), ..after.clone() };
+        assert_eq!(&with_note, before, "nothing but notes is taken out");
+    }
+    assert_intact(dir.path());
+    let names = std::fs::read_dir(dir.path()).unwrap().map(|item| item.unwrap().file_name().into_string().unwrap());
+    assert!(names.into_iter().all(|name| !name.starts_with(".checkpoints")), "nothing is left beside it");
 }

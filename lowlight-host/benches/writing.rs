@@ -67,10 +67,15 @@ fn raw(payloads: &[(String, String)], batch: usize) -> Cost {
 
 /// The recorder with that many producers, until everything is durable.
 pub fn recorder(payloads: &[(String, String)], producers: usize, redact: bool, batch: usize) -> Cost {
+    sealed(payloads, producers, redact, batch, 10_000)
+}
+
+/// The same with a checkpoint every so many entries.
+fn sealed(payloads: &[(String, String)], producers: usize, redact: bool, batch: usize, every: u64) -> Cost {
     let dir = scratch();
     let builder = Recorder::builder(dir.path()).redact(RedactConfig { enabled: redact, ..RedactConfig::default() });
     let builder = builder.overflow(lowlight_core::OverflowPolicy::Block).block_for(Duration::from_secs(60)).batch(batch, 4 << 20);
-    let recorder = builder.open().unwrap();
+    let recorder = builder.checkpoints(every, Duration::from_secs(600)).open().unwrap();
     let mut cost = measure(|| {
         std::thread::scope(|scope| {
             for share in payloads.chunks(payloads.len().div_ceil(producers)) {
@@ -138,6 +143,18 @@ pub fn run(quick: bool) {
         );
     }
     let share = &payloads[..payloads.len().min(20_000)];
+    for every in [10_000, 250] {
+        let (ratio, ours, theirs) = pairs(|| sealed(share, 4, false, 250, every), || sealed(share, 4, false, 250, u64::MAX), rate);
+        let count = |cost: Cost| format!("{:.0}/s", share.len() as f64 / cost.wall.as_secs_f64());
+        let limits = if every == 10_000 { "≥ 0.9" } else { "-" };
+        row(
+            &format!("rate with a checkpoint every {every} entries, batch 250"),
+            format!("{ratio:.2} ({})", count(ours)),
+            &format!("the same without ({})", count(theirs)),
+            limits,
+            "-",
+        );
+    }
     sizes(share);
     caller(share);
 }

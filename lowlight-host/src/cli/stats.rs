@@ -3,6 +3,7 @@
 use super::args::Cli;
 use super::query::sqlite;
 use super::{Failure, Outcome, stdout, text};
+use crate::checkpoints::Checkpoints;
 use crate::store::columns::Col;
 use crate::store::{Layout, Reader};
 use crate::view::decimal;
@@ -94,7 +95,7 @@ pub(super) fn run(cli: &Cli) -> Outcome {
         "runs": runs(&reader)?,
         "times": times(&reader)?,
         "bytes": sizes(cli, &reader),
-        "chain": { "head": reader.tip().head.to_string(), "verified": false },
+        "chain": { "head": reader.tip().head.to_string(), "sealed": sealed(cli, &reader)?, "verified": false },
     });
     let mut out = stdout();
     if cli.json {
@@ -190,6 +191,12 @@ fn times(reader: &Reader) -> Result<Value, Failure> {
     Ok(json!({ "first": first.map(crate::time::rfc3339), "last": last.map(crate::time::rfc3339) }))
 }
 
+/// Entries up to the newest of the log's own checkpoints, as the journal states it.
+fn sealed(cli: &Cli, reader: &Reader) -> Result<u64, Failure> {
+    let newest = Checkpoints::open(&cli.path)?.of(reader.log_id()).newest(reader.tip().size)?;
+    Ok(newest.map_or(0, |sealed| sealed.size))
+}
+
 fn sizes(cli: &Cli, reader: &Reader) -> Value {
     let length = |path: &std::path::Path| path.metadata().map_or(0, |meta| meta.len());
     let mut wal = reader.path().as_os_str().to_owned();
@@ -212,6 +219,8 @@ fn print(report: &Value, out: &mut impl Write) -> std::io::Result<()> {
     let open = number_at("/runs/not_stopped");
     writeln!(out, "{}, {open} not stopped", text::plural(number_at("/runs/known"), "run", "runs"))?;
     writeln!(out, "{} database, {} wal", text::bytes(number_at("/bytes/database")), text::bytes(number_at("/bytes/wal")))?;
+    let (sealed, entries) = (number_at("/chain/sealed"), number_at("/entries"));
+    writeln!(out, "{} sealed by its own checkpoints, {} open", text::plural(sealed, "entry", "entries"), entries.saturating_sub(sealed))?;
     writeln!(out, "head {} (not verified here; run `lowlight verify`)", text_at("/chain/head"))?;
     let head = ["model", "count", "not ok", "p50 ms", "p90 ms", "p99 ms", "ttft p50", "tokens in", "out", "cost USD"];
     let mut table = vec![head.map(str::to_owned).to_vec()];

@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// Errors in a row are not worth a flush each.
 const ERRORS_APART: Duration = Duration::from_secs(1);
 
+/// After so many checkpoints the journal is looked through for notes that may go.
+const THIN_EVERY: u64 = 5_000;
+
 /// What was committed and is in no checkpoint yet.
 #[derive(Debug)]
 struct Open {
@@ -33,11 +36,22 @@ pub(super) struct Sealing {
     /// An entry of the batch at hand is an error.
     pub(super) error_seen: bool,
     is_failing: bool,
+    /// Checkpoints of this run.
+    made: u64,
 }
 
 impl Sealing {
     pub(super) fn new(layout: Layout, every: u64, interval: Duration) -> Self {
-        Self { journal: Journal::new(layout), every, interval, open: None, newest: (0, None), error_seen: false, is_failing: false }
+        Self {
+            journal: Journal::new(layout),
+            every,
+            interval,
+            open: None,
+            newest: (0, None),
+            error_seen: false,
+            is_failing: false,
+            made: 0,
+        }
     }
 
     /// Notes a batch that is durable; `is_start` when it began a run.
@@ -71,7 +85,8 @@ impl Sealing {
             Ok(_) => {
                 self.newest = (open.head.size(), Some(Instant::now()));
                 self.is_failing = false;
-                Ok(())
+                self.made += 1;
+                if cause == "start" || self.made.is_multiple_of(THIN_EVERY) { self.journal.thin() } else { Ok(()) }
             }
             Err(error) => {
                 self.open = Some(open);
