@@ -342,3 +342,20 @@ fn the_wal_stays_bounded_under_steady_load() {
     // 4,000 pages, and the batches that were committed before somebody got to copying them.
     assert!((4 << 20..40 << 20).contains(&largest), "{largest} bytes of WAL");
 }
+
+#[test]
+fn a_run_with_other_options_says_so_once() {
+    let dir = scratch();
+    let run = |queue: usize| drop(quick(dir.path()).queue(queue, 1 << 20).open().unwrap().close(LONG).unwrap());
+    let changes = || lifecycle(dir.path(), "config_changed").len();
+    run(100);
+    run(100);
+    assert_eq!(changes(), 0);
+    run(200);
+    assert_eq!(changes(), 1);
+    run(200);
+    assert_eq!(changes(), 1);
+    run(100);
+    assert_eq!(changes(), 2);
+    assert_intact(dir.path());
+}

@@ -2,11 +2,15 @@
 //!
 //! ```text
 //! DIR/keys/log.key    "PRIVATE+KEY+" name "+" key id "+" base64(0x01 || seed) "\n"      0600
+//! DIR/keys/next.key   the same, while the key is being replaced
+//!
+//! rotation:  next.key written -> key_change entry, signed by the old key, committed -> next.key renamed to log.key
 //! ```
 //!
 //! Limit: whoever can read the file can sign; it shows that this box made a checkpoint, not that root on it was honest.
 //!
-//! 1. The file is written once, to a temporary name, and renamed; a key that is there is never overwritten.
+//! 1. A file is written once, to a temporary name, and linked; a key that is there is never overwritten but by rotation.
+//! 2. A rotation that was interrupted is finished by the next start of a recorder.
 
 use crate::random;
 use crate::store::{Layout, StoreError, files};
@@ -15,7 +19,7 @@ use lowlight_core::note::base64::{Base64, decode_array};
 use lowlight_core::note::{Algorithm, Ed25519, Key, Signer as _, is_name};
 
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Name of a key that was given none, and of the origin of a log without a key.
 pub const DEFAULT_NAME: &str = "lowlight";
@@ -26,6 +30,11 @@ const PREFIX: &str = "PRIVATE+KEY+";
 /// Where the key of a log is.
 pub fn file(layout: &Layout) -> PathBuf {
     layout.dir().join("keys").join("log.key")
+}
+
+/// Where the key is that takes its place.
+pub fn next_file(layout: &Layout) -> PathBuf {
+    file(layout).with_file_name("next.key")
 }
 
 /// The private key of a log.
@@ -42,13 +51,25 @@ impl LogKey {
     ///
     /// [`StoreError::Unsafe`] when others can read it or it is no key.
     pub fn load(layout: &Layout) -> Result<Option<Self>, StoreError> {
-        let path = file(layout);
+        Self::read(&file(layout))
+    }
+
+    /// The key that is to take its place, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`LogKey::load`].
+    pub fn load_next(layout: &Layout) -> Result<Option<Self>, StoreError> {
+        Self::read(&next_file(layout))
+    }
+
+    fn read(path: &Path) -> Result<Option<Self>, StoreError> {
         let mut text = String::new();
-        match files::read_private(&path)? {
+        match files::read_private(path)? {
             None => return Ok(None),
-            Some(file) => file.take(1_024).read_to_string(&mut text).map_err(|source| StoreError::from_io(&path, source))?,
+            Some(file) => file.take(1_024).read_to_string(&mut text).map_err(|source| StoreError::from_io(path, source))?,
         };
-        let damaged = || StoreError::Unsafe { path: path.clone(), why: "is not a private key; restore it from a copy".to_owned() };
+        let damaged = || StoreError::Unsafe { path: path.to_path_buf(), why: "is not a private key; restore it from a copy".to_owned() };
         Self::parse(&text).map(Some).ok_or_else(damaged)
     }
 
@@ -66,8 +87,20 @@ impl LogKey {
     ///
     /// [`StoreError::Unsafe`] for a name that no key can have, or when there is a key already.
     pub fn create(layout: &Layout, name: &str) -> Result<Self, StoreError> {
-        let path = file(layout);
-        let refuse = |why: &str| Err(StoreError::Unsafe { path: path.clone(), why: why.to_owned() });
+        Self::write(layout, &file(layout), name)
+    }
+
+    /// Makes the key that is to take the place of the one that is there; the next start of a recorder completes it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`LogKey::create`]; a rotation that was begun and not completed is in the way of another.
+    pub fn create_next(layout: &Layout, name: &str) -> Result<Self, StoreError> {
+        Self::write(layout, &next_file(layout), name)
+    }
+
+    fn write(layout: &Layout, path: &Path, name: &str) -> Result<Self, StoreError> {
+        let refuse = |why: &str| Err(StoreError::Unsafe { path: path.to_path_buf(), why: why.to_owned() });
         if !is_name(name) || name.len() > MAX_NAME {
             return refuse("a key's name has 1 to 128 bytes without white space and plus signs");
         }
@@ -75,24 +108,24 @@ impl LogKey {
         let folder = layout.dir().join("keys");
         files::private_dir(&folder)?;
         let mut seed = [0; 32];
-        random::fill(&mut seed).map_err(|source| StoreError::from_io(&path, source))?;
+        random::fill(&mut seed).map_err(|source| StoreError::from_io(path, source))?;
         let key = Self { name: name.to_owned(), signer: Ed25519::from_seed(&seed) };
         let mut secret = [1; 33];
         secret[1..].copy_from_slice(&seed);
         let line = format!("{PREFIX}{name}+{:08x}+{}\n", u32::from_be_bytes(key.key().id()), Base64(&secret));
-        let io = |source| StoreError::from_io(&path, source);
+        let io = |source| StoreError::from_io(path, source);
         let fresh = folder.join(format!(".log.key.{}", std::process::id()));
         let _ = std::fs::remove_file(&fresh);
         let mut file = files::private_file(&fresh)?;
         file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
         // A link fails where there is a key, a rename would replace it.
-        let linked = std::fs::hard_link(&fresh, &path);
+        let linked = std::fs::hard_link(&fresh, path);
         let _ = std::fs::remove_file(&fresh);
         match linked {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return refuse("is there already; it was left alone"),
             linked => linked.map_err(io)?,
         }
-        files::sync_parent(&path)?;
+        files::sync_parent(path)?;
         Ok(key)
     }
 
@@ -108,19 +141,30 @@ impl LogKey {
         let Ok(_written) = key.sign(&mut self.signer, text, 0, out);
     }
 
-    /// Signs the first announcement of this key in a log (`docs/format.md`, section 3): entry `seq`, no key before it.
-    pub fn announce(&mut self, log_id: LogId, seq: u64) -> [u8; 64] {
-        let vkey = self.key().to_string();
+    /// Signs entry `seq` of a log, which says that `new` takes the place of `old` (`docs/format.md`, section 3); `old` is empty
+    /// and this key the new one where there was none.
+    pub fn sign_change(&mut self, log_id: LogId, seq: u64, old: &str, new: &str) -> [u8; 64] {
         let mut message = b"lowlight/keychange/v1\0".to_vec();
         message.extend_from_slice(&log_id.0);
         message.extend_from_slice(&seq.to_le_bytes());
-        for text in ["", vkey.as_str()] {
+        for text in [old, new] {
             message.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
             message.extend_from_slice(text.as_bytes());
         }
         let Ok(signature) = self.signer.sign(&message);
         signature
     }
+}
+
+/// Puts the next key in the place of the key.
+///
+/// # Errors
+///
+/// [`StoreError`] when it cannot be renamed.
+pub fn complete_rotation(layout: &Layout) -> Result<(), StoreError> {
+    let path = file(layout);
+    std::fs::rename(next_file(layout), &path).map_err(|source| StoreError::from_io(&path, source))?;
+    files::sync_parent(&path)
 }
 
 /// The origin of the checkpoints of a log.

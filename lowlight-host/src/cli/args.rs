@@ -55,7 +55,7 @@ pub enum Command {
     /// Prove one entry, or that the log grew, to somebody who does not have the log
     #[command(after_help = "Example: lowlight prove 12 --field prompt -o 12.proof; there: lowlight verify 12.proof --key VKEY")]
     Prove(ProveArgs),
-    /// Make or show the key that signs checkpoints
+    /// Make, show or replace the key that signs checkpoints
     Keys(KeysArgs),
     /// Check file system, permissions, clock, space and settings
     Doctor(DoctorArgs),
@@ -222,6 +222,12 @@ pub enum KeysAction {
     },
     /// Print the vkey
     Show,
+    /// Replace the key: the log says so, signed by the old one; prints the new vkey
+    Rotate {
+        /// What the new key is called [default: as the old one]
+        #[arg(long)]
+        name: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -101,6 +101,7 @@ fn permissions(layout: &Layout, fix: bool, add: &mut Add<'_>) {
         (crate::checkpoints::file(layout), 0o600),
         (crate::keys::file(layout).with_file_name(""), 0o700),
         (crate::keys::file(layout), 0o600),
+        (crate::keys::next_file(layout), 0o600),
     ];
     let mut fine = true;
     for (path, mode) in files {

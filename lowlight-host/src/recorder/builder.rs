@@ -3,7 +3,8 @@
 use super::{Recorder, RecorderError, Shared, worker};
 use crate::record::ContentMode;
 use crate::redact::{RedactConfig, Redactor};
-use lowlight_core::OverflowPolicy;
+use lowlight_core::{Digest, OverflowPolicy};
+use sha2::{Digest as _, Sha256};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -222,6 +223,14 @@ impl Builder {
     pub fn on_pressure(mut self, callback: impl Fn(Pressure) + Send + Sync + 'static) -> Self {
         self.on_pressure = Some(Arc::new(callback));
         self
+    }
+
+    /// Digest of the options that say what is recorded and how; redaction has a fingerprint of its own.
+    pub(super) fn digest(&self) -> Digest {
+        let queue = (self.queue_entries, self.queue_bytes, self.overflow, self.block_for, self.sample_one_in);
+        let batch = (self.batch_entries, self.batch_bytes, self.max_loss_window, self.checkpoint_every, self.checkpoint_interval);
+        let content = (self.content, self.content_cap, self.estimate_tokens, self.verify, &self.app, &self.environment);
+        Digest(Sha256::digest(format!("{queue:?}{batch:?}{content:?}")).into())
     }
 
     /// Opens the log and starts the writer thread.

@@ -2,6 +2,7 @@
 
 use super::worker::Worker;
 use super::{Item, LossReason, Outcome, now};
+use crate::keys::LogKey;
 use crate::random;
 use crate::record::ContentMode;
 use crate::store::{RunLock, Store, StoreError};
@@ -109,6 +110,7 @@ pub(super) fn start(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>) -> Re
     }
     let software = concat!("lowlight ", env!("CARGO_PKG_VERSION"));
     append_own(worker, batch, run.number, Severity::Info, Event::Lifecycle(Lifecycle::Start { software, build: None, device: None }))?;
+    config(worker, batch, run.number)?;
     if let Some(vkey) = vkey {
         announce(worker, batch, run.number, &vkey, is_new)?;
     }
@@ -123,6 +125,18 @@ pub(super) fn start(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>) -> Re
     Ok(run)
 }
 
+/// Writes that the options are others than those of the run before.
+fn config(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>, run: u64) -> Result<(), StoreError> {
+    let digest = worker.shared.options.digest();
+    // Bookkeeping keeps the beginning of it, as a number: enough to tell one from another.
+    let this = digest.0.first_chunk().map_or(0, |start| u64::from_le_bytes(*start) >> 1);
+    let before = batch.sink().cursor("config")?;
+    if before.is_some_and(|before| before != this) {
+        append_own(worker, batch, run, Severity::Info, Event::Lifecycle(Lifecycle::ConfigChanged { digest }))?;
+    }
+    if before == Some(this) { Ok(()) } else { batch.sink().set_cursor("config", this) }
+}
+
 /// The vkey of the log's key, if there is one; a key that cannot be read is an alarm.
 fn vkey(worker: &mut Worker<'_>) -> Option<String> {
     match worker.sealing.journal.key() {
@@ -135,26 +149,40 @@ fn vkey(worker: &mut Worker<'_>) -> Option<String> {
     }
 }
 
-/// Writes which key signs from here on, once for each key: in a new log `Open` has said so.
+/// Writes which key signs from here on, once for each key: in a new log `Open` has said so. A key that is to take its place
+/// is announced by the one before; the worker puts it there once that is durable.
 fn announce(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>, run: u64, vkey: &str, is_new: bool) -> Result<(), StoreError> {
-    let seq = batch.head().size();
-    let this = format!("vkey/{vkey}");
-    if batch.sink().cursor(&this)?.is_some() {
-        return Ok(());
-    }
-    if !is_new && batch.sink().cursor("vkey")?.is_some() {
+    let is_known = batch.sink().cursor(&format!("vkey/{vkey}"))?.is_some();
+    if !is_known && !is_new && batch.sink().cursor("vkey")?.is_some() {
         worker.alarms.push(("key_unannounced", "the key that signs checkpoints is not the one this log names".to_owned()));
         return Ok(());
     }
-    if !is_new {
-        let log_id = batch.sink().log_id();
-        let signed = worker.sealing.journal.key()?.zip(log_id).map(|(key, log_id)| key.announce(log_id, seq));
-        let Some(signature) = signed else { return Ok(()) };
-        let event = KeyChange { old_vkey: "", new_vkey: vkey, signature: signature_of(signature) };
-        append_own(worker, batch, run, Severity::Info, Event::KeyChange(event))?;
+    if !is_known {
+        let seq = batch.head().size();
+        if !is_new {
+            change_key(worker, batch, run, "", vkey)?;
+        }
+        batch.sink().set_cursor(&format!("vkey/{vkey}"), seq)?;
+        batch.sink().set_cursor("vkey", seq)?;
     }
-    batch.sink().set_cursor(&this, seq)?;
-    batch.sink().set_cursor("vkey", seq)
+    let Some(next) = LogKey::load_next(batch.sink().layout())?.map(|key| key.key().to_string()) else { return Ok(()) };
+    if batch.sink().cursor(&format!("vkey/{next}"))?.is_none() {
+        let seq = batch.head().size();
+        change_key(worker, batch, run, vkey, &next)?;
+        batch.sink().set_cursor(&format!("vkey/{next}"), seq)?;
+        batch.sink().set_cursor("vkey", seq)?;
+    }
+    worker.rotating = true;
+    Ok(())
+}
+
+/// Appends that `new` takes the place of `old`, signed by the key in use.
+fn change_key(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>, run: u64, old: &str, new: &str) -> Result<(), StoreError> {
+    let (seq, log_id) = (batch.head().size(), batch.sink().log_id());
+    let signed = worker.sealing.journal.key()?.zip(log_id).map(|(key, log_id)| key.sign_change(log_id, seq, old, new));
+    let Some(signature) = signed else { return Ok(()) };
+    let event = KeyChange { old_vkey: old, new_vkey: new, signature: signature_of(signature) };
+    append_own(worker, batch, run, Severity::Info, Event::KeyChange(event)).map(drop)
 }
 
 /// A signature as an entry holds it: R and S.

@@ -11,6 +11,7 @@
 use super::entries::{self, Entropy};
 use super::sealing::Sealing;
 use super::{Item, LossReason, MAX_BATCH, Outcome, Shared, State, VerifyAtStart, after, now};
+use crate::keys;
 use crate::store::{Layout, Quarantined, RunLock, Store, StoreError, quarantine};
 use crate::verify;
 use lowlight_core::entry::{GapReason, Predecessor};
@@ -28,6 +29,8 @@ const DRIFT: u64 = 1_000_000_000;
 pub(super) struct Worker<'s> {
     pub(super) shared: &'s Shared,
     pub(super) sealing: Sealing,
+    /// The log says that the next key takes the place of the key.
+    pub(super) rotating: bool,
     store: Option<Store>,
     pub(super) run: Option<RunLock>,
     pub(super) entropy: Entropy,
@@ -85,6 +88,7 @@ pub(super) fn run(shared: &Shared) {
     let mut worker = Worker {
         shared,
         sealing: Sealing::new(Layout::new(&options.path), options.checkpoint_every, options.checkpoint_interval),
+        rotating: false,
         store: None,
         run: None,
         entropy: Entropy::default(),
@@ -413,6 +417,11 @@ impl Worker<'_> {
     /// What went into the batch that is durable now, its first `alarms` among it, need not be written again.
     fn committed(&mut self, alarms: usize, log: Option<LogId>) {
         self.run_log = log;
+        if std::mem::take(&mut self.rotating)
+            && let Err(error) = keys::complete_rotation(&Layout::new(&self.shared.options.path))
+        {
+            self.alarms.push(("rotation_failed", format!("the next key could not be put in its place: {error}")));
+        }
         self.losses = Losses::new();
         self.clock_set = None;
         self.alarms.drain(..alarms.min(self.alarms.len()));

@@ -2,6 +2,7 @@
 
 use super::common::{Place, copy_log};
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt as _;
 
 const LINE: &str = r#"{"model":"phi","prompt":"hello"}"#;
 
@@ -298,7 +299,6 @@ fn a_journal_that_is_no_file_does_not_hang_anybody() {
 
 #[test]
 fn a_key_is_read_anew_and_kept_private() {
-    use std::os::unix::fs::PermissionsExt as _;
     let place = Place::new();
     place.run(&["keys", "init", "--name", "one"]).expect(0);
     let mut recorder = place.start(&["record", "--ack"]);
@@ -316,4 +316,59 @@ fn a_key_is_read_anew_and_kept_private() {
     assert!(ran.err.contains("checkpoints cannot be written"), "{}", ran.err);
     place.run(&["doctor", "--fix"]).expect(0);
     place.run(&["keys", "show"]).expect(0);
+}
+
+#[test]
+fn a_key_is_replaced_and_the_log_says_so_signed_by_the_old_one() {
+    let (place, key) = (Place::new(), |place: &Place| place.run(&["keys", "show"]).expect(0).out.trim().to_owned());
+    place.run(&["keys", "rotate"]).expect(2);
+    place.run(&["keys", "init", "--name", "gate"]).expect(0);
+    place.record(&[LINE]);
+    let old = key(&place);
+    place.write("before", place.run(&["checkpoint"]).expect(0).out);
+    let new = place.run(&["keys", "rotate"]).expect(0).out.trim().to_owned();
+    assert!(new != old && new.starts_with("gate+") && key(&place) == new);
+    place.record(&[LINE]);
+    place.write("after", place.run(&["checkpoint"]).expect(0).out);
+    report(&place, "logs", &["--checkpoint", "before", "--key", &old], 0);
+    report(&place, "logs", &["--checkpoint", "after", "--key", &new], 0);
+    place.run(&["verify", "--checkpoint", "after", "--key", &old]).expect(2);
+    report(&place, "logs", &["--checkpoint", "before", "--checkpoint", "after", "--key", &old, "--key", &new], 0);
+    let all = place.run(&["query", "--all", "--json"]).expect(0).json();
+    let changes: Vec<_> = all.iter().filter(|entry| entry["kind"] == "key_change").map(ToString::to_string).collect();
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    assert!(changes[0].contains(&old) && changes[0].contains(&new), "{changes:?}");
+    assert!(!all.iter().any(|entry| entry.to_string().contains("key_unannounced")));
+    assert!(!place.path("logs/keys/next.key").exists());
+}
+
+#[test]
+fn a_rotation_that_was_interrupted_is_finished_by_the_next_run() {
+    let place = Place::new();
+    place.run(&["keys", "init"]).expect(0);
+    place.record(&[LINE]);
+    let key = place.path("logs/keys/log.key");
+    let old = std::fs::read(&key).unwrap();
+    // Before the log says so: only the next key is there.
+    let new = place.run(&["keys", "rotate"]).expect(0).out.trim().to_owned();
+    copy_log(&place.path("logs"), &place.path("done"));
+    std::fs::rename(&key, place.path("logs/keys/next.key")).unwrap();
+    std::fs::write(&key, &old).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    // After the log said so and before the file took its place.
+    place.record(&[LINE]);
+    assert_eq!(place.run(&["keys", "show"]).expect(0).out.trim(), new);
+    let all = place.run(&["query", "--all", "--json"]).expect(0).json();
+    assert_eq!(all.iter().filter(|entry| entry["kind"] == "key_change").count(), 1, "said once");
+    // A next key of which the log knows nothing is announced by the next run.
+    let place = Place::new();
+    place.run(&["keys", "init"]).expect(0);
+    place.record(&[LINE]);
+    place.run(&["keys", "init", "--path", "spare"]).expect(0);
+    std::fs::rename(place.path("spare/keys/log.key"), place.path("logs/keys/next.key")).unwrap();
+    place.record(&[LINE]);
+    let all = place.run(&["query", "--all", "--json"]).expect(0).json();
+    assert_eq!(all.iter().filter(|entry| entry["kind"] == "key_change").count(), 1);
+    assert!(!place.path("logs/keys/next.key").exists());
+    place.run(&["verify"]).expect(0);
 }
