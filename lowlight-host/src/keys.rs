@@ -102,7 +102,7 @@ impl LogKey {
     fn write(layout: &Layout, path: &Path, name: &str) -> Result<Self, StoreError> {
         let refuse = |why: &str| Err(StoreError::Unsafe { path: path.to_path_buf(), why: why.to_owned() });
         if !is_name(name) || name.len() > MAX_NAME {
-            return refuse("a key's name has 1 to 128 bytes without white space and plus signs");
+            return refuse("cannot be made: a name (--name) has 1 to 128 bytes without white space and plus signs");
         }
         layout.prepare()?;
         let folder = layout.dir().join("keys");
@@ -122,7 +122,9 @@ impl LogKey {
         let linked = std::fs::hard_link(&fresh, path);
         let _ = std::fs::remove_file(&fresh);
         match linked {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return refuse("is there already; it was left alone"),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                return refuse("is there already and was left alone: `lowlight keys show` prints it, `lowlight keys rotate` replaces it");
+            }
             linked => linked.map_err(io)?,
         }
         files::sync_parent(path)?;

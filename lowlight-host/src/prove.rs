@@ -52,7 +52,7 @@ fn covering(reader: &Reader, dir: &Path, size: u64, wanted: Option<u64>) -> Resu
             match journal.next()? {
                 Some(Ok(sealed)) if sealed.size == wanted => break Some(sealed),
                 Some(_) => {}
-                None => return Err(ProveError::Absent(format!("no checkpoint of {wanted} entries"))),
+                None => return Err(ProveError::Absent(format!("no checkpoint of {wanted} entries: NEW is the size of one"))),
             }
         },
     };
@@ -125,6 +125,10 @@ fn put(out: &mut Vec<u8>, bytes: &[u8]) {
 pub fn growth(dir: &Path, old: u64, new: Option<u64>) -> Result<Vec<u8>, ProveError> {
     use std::fmt::Write as _;
     let reader = Reader::open(dir)?;
+    let size = reader.tip().size;
+    if old > size {
+        return Err(ProveError::Absent(format!("the log has {size} entries, not {old}")));
+    }
     let sealed = covering(&reader, dir, old, new)?;
     let hashes = proof::consistency(old, sealed.size, &mut nodes(&reader))?;
     let hashes = hashes.ok_or_else(|| ProveError::Absent("growth is proved from 1 entry on".to_owned()))?;
@@ -308,6 +312,8 @@ fn vouch(report: &mut Report, is_held: bool) {
         report.level = "checkpoint";
         report.not_checked.clear();
     } else {
-        report.notes.push("nobody has vouched for its checkpoint: give --key or --checkpoint".to_owned());
+        report
+            .notes
+            .push("its checkpoint is not signed by a key you gave, and equals none you gave: give --key, or --checkpoint".to_owned());
     }
 }

@@ -56,8 +56,11 @@ pub enum NoteError {
     /// A signature of a trusted key does not verify.
     #[error("a signature under a trusted key does not verify")]
     BadSignature,
+    /// Not signed at all, though it has to be.
+    #[error("it is not signed; leave --key out to go without")]
+    Unsigned,
     /// No signature of a trusted key.
-    #[error("no signature of a trusted key")]
+    #[error("no signature of a trusted key; give the key that signed it, after a rotation the one of that time as well")]
     Untrusted,
     /// A checkpoint has origin, size and root, a line each.
     #[error("not a checkpoint: origin, size and root hash, a line each")]

@@ -30,7 +30,7 @@ pub enum Command {
         after_help = "Ends with its input, or at SIGTERM, SIGINT or SIGHUP after committing what it has read.\n\nExample: echo '{\"model\":\"phi-3-mini\",\"prompt\":\"hi\",\"response\":\"hello\",\"latency_ms\":87.3}' | lowlight record"
     )]
     Record(RecordArgs),
-    /// Check a log, a database file or an export
+    /// Check a log, a database file, an export or a proof
     #[command(after_help = format!("Example: lowlight verify --json\n\n{EXIT_CODES}"))]
     Verify(VerifyArgs),
     /// Write the log as JSON, NDJSON or CSV
@@ -82,7 +82,7 @@ pub struct RecordArgs {
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Log directory, database file or export; - for an export on stdin [default: the log in --path]
+    /// Log directory, database file, export or proof; - for an export on stdin [default: the log in --path]
     pub source: Option<PathBuf>,
     /// Hold it against this checkpoint, kept elsewhere; - for stdin; may be given more than once
     #[arg(long, value_name = "FILE")]
@@ -146,7 +146,7 @@ pub struct ProveArgs {
     /// Content field to open (prompt, response, actor, ...), or all; may be given more than once; the others stay hidden
     #[arg(long, value_name = "NAME", conflicts_with = "consistency")]
     pub field: Vec<String>,
-    /// Prove that the log of NEW entries (the newest checkpoint) begins with its first OLD
+    /// Prove that the log of NEW entries (the size of a checkpoint; the newest one) begins with its first OLD; whoever checks it needs the checkpoint of OLD
     #[arg(long, num_args = 1..=2, value_names = ["OLD", "NEW"], conflicts_with = "seq")]
     pub consistency: Vec<u64>,
     #[command(flatten)]

@@ -2,8 +2,8 @@
 
 use super::args::{Cli, KeysAction, KeysArgs};
 use super::{Failure, Outcome, load_config, say, stdout, text};
-use crate::keys::{DEFAULT_NAME, LogKey, file};
-use crate::store::Layout;
+use crate::keys::{DEFAULT_NAME, LogKey, file, next_file};
+use crate::store::{Layout, Reader};
 use std::io::Write;
 use std::time::Duration;
 
@@ -12,8 +12,11 @@ pub(super) fn run(cli: &Cli, args: &KeysArgs) -> Outcome {
     let key = match &args.action {
         KeysAction::Init { name } => {
             let key = LogKey::create(&layout, name.as_deref().unwrap_or(DEFAULT_NAME))?;
+            if names_another(cli) {
+                say("this log names another key already: put that one back if you have it, for checkpoints by this one are told apart");
+            }
             say(
-                "keep the line below where nobody who can write this log can reach it; checkpoints are signed from now on, and the log names the key from the next start of a recorder on",
+                "keep the line below where nobody who can write this log can reach it; the next checkpoint is signed, and the log names the key from the next start of a recorder on",
             );
             key
         }
@@ -39,21 +42,33 @@ fn absent(layout: &Layout) -> Failure {
 fn rotate(cli: &Cli, layout: &Layout, name: Option<&str>) -> Result<LogKey, Failure> {
     let old = LogKey::load(layout)?.ok_or_else(|| absent(layout))?;
     // One that was begun and not completed is completed now instead of a new one.
-    let next = match LogKey::load_next(layout)? {
-        Some(next) => next,
-        None => LogKey::create_next(layout, name.unwrap_or(old.key().name))?,
-    };
+    let begun = LogKey::load_next(layout)?;
+    let is_new = begun.is_none();
+    let next = begun.map_or_else(|| LogKey::create_next(layout, name.unwrap_or(old.key().name)), Ok)?;
     let recorder = load_config(cli)?.config.builder(&cli.path).open()?;
+    let problem = recorder.stats().checkpoint_problem;
     let closed = recorder.close(Duration::from_secs(30));
     match LogKey::load(layout)? {
         Some(key) if key.key() == next.key() => {
             say("from here on checkpoints are signed by the key below; keep it beside the old one, which signed those before");
             Ok(key)
         }
-        _ => {
-            let why = closed
-                .map_or_else(|late| format!("{} entries were not durable in time", late.pending), |stats| format!("{:?}", stats.waiting));
-            Err(Failure::Usage(format!("the key was not replaced ({why}); the next start of a recorder completes it, or run this again")))
+        _ if closed.is_ok() => {
+            // The log did not say so, and will not: what was made for it goes.
+            if is_new {
+                let _ = std::fs::remove_file(next_file(layout));
+            }
+            Err(Failure::Usage(format!("the key was not replaced: {}", problem.unwrap_or_else(|| "run `lowlight doctor`".to_owned()))))
         }
+        _ => Err(Failure::Usage(
+            "storage was not ready in time; the next start of a recorder replaces the key, or run this again".to_owned(),
+        )),
     }
+}
+
+/// Whether entries of the log say that a key signs its checkpoints.
+fn names_another(cli: &Cli) -> bool {
+    let Ok(reader) = Reader::open(&cli.path) else { return false };
+    let sql = "SELECT EXISTS (SELECT 1 FROM cursor WHERE name = 'vkey')";
+    reader.connection().query_row(sql, [], |row| row.get(0)).unwrap_or(false)
 }

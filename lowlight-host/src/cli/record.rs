@@ -112,7 +112,7 @@ fn warn_at_start(recorder: &Recorder) {
         say(&format!("the log does not verify ({problem}); recording goes on, run `lowlight verify`"));
     }
     if let Some(problem) = &stats.checkpoint_problem {
-        say(&format!("checkpoints cannot be written ({problem}); recording goes on"));
+        say(&format!("checkpoints: {problem}; recording goes on"));
     }
     if let Some(waiting) = &stats.waiting {
         say(&format!("storage is not ready ({waiting}); lines are kept in memory and written when it is"));

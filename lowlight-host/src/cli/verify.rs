@@ -36,7 +36,7 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> Outcome {
         serde_json::to_writer(&mut out, &report).map_err(std::io::Error::from)?;
         out.write_all(b"\n")?;
     } else {
-        print(&report, source, &mut out)?;
+        print(&report, source, !kept.is_empty(), &mut out)?;
     }
     out.flush()?;
     Ok(report.exit_code())
@@ -108,14 +108,16 @@ pub(super) fn is_export(input: &mut impl BufRead) -> bool {
     input.fill_buf().is_ok_and(|start| start.starts_with(b"[") || start.starts_with(b"{"))
 }
 
-fn print(report: &Report, source: &Path, out: &mut impl Write) -> std::io::Result<()> {
+fn print(report: &Report, source: &Path, has_checkpoint: bool, out: &mut impl Write) -> std::io::Result<()> {
     let name = text::safe(&source.to_string_lossy()).into_owned();
     match (report.verdict, &report.error) {
         ("unreadable", error) => writeln!(out, "could not tell: {}", text::safe(error.as_deref().unwrap_or("unreadable")))?,
         (verdict, _) => {
             let entries = text::plural(report.entries, "entry", "entries");
             let records = text::plural(report.records, "record", "records");
-            writeln!(out, "{verdict}: {name}: {entries}, {records}")?;
+            // A proof of growth is about none.
+            let what = if report.entries == 0 && report.last_seq.is_none() { String::new() } else { format!(": {entries}, {records}") };
+            writeln!(out, "{verdict}: {name}{what}")?;
         }
     }
     if let Some(root) = &report.root {
@@ -142,7 +144,8 @@ fn print(report: &Report, source: &Path, out: &mut impl Write) -> std::io::Resul
         if let Some(error) = &report.error {
             writeln!(out, "reading stopped: {}", text::safe(error))?;
         }
-        let since = if report.level == "chain" { "not checked without a checkpoint kept elsewhere" } else { "not checked" };
+        let since =
+            if report.level == "chain" && !has_checkpoint { "not checked without a checkpoint kept elsewhere" } else { "not checked" };
         if !report.not_checked.is_empty() {
             writeln!(out, "{since}: {}", report.not_checked.join(", "))?;
         }

@@ -291,7 +291,11 @@ pub fn verify_export_with<R: BufRead>(input: R, mut against: Against<'_>, progre
     let mut source = ExportSource::new(input);
     let preamble = match source.preamble() {
         Ok(Ok(preamble)) => preamble,
-        Ok(Err(why)) => return Report::unreadable(format!("not a lowlight export: {why}")),
+        Ok(Err(why)) => {
+            return Report::unreadable(format!(
+                "not a lowlight export: {why} (a checkpoint is given with --checkpoint, a proof as a file)"
+            ));
+        }
         Err(error) => return Report::unreadable(error),
     };
     let start = Start {

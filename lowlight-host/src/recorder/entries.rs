@@ -111,6 +111,13 @@ pub(super) fn start(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>) -> Re
     let software = concat!("lowlight ", env!("CARGO_PKG_VERSION"));
     append_own(worker, batch, run.number, Severity::Info, Event::Lifecycle(Lifecycle::Start { software, build: None, device: None }))?;
     config(worker, batch, run.number)?;
+    if vkey.is_none() && worker.shared.lock().stats.checkpoint_problem.is_none() && batch.sink().cursor("vkey")?.is_some() {
+        key_problem(
+            worker,
+            "key_missing",
+            "the key that this log names is not there, so checkpoints are not signed; put keys/log.key back",
+        );
+    }
     if let Some(vkey) = vkey {
         announce(worker, batch, run.number, &vkey, is_new)?;
     }
@@ -149,12 +156,20 @@ fn vkey(worker: &mut Worker<'_>) -> Option<String> {
     }
 }
 
+/// An alarm about the key, which the statistics tell as well.
+fn key_problem(worker: &mut Worker<'_>, code: &'static str, why: &str) {
+    if !worker.alarms.iter().any(|(known, _)| *known == code) {
+        worker.alarms.push((code, why.to_owned()));
+    }
+    worker.shared.lock().stats.checkpoint_problem = Some(why.to_owned());
+}
+
 /// Writes which key signs from here on, once for each key: in a new log `Open` has said so. A key that is to take its place
 /// is announced by the one before; the worker puts it there once that is durable.
 fn announce(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>, run: u64, vkey: &str, is_new: bool) -> Result<(), StoreError> {
     let is_known = batch.sink().cursor(&format!("vkey/{vkey}"))?.is_some();
     if !is_known && !is_new && batch.sink().cursor("vkey")?.is_some() {
-        worker.alarms.push(("key_unannounced", "the key that signs checkpoints is not the one this log names".to_owned()));
+        key_problem(worker, "key_unannounced", "keys/log.key is not the key that this log names; put that one back if you have it");
         return Ok(());
     }
     if !is_known {

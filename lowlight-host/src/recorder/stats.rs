@@ -22,7 +22,7 @@ pub struct Stats {
     pub last_seq: Option<u64>,
     /// What verification at start found, if it found something.
     pub verify_problem: Option<String>,
-    /// Why checkpoints cannot be written, if they cannot.
+    /// What is wrong with checkpoints or the key that signs them, if something is.
     pub checkpoint_problem: Option<String>,
     /// Where a damaged log was moved at start, if there was one.
     pub quarantined: Option<String>,

@@ -59,7 +59,7 @@ impl Kept {
 
     fn unsigned(text: &str, keys: &[Key<'_>]) -> Result<Self, NoteError> {
         let checkpoint = Checkpoint::parse(text)?;
-        if keys.is_empty() { Ok(Self::new(checkpoint, None)) } else { Err(NoteError::NoSignatures) }
+        if keys.is_empty() { Ok(Self::new(checkpoint, None)) } else { Err(NoteError::Unsigned) }
     }
 
     fn signed(note: &str, keys: &[Key<'_>]) -> Result<Self, NoteError> {

@@ -146,7 +146,7 @@ fn what_is_no_checkpoint_or_not_signed_as_asked_is_exit_two() {
         (&["--checkpoint", "garbage"][..], "not a checkpoint"),
         (&["--checkpoint", "note"], "not a checkpoint"),
         (&["--checkpoint", "absent"], "No such file"),
-        (&["--checkpoint", "unsigned", "--key", &stranger], "no signatures"),
+        (&["--checkpoint", "unsigned", "--key", &stranger], "not signed"),
         (&["--checkpoint", "unsigned", "--key", "x"], "not a verifier key"),
         (&["--key", &stranger], "--checkpoint"),
     ] {
@@ -313,7 +313,7 @@ fn a_key_is_read_anew_and_kept_private() {
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     assert!(place.run(&["doctor"]).expect(1).out.contains("log.key"));
     let ran = place.run_with(&[], &["record"], LINE).expect(0);
-    assert!(ran.err.contains("checkpoints cannot be written"), "{}", ran.err);
+    assert!(ran.err.contains("checkpoints: "), "{}", ran.err);
     place.run(&["doctor", "--fix"]).expect(0);
     place.run(&["keys", "show"]).expect(0);
 }
@@ -371,4 +371,25 @@ fn a_rotation_that_was_interrupted_is_finished_by_the_next_run() {
     assert_eq!(all.iter().filter(|entry| entry["kind"] == "key_change").count(), 1);
     assert!(!place.path("logs/keys/next.key").exists());
     place.run(&["verify"]).expect(0);
+}
+
+#[test]
+fn a_key_that_was_lost_or_exchanged_is_said_everywhere() {
+    let place = Place::new();
+    place.run(&["keys", "init"]).expect(0);
+    place.record(&[LINE]);
+    let key = place.path("logs/keys/log.key");
+    let old = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    let ran = place.run_with(&[], &["record"], LINE).expect(0);
+    assert!(ran.err.contains("is not there, so checkpoints are not signed"), "{}", ran.err);
+    let ran = place.run(&["keys", "init"]).expect(0);
+    assert!(ran.err.contains("names another key already"), "{}", ran.err);
+    let ran = place.run_with(&[], &["record"], LINE).expect(0);
+    assert!(ran.err.contains("is not the key that this log names"), "{}", ran.err);
+    let ran = place.run(&["keys", "rotate"]).expect(2);
+    assert!(ran.err.contains("put that one back") && !place.path("logs/keys/next.key").exists(), "{}", ran.err);
+    std::fs::write(&key, &old).unwrap();
+    place.run(&["keys", "rotate"]).expect(0);
+    assert!(!place.run_with(&[], &["record"], LINE).expect(0).err.contains("checkpoints:"));
 }
