@@ -69,7 +69,7 @@ fn a_hidden_field_and_its_salt_are_not_in_the_proof() {
     let holds = |what: &[u8]| extra.windows(what.len()).any(|window| window == what);
     assert!(holds(b"shown words"));
     assert!(!holds(b"secret words") && !holds(&salt));
-    // An opening that was put in from elsewhere does not count.
+    // Opened, it is longer: both values are in it.
     let open = prove::entry(dir.path(), seq, &|_| true).unwrap();
     assert!(String::from_utf8(open).unwrap().len() > file.len());
 }

@@ -17,7 +17,6 @@ use crate::store::{Layout, StoreError, files};
 use lowlight_core::LogId;
 use lowlight_core::note::base64::{Base64, decode_array};
 use lowlight_core::note::{Algorithm, Ed25519, Key, Signer as _, is_name};
-
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 

@@ -14,8 +14,6 @@ use core::fmt;
 
 /// Most bytes of an origin.
 pub const MAX_ORIGIN: usize = 255;
-/// Most bytes of the text of a checkpoint without extension lines.
-pub const MAX_TEXT: usize = MAX_ORIGIN + 1 + 19 + 1 + 44 + 1;
 
 /// Size and root of a log. Prints as the text that is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

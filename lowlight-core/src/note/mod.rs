@@ -191,13 +191,3 @@ pub fn write_signature(out: &mut impl fmt::Write, name: &str, id: [u8; 4], signa
     bytes.extend_from_slice(&id).and_then(|()| bytes.extend_from_slice(signature)).map_err(|_| fmt::Error)?;
     writeln!(out, "{DASH}{name} {}", base64::Base64(&bytes))
 }
-
-/// Writes the text of a note and the empty line behind it; signature lines follow.
-///
-/// # Errors
-///
-/// Those of `out`.
-pub fn write_text(out: &mut impl fmt::Write, text: &str) -> fmt::Result {
-    out.write_str(text)?;
-    out.write_char('\n')
-}

@@ -17,19 +17,18 @@ use std::path::PathBuf;
 /// A smaller journal is left alone, bytes.
 const THIN_FROM: u64 = 1 << 20;
 /// Notes of the newest checkpoints that are kept.
-pub const KEPT_NOTES: usize = 1_000;
+const KEPT_NOTES: usize = 1_000;
 
 /// Writes checkpoints of a log.
 #[derive(Debug)]
 pub struct Journal {
     layout: Layout,
-    key: Option<LogKey>,
 }
 
 impl Journal {
     /// The journal of a log; nothing is opened yet.
     pub fn new(layout: Layout) -> Self {
-        Self { layout, key: None }
+        Self { layout }
     }
 
     /// The key that signs. Read anew each time: it may be another one, and checkpoints are rare.
@@ -37,9 +36,8 @@ impl Journal {
     /// # Errors
     ///
     /// Those of [`LogKey::load`].
-    pub fn key(&mut self) -> Result<Option<&mut LogKey>, StoreError> {
-        self.key = LogKey::load(&self.layout)?;
-        Ok(self.key.as_mut())
+    pub fn key(&self) -> Result<Option<LogKey>, StoreError> {
+        LogKey::load(&self.layout)
     }
 
     /// Moves aside a journal that goes on beyond the log, which has `size` entries: somebody put an older database back, or
@@ -68,14 +66,14 @@ impl Journal {
     /// # Errors
     ///
     /// [`StoreError`] when the journal cannot be written, or the key cannot be read.
-    pub fn seal(&mut self, log_id: LogId, head: &Head, cause: &str, now: i64) -> Result<bool, StoreError> {
+    pub fn seal(&self, log_id: LogId, head: &Head, cause: &str, now: i64) -> Result<bool, StoreError> {
         let (root, size) = (head.frontier.root(), head.size());
         let key = self.key()?;
         let name = origin(key.as_ref().map_or(keys::DEFAULT_NAME, |key| key.key().name), log_id);
         let text = Checkpoint { origin: &name, size, root }.to_string();
         let note = key.map_or_else(
             || text.clone(),
-            |key| {
+            |mut key| {
                 let mut note = format!("{text}\n");
                 key.sign(&text, &mut note);
                 note
@@ -131,7 +129,7 @@ impl Journal {
     }
 
     /// Takes old notes out of a large journal. Sizes, roots and partial hashes stay for ever; notes stay of the newest
-    /// [`KEPT_NOTES`], of the first of each day, and of the first that a key signed.
+    /// 1,000, of the first of each day, and of the first that a key signed.
     ///
     /// # Errors
     ///

@@ -13,7 +13,7 @@
 
 mod journal;
 
-pub use journal::{Journal, KEPT_NOTES};
+pub use journal::Journal;
 
 use crate::export::unhex;
 use crate::store::{Layout, StoreError};
@@ -67,8 +67,6 @@ pub fn file(layout: &Layout) -> PathBuf {
 #[derive(Debug)]
 pub struct Checkpoints {
     path: PathBuf,
-    /// The journal, to begin anew in it.
-    file: Option<File>,
     lines: Option<BufReader<Take<File>>>,
     log: String,
     newest: Option<u64>,
@@ -93,9 +91,7 @@ impl Checkpoints {
             Err(source) if source.kind() == std::io::ErrorKind::NotFound => None,
             Err(source) => return Err(StoreError::from_io(&path, source)),
         };
-        let file = lines.as_ref().map(|lines: &BufReader<Take<File>>| lines.get_ref().get_ref().try_clone());
-        let file = file.transpose().map_err(|source| StoreError::from_io(&path, source))?;
-        Ok(Self { path, file, lines, log: String::new(), newest: None })
+        Ok(Self { path, lines, log: String::new(), newest: None })
     }
 
     /// Lines of that log only.
@@ -120,7 +116,6 @@ impl Checkpoints {
             if line.last() != Some(&b'\n') {
                 // A last line without its end was cut off while it was written.
                 if (line.len() as u64) < MAX_LINE {
-                    self.lines = None;
                     return Ok(None);
                 }
                 lines.skip_until(b'\n').map_err(|source| StoreError::from_io(&self.path, source))?;
@@ -165,9 +160,9 @@ impl Checkpoints {
     fn go_to(&mut self, place: u64, length: u64) -> Result<(), StoreError> {
         self.newest = None;
         let failed = |source| StoreError::from_io(&self.path, source);
-        let Some(file) = self.file.as_ref().map(File::try_clone).transpose().map_err(failed)? else { return Ok(()) };
+        let Some(mut file) = self.lines.take().map(|lines| lines.into_inner().into_inner()) else { return Ok(()) };
+        file.seek(SeekFrom::Start(place)).map_err(failed)?;
         let mut lines = BufReader::new(file.take(length - place));
-        lines.get_mut().get_mut().seek(SeekFrom::Start(place)).map_err(failed)?;
         if place > 0 {
             lines.skip_until(b'\n').map_err(failed)?;
         }

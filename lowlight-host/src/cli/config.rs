@@ -2,21 +2,23 @@
 
 use super::args::{Cli, ConfigAction, ConfigArgs};
 use super::{Outcome, load_config, stdout, text};
+use serde_json::Value;
 use std::io::Write;
 
-/// Every key with its default as JSON and, where that does not say it all, in words; in the order of the guide.
+/// Every key with its default as JSON and, where it is another one, that of `record`: a pipe can wait. In the order of the
+/// guide.
 const KEYS: [(&str, &str, &str); 20] = [
     ("enabled", "true", ""),
-    ("app", "null", "(none)"),
-    ("environment", "null", "(none)"),
+    ("app", "null", ""),
+    ("environment", "null", ""),
     ("estimate_tokens", "false", ""),
     ("content", "\"full\"", ""),
     ("content_cap", "1048576", ""),
     ("queue_entries", "8192", ""),
     ("queue_bytes", "8388608", ""),
-    ("overflow", "\"drop_newest\"", "drop_newest (record: block)"),
+    ("overflow", "\"drop_newest\"", "\"block\""),
     ("overflow_sample_one_in", "10", ""),
-    ("block_ms", "100", "100 (record: 60000)"),
+    ("block_ms", "100", "60000"),
     ("sample_one_in", "1", ""),
     ("batch_entries", "250", ""),
     ("batch_bytes", "262144", ""),
@@ -25,38 +27,42 @@ const KEYS: [(&str, &str, &str); 20] = [
     ("checkpoint_interval_s", "60", ""),
     ("verify_at_start", "\"tail\"", ""),
     ("event_types", "[]", ""),
-    ("redact", "{}", "every built-in rule"),
+    ("redact", "{}", ""),
 ];
-
-/// Defaults of `record` where they are others: a pipe can wait.
-const RECORD: [(&str, &str); 2] = [("overflow", "\"block\""), ("block_ms", "60000")];
 
 pub(super) fn run(cli: &Cli, args: &ConfigArgs) -> Outcome {
     let ConfigAction::Show = args.action;
     let loaded = load_config(cli)?;
     let values = loaded.config.values();
     let mut out = stdout();
-    for (key, default, words) in KEYS {
+    for (key, default, of_record) in KEYS {
         let source = loaded.source(key);
-        let default: serde_json::Value = serde_json::from_str(default).map_err(std::io::Error::from)?;
+        let set = values.get(key);
+        let of_record = Some(of_record).filter(|of_record| set.is_none() && !of_record.is_empty());
+        let of_record: Option<Value> = of_record.map(serde_json::from_str).transpose().map_err(std::io::Error::from)?;
+        let value = set.map_or_else(|| serde_json::from_str(default), |set| Ok(set.clone())).map_err(std::io::Error::from)?;
         if cli.json {
-            let mut object = serde_json::json!({ "key": key, "value": values.get(key).unwrap_or(&default), "source": source });
-            let of_record = RECORD.iter().find(|(of, _)| *of == key && !values.contains_key(key));
-            if let (Some((_, value)), Some(object)) = (of_record, object.as_object_mut()) {
-                object.insert("record".to_owned(), serde_json::from_str(value).map_err(std::io::Error::from)?);
+            let mut object = serde_json::json!({ "key": key, "value": value, "source": source });
+            if let Some(of_record) = of_record {
+                object["record"] = of_record;
             }
             writeln!(out, "{object}")?;
         } else {
-            let plain = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let value = match values.get(key) {
-                None if !words.is_empty() => words.to_owned(),
-                value => plain(value.unwrap_or(&default)),
-            };
-            writeln!(out, "{key:<24} {:<32} {}", text::safe(&value), text::safe(source))?;
+            let also = of_record.map(|of_record| format!(" (record: {})", words(&of_record))).unwrap_or_default();
+            writeln!(out, "{key:<24} {:<32} {}", text::safe(&(words(&value) + &also)), text::safe(source))?;
         }
     }
     out.flush()?;
     Ok(0)
+}
+
+fn words(value: &Value) -> String {
+    match value {
+        Value::Null => "(none)".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Object(table) if table.is_empty() => "every built-in rule".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]

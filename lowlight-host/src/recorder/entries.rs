@@ -194,7 +194,7 @@ fn announce(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>, run: u64, vke
 /// Appends that `new` takes the place of `old`, signed by the key in use.
 fn change_key(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>, run: u64, old: &str, new: &str) -> Result<(), StoreError> {
     let (seq, log_id) = (batch.head().size(), batch.sink().log_id());
-    let signed = worker.sealing.journal.key()?.zip(log_id).map(|(key, log_id)| key.sign_change(log_id, seq, old, new));
+    let signed = worker.sealing.journal.key()?.zip(log_id).map(|(mut key, log_id)| key.sign_change(log_id, seq, old, new));
     let Some(signature) = signed else { return Ok(()) };
     let event = KeyChange { old_vkey: old, new_vkey: new, signature: signature_of(signature) };
     append_own(worker, batch, run, Severity::Info, Event::KeyChange(event)).map(drop)
@@ -278,7 +278,9 @@ pub(super) fn stop(worker: &mut Worker<'_>, store: &mut Store, is_retry: bool) -
     batch.sink().stop_run(run, now())?;
     let log = batch.sink().log_id();
     let head = batch.commit()?;
-    log.into_iter().for_each(|log| worker.sealing.committed(log, head.clone(), false));
+    if let Some(log) = log {
+        worker.sealing.committed(log, head, false);
+    }
     worker.run = None;
     Ok(())
 }

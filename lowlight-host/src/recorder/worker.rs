@@ -394,7 +394,11 @@ impl Worker<'_> {
         }
         let leaf = batch.sink().leaf(first)?;
         match batch.commit() {
-            Ok(head) => log.into_iter().for_each(|log| self.sealing.committed(log, head.clone(), is_start)),
+            Ok(head) => {
+                if let Some(log) = log {
+                    self.sealing.committed(log, head, is_start);
+                }
+            }
             Err(error) => {
                 self.doubtful = leaf.map(|leaf| Doubtful { first, leaf, outcomes, alarms: self.alarms.len() });
                 return Err(error);

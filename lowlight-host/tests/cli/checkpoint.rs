@@ -126,7 +126,6 @@ fn the_logs_own_journal_is_held_against_it() {
     std::fs::copy(place.path("logs/checkpoints"), place.path("other/checkpoints")).unwrap();
     assert_eq!(kinds(&place, "other", &[], 1), ["rewritten"]);
     // A journal that is ahead of a copy is no fault of the copy.
-    std::fs::copy(place.path("logs/checkpoints"), place.path("newer")).unwrap();
     let ahead = Place::with(&[LINE]);
     copy_log(&ahead.path("logs"), &ahead.path("copy"));
     ahead.record(&[LINE]);
