@@ -104,7 +104,7 @@ def body_cases():
             "fields": 0b11, "cause": {"case": 0, "policy": 4},
             "runs": [{"start": 1, "length": 2}, {"start": 4, "length": 1}]})),
         "tombstone-32-runs": ("as many runs as there may be", columns("tombstone", {
-            "fields": MAX_INT, "cause": {"case": 0, "policy": 0},
+            "fields": 2**64 - 1, "cause": {"case": 0, "policy": 0},
             "runs": [{"start": 3 * i, "length": 2} for i in range(32)]})),
         "tombstone-no-runs": ("an empty list of runs", columns("tombstone", {**TOMBSTONE, "runs": []})),
         "key-change-first": ("the first key", columns("key_change", KEY_CHANGE)),

@@ -27,7 +27,14 @@ def database_vector(name, about, rows, expected, extra_sql=()):
             "rows": {table: [{key: as_json(value) for key, value in row.items() if value is not None} for row in part]
                      for table, part in rows.items()},
             "extra_sql": list(extra_sql), "verdict": found["verdict"],
-            "first": {"seq": first[0], "kind": first[1]} if first else None, "problems": problems}
+            "first": {"seq": first[0], "kind": first[1]} if first else None, "problems": problems,
+            **about_removal(name, found)}
+
+
+def about_removal(name, found):
+    """What a vector about removal says besides."""
+    keys = ("gaps", "gaps_total", "erased", "pending_erase", "not_checked")
+    return {key: found[key] for key in keys} if name.startswith("removed-") else {}
 
 
 class Maker:
@@ -90,8 +97,8 @@ def honest(maker):
     """Databases without a fault."""
     maker.case("honest", "every kind of entry", None)
     maker.case("honest-one", "only the open entry", None, log=plain_log(1))
-    maker.case("honest-600", "600 entries: two tiles of level 8, one of level 9", None, log=plain_log(600))
-    maker.case("honest-300", "300 entries: one tile", None, log=plain_log(300, "three hundred"))
+    maker.case("honest-600", "600 entries: two nodes of level 8, one of level 9", None, log=plain_log(600))
+    maker.case("honest-300", "300 entries: one node of level 8", None, log=plain_log(300, "three hundred"))
     maker.case("honest-index", "an additional index is noted and no fault", None,
                sql=["CREATE INDEX mine ON entry (app)"])
     maker.case("honest-analyze", "tables of ANALYZE are no fault", None, sql=["ANALYZE"])
@@ -285,7 +292,7 @@ def contents(maker):
 
 
 def tip_cases(maker):
-    """8.4: tiles and the tip row."""
+    """8.4: nodes and the tip row."""
     def replaced(rows, entries):
         """Changes column and leaf of the last entry."""
         entries[-1].update(run=9, leaf=fixed("junk", 32))
@@ -317,18 +324,21 @@ def tip_cases(maker):
     maker.case("tip-7-frontier-more", "a hash too many in frontier", (None, "root_mismatch"), lambda rows, _: rows[
         "log"][0].update(frontier=rows["log"][0]["frontier"] + junk))
     maker.case("tip-older", "the tip row is that of ten entries", (10, "inserted"), older)
-    for name, about, key in (("level-0", "a tile of level 0", 0), ("level-8", "a tile of level 8 of no tree", 8 << 56)):
-        maker.case("tile-" + name, about + " in a small log", (None, "root_mismatch"), lambda rows, _, key=key: rows[
-            "tile"].append({"id": key, "hashes": last}))
+    for name, about, key in (("level-8", "level 8", 8 << 56), ("negative", "a negative level", -3)):
+        maker.case("node-" + name, "a node of %s in a small log" % about, (None, "root_mismatch"), lambda rows, _, key=key: rows[
+            "node"].append({"id": key, "hash": last}))
+    maker.case("node-level-3", "a node below level 8 that nothing needs is ignored", None, lambda rows, _: rows["node"].append(
+        {"id": 3 << 56, "hash": junk}))
     large = plain_log(260, "tiles")
-    maker.case("tile-changed", "a tile changed", (255, "root_mismatch"),
-               lambda rows, _: rows["tile"][0].update(hashes=junk), log=large)
-    maker.case("tile-absent", "a tile removed", (255, "root_mismatch"), lambda rows, _: rows["tile"].clear(), log=large)
+    maker.case("node-changed", "a node changed", (255, "root_mismatch"),
+               lambda rows, _: rows["node"][0].update(hash=junk), log=large)
+    maker.case("node-absent", "a node removed", (255, "root_mismatch"), lambda rows, _: rows["node"].clear(), log=large)
 
 
 def database_vectors():
     """All vectors of databases."""
+    import cases_removed
     maker = Maker()
-    for part in (honest, unreadable, schema, order, malformed, chain, contents, tip_cases):
+    for part in (honest, unreadable, schema, order, malformed, chain, contents, tip_cases, *cases_removed.PARTS):
         part(maker)
     return maker.found

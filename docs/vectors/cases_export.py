@@ -3,6 +3,7 @@
 import io
 import json
 
+from cases_database import about_removal
 from exports import dump, export_objects, export_text, join, trailer_for, verify_export
 from writer import Log, fixed, honest_log, open_event, plain_log
 
@@ -14,7 +15,8 @@ def export_vector(name, about, text, expected):
     first = tuple(problems[0]) if problems else None
     assert (found["verdict"], first) == expected, (name, expected, found)
     return {"name": "export-" + name, "type": "export", "about": about, "text": text, "verdict": found["verdict"],
-            "first": {"seq": first[0], "kind": first[1]} if first else None, "problems": problems}
+            "first": {"seq": first[0], "kind": first[1]} if first else None, "problems": problems,
+            **about_removal(name, found)}
 
 
 class Maker:
@@ -28,9 +30,9 @@ class Maker:
         verdict = "intact" if first is None else "unreadable" if first == "unreadable" else "broken"
         self.found.append(export_vector(name, about, text, (verdict, first if verdict == "broken" else None)))
 
-    def objects(self, name, about, expected, change, **asked):
+    def objects(self, name, about, expected, change, /, log=None, **asked):
         """`change(objects)` tampers with preamble and lines; the trailer is made to fit."""
-        found = export_objects(honest_log(), **asked)
+        found = export_objects(log or honest_log(), **asked)
         change(found)
         lines = [dump(item) for item in found]
         self.text(name, about, expected, join(lines + [dump(trailer_for(lines))]))
@@ -54,7 +56,7 @@ def honest(maker):
     maker.text("leaf-only", "entries the filter left out", None, export_text(log, keep={0, 2, 3, 9}))
     maker.text("leaf-only-all", "nothing but leaves", None, export_text(log, keep=set()))
     maker.text("empty-range", "nothing matched: a = b", None, export_text(log, first=5, end=5))
-    maker.text("partial-300", "a range of a log with tiles", None,
+    maker.text("partial-300", "a range of a log with nodes of level 8", None,
                export_text(plain_log(300, "export"), first=250, end=262, keep={251, 255, 256}))
 
 
@@ -81,7 +83,7 @@ def preambles(maker):
     maker.lines("preamble-absent", "no preamble", "unreadable", lambda lines: lines.pop(0))
     maker.text("empty", "an empty file", "unreadable", "")
     maker.text("garbage", "not JSON at all", "unreadable", "hello\n")
-    maker.objects("root", "another root", (None, "root_mismatch"), put(root=junk))
+    maker.objects("root", "another root: nothing of the preamble is in it either", (0, "root_mismatch"), put(root=junk))
     maker.objects("frontier", "a hash too many in frontier", (None, "root_mismatch"), put(frontier=[junk]))
     maker.objects("right-edge", "a hash too many in right_edge", (None, "root_mismatch"), put(right_edge=[junk]))
     maker.objects("right-edge-changed", "a hash of right_edge changed", (None, "root_mismatch"), lambda found: found[0][
@@ -189,7 +191,8 @@ def ends(maker):
 
 def export_vectors():
     """All vectors of exports."""
+    import cases_removed_export
     maker = Maker()
-    for part in (honest, preambles, entries, lines, ends):
+    for part in (honest, preambles, entries, lines, ends, *cases_removed_export.PARTS):
         part(maker)
     return maker.found

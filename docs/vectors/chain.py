@@ -1,5 +1,7 @@
-"""The pass over the entries: format.md sections 8.2 and 8.3, and the part of 8.4 that is done on the way."""
+"""The pass over the entries: format.md sections 8.2 and 8.3, and what of 8.4 and 13 is done on the way."""
 
+from codec import UNKNOWN
+from removal import NEVER_REMOVED, Rules
 from tree import commitment, genesis
 
 ORDER_FAULTS = ("missing", "inserted", "reordered", "broken")
@@ -41,7 +43,11 @@ class Chain:
         self.problems, self.prev, self.expected, self.tree = problems, prev, first, tree
         self.shift, self.sound, self.failed, self.open_faults = 0, True, None, []
         self.missing_runs, self.last_used, self.tip_shift = [], None, None
-        self.completed = []  # nodes the latest entry completed
+        self.completed = []  # nodes the latest entry or removed item completed
+        self.rules, self.nodes, self.after_item = Rules(), None, None
+        self.lacks_leaf = False  # the latest is a removed item that does not give the leaf of its last entry
+        self.absent_runs = {}  # where the latest run of each problem of absent entries ended
+        self.gaps, self.erased, self.pending = [], 0, 0
 
     def decide(self, seq, kind, detail):
         """Reports a problem of an entry and what it does to the tree."""
@@ -60,17 +66,58 @@ class Chain:
         return self.failed is not None and self.failed.seq not in self.problems.by_seq
 
     def skip_to(self, seq):
-        """8.2: entries from the expected seq to before `seq` are missing."""
+        """8.2: entries from the expected seq to before `seq` are absent; nodes of a database may stand for them."""
         self.settle()
-        self.decide(self.expected, "missing", "up to %d" % (seq - 1))
-        self.missing_runs.append((self.expected, seq))
-        self.prev, self.expected = None, seq
+        while self.expected < seq:
+            start = self.expected
+            item = self.nodes and self.nodes.item(start, seq)
+            if item:
+                level, value = item
+                self.removed(start, level, value, self.nodes.leaf(start + (1 << level) - 1))
+                continue
+            self.expected = self.nodes.next_start(start, seq) if self.nodes else seq
+            self.absent(start, self.expected, False)
+            self.prev, self.sound, self.lacks_leaf = None, False, False
+
+    def removed(self, start, level, value, leaf):
+        """13.1: a removed item in its place."""
+        self.settle()
+        end = start + (1 << level)
+        self.absent(start, end, True)
+        self.prev, self.expected = value if level == 0 else leaf, end
+        self.lacks_leaf = self.prev is None
+        self.completed = self.tree.push(value, level) if self.sound else []
+        if self.after_item:
+            self.after_item(end - 1)
+
+    def absent(self, start, end, has_item):
+        """13.1: what explains entries that are not there, and what is wrong with that."""
+        for first, stop, by in self.rules.pieces(start, end):
+            if by is not None:
+                self.gap(first, stop - 1, by)
+                kind = None if has_item else "root_mismatch"
+            else:
+                kind = "unexplained_gap" if has_item or self.rules.any_whole else "missing"
+                self.missing_runs.append((first, stop))
+            if kind is None:
+                continue
+            if self.absent_runs.get(kind) != first:
+                self.decide(first, kind, "absent entries")
+            self.absent_runs[kind] = stop
+
+    def gap(self, first, last, by):
+        """13.3: an explained run of absent entries."""
+        self.erased += last - first + 1
+        if self.gaps and self.gaps[-1]["last"] == first - 1 and self.gaps[-1]["explained_by"] == by:
+            self.gaps[-1]["last"] = last
+        else:
+            self.gaps.append({"first": first, "last": last, "explained_by": by})
 
     def malformed_line(self, detail):
         """An export line that is no line of the format: it takes the place of the expected entry."""
         self.settle()
         self.problems.add(self.expected, "malformed", detail)
-        self.prev, self.sound, self.last_used = None, False, self.expected
+        self.prev, self.sound, self.last_used, self.lacks_leaf = None, False, self.expected, False
         self.expected += 1
 
     def place(self, row):
@@ -82,10 +129,12 @@ class Chain:
             fine = False
         elif row.leaf_only or self.prev is None:
             self.settle()
+            if self.lacks_leaf and not row.leaf_only:
+                self.problems.add(row.seq, "root_mismatch", "the leaf of the removed entry before is absent")
             fine = True
         else:
             fine = self.link(row)
-        self.prev = row.leaf
+        self.prev, self.lacks_leaf = row.leaf, False
         self.completed = []
         if row.leaf is None:
             self.sound = False
@@ -162,9 +211,17 @@ class Chain:
 
     def contents(self, row, contents):
         """8.3, contents: `contents` maps field ids to (salt, value); None where there is none."""
+        known = {field for field in contents if any(slot["field"] == field for slot in row.slots)}
+        self.pending += row.kind != UNKNOWN and self.rules.is_pending(row.seq, known)
         for slot in row.slots:
             salt, value = contents.get(slot["field"], (None, None))
             fault = None
+            explained = None if slot["field"] in contents else self.rules.slot(row, slot["field"])
+            if explained is not None:
+                self.erased += 1
+                if not explained:
+                    self.problems.add(row.seq, "policy_violation", "removal of field %d" % slot["field"])
+                continue
             if slot["state"] == 0 and salt is None and value is None:
                 fault = "absent without a tombstone"
             elif type(salt) is not bytes or len(salt) != 16:
@@ -179,6 +236,14 @@ class Chain:
                 self.problems.add(row.seq, "content_mismatch", "field %d: %s" % (slot["field"], fault))
         if set(contents) - {slot["field"] for slot in row.slots}:
             self.problems.add(row.seq, "content_mismatch", "content without a slot")
+        if row.kind in NEVER_REMOVED and self.rules.covers_entry(row.seq):
+            self.problems.add(row.seq, "policy_violation", "an entry of this kind is never removed")
+
+    def check_rules(self, first=0, end=2**63):
+        """13.2: tombstones and policies themselves, after the pass: what is wrong with the row comes first."""
+        for seq, detail in self.rules.faults():
+            if first <= seq < end:
+                self.problems.add(seq, "policy_violation", detail)
 
     def head(self, row, log_id):
         """8.4: entry 0, which checks, must be the `open` of this log."""

@@ -278,7 +278,7 @@ SLOTS = Many(SLOT, MAX_FIELDS, lambda a, b: a["field"] < b["field"])
 RULE = Struct(("kind", Opt(Byte())), ("status", Opt(TOKEN)), ("min_age_s", INT), ("max_age_s", INT),
               ("content_only", BOOL))
 POLICY = Struct(("number", INT32), ("max_entries", INT), ("max_bytes", INT), ("rules", Many(RULE, 8)))
-RUN = Struct(("start", INT), ("length", Varint(least=1)))
+RUN = Struct(("start", Varint(2**56)), ("length", Varint(2**56, least=1)))
 RUNS = Many(RUN, 32, lambda a, b: a["start"] + a["length"] < b["start"])
 
 LIFECYCLE = Cases(
@@ -308,7 +308,7 @@ EVENTS = [
     Struct(("target", opt_text(128)), ("file", opt_text(256)), ("line", Opt(INT32)), ("function", opt_text(128))),
     LIFECYCLE,
     Struct(("reason", Byte(5)), ("lost", Varint(least=1)), ("lost_from", TIME), ("lost_to", TIME)),
-    Struct(("fields", INT), ("cause", Cases(Struct(("policy", INT)), Struct())), ("runs", RUNS)),
+    Struct(("fields", Varint(2**64 - 1)), ("cause", Cases(Struct(("policy", INT)), Struct())), ("runs", RUNS)),
     Struct(("policy", POLICY), ("signature", Opt(Raw(64)))),
     Struct(("old_vkey", Text(256)), ("new_vkey", Text(256, 1)), ("signature", Raw(64))),
     Struct(("log_id", Raw(16)), ("first", INT), ("end", INT), ("head_before", Raw(32)), ("head_after", Raw(32)),

@@ -48,6 +48,7 @@ class Row:
         self.slots, self.event, self.rest, self.raw, self.error = [], None, None, None, None
         self.contents = {}
         self.leaf_only = False
+        self.recorded, self.clock, self.status = columns.get("recorded"), columns.get("clock"), None
         leaf = columns.get("leaf")
         self.leaf = bytes(leaf) if has_sql_type(leaf, "BLOB") and len(leaf) == 32 else None
         try:
@@ -107,6 +108,8 @@ class Row:
             raise Bad("a column is NULL that must not be") from None
         decode_body(b"\1" + varint(self.seq) + rest)
         self.rest = rest
+        if columns.get("status") is not None:
+            self.status = bytes(columns["status"]).decode()
 
     def leaf_at(self, prev, seq):
         """R(prev, seq) of section 8.1; None when there is no such body."""
@@ -123,6 +126,26 @@ class LeafOnly:
     def __init__(self, seq, leaf):
         self.seq, self.leaf, self.leaf_only = seq, leaf if len(leaf) == 32 else None, True
         self.error = None if self.leaf else "leaf is not 32 bytes"
+
+
+class Removed:
+    """A removed item: the node that stands for entries that are not there any more."""
+
+    def __init__(self, seq, level, node, leaf):
+        self.seq, self.level, self.node, self.leaf = seq, level, node, leaf
+
+
+def removed_from_json(found):
+    """Line of removed entries."""
+    if set(found) not in ({"seq", "removed", "node"}, {"seq", "removed", "node", "leaf"}):
+        raise WrongLine("keys")
+    seq, level, node = plain_int(found["seq"]), plain_int(found["removed"]), unhex(found["node"])
+    if level > 8 or seq % (1 << level):
+        raise WrongLine("place or level of removed entries")
+    leaf = unhex(found["leaf"]) if "leaf" in found else None
+    if len(node) != 32 or leaf is not None and (len(leaf) != 32 or level == 0):
+        raise WrongLine("node or leaf of removed entries")
+    return Removed(seq, level, node, leaf)
 
 
 def unhex(text):
@@ -204,7 +227,9 @@ def column_from_json(name, value):
 
 
 def row_from_json(found):
-    """Entry line or leaf-only line to a row; WrongLine when its keys are those of neither."""
+    """Entry line, leaf-only line or removed item to a row; WrongLine when its keys are those of none of them."""
+    if "removed" in found:
+        return removed_from_json(found)
     if not {"seq", "leaf"} <= set(found) or set(found) - set(COLUMNS):
         raise WrongLine("keys")
     seq = plain_int(found["seq"])

@@ -6,7 +6,7 @@ import os
 from codec import SLOTS, Bad, decode_body, parse
 from notes import (Key, Malformed, consistency, consistent, decimal, digest, inclusion, open_note, parse_checkpoint, parse_proof_file,
                    public_key, root_from_inclusion, sign, to_base64)
-from tree import commitment, genesis, leaf, root_of
+from tree import Tree, commitment, genesis, leaf, node, root_of
 from verifier import opened
 
 
@@ -15,6 +15,36 @@ def leaves_of(path):
     with opened(path) as connection:
         log_id = connection.execute("SELECT log_id FROM log").fetchone()[0]
         return log_id, [row[0] for row in connection.execute("SELECT leaf FROM entry NOT INDEXED ORDER BY seq")]
+
+
+class Stored:
+    """The tree of a database: from its leaves, and from nodes where entries were removed (section 13)."""
+
+    def __init__(self, path):
+        with opened(path) as connection:
+            self.log_id, self.size = connection.execute("SELECT log_id, size FROM log").fetchone()
+            self.leaves = dict(connection.execute("SELECT seq, leaf FROM entry NOT INDEXED"))
+            self.rows = dict(connection.execute("SELECT id, hash FROM node"))
+
+    def node(self, level, index):
+        """The hash of a complete subtree, None where it cannot be told."""
+        if level == 0 and index in self.leaves:
+            return self.leaves[index]
+        left = self.node(level - 1, 2 * index) if level else None
+        right = self.node(level - 1, 2 * index + 1) if left else None
+        return node(left, right) if right else self.rows.get((level << 56) + index)
+
+    def frontier(self, size):
+        """The complete subtrees of a size as (level, hash)."""
+        levels = [k for k in range(size.bit_length() - 1, -1, -1) if size >> k & 1]
+        return [(k, self.node(k, (size >> k) - 1)) for k in levels]
+
+    def root(self, size):
+        """The root of a size."""
+        hashes = [value for _, value in self.frontier(size)]
+        if None in hashes:
+            raise Malformed("nodes of size %d" % size)
+        return Tree(size, hashes).root()
 
 
 def read_checkpoint(raw, keys=()):
@@ -30,31 +60,26 @@ def read_checkpoint(raw, keys=()):
 def fits(path, raw, keys=()):
     """`match`, or the kind of the problem that a checkpoint kept elsewhere shows."""
     origin, size, root = read_checkpoint(raw, keys)
-    log_id, leaves = leaves_of(path)
-    if origin.rpartition("/")[2] != log_id.hex():
+    stored = Stored(path)
+    if origin.rpartition("/")[2] != stored.log_id.hex():
         return "rewritten"
-    if size > len(leaves):
+    if size > stored.size:
         return "rolled_back"
-    return "match" if root_of(leaves[:size]) == root else "rewritten"
+    return "match" if stored.root(size) == root else "rewritten"
 
 
 def check_journal(folder, keys=()):
     """Number of checkpoints in a journal that agree with the log beside it; Malformed for one that does not."""
-    log_id, leaves = leaves_of(os.path.join(folder, "lowlight.db"))
+    stored = Stored(os.path.join(folder, "lowlight.db"))
     count, before = 0, -1
     with open(os.path.join(folder, "checkpoints"), "rb") as file:
         for line in file.read().split(b"\n")[:-1]:
             found = json.loads(line)
-            if found["log"] != log_id.hex():
+            if found["log"] != stored.log_id.hex():
                 continue
             size, root = found["size"], bytes.fromhex(found["root"])
-            levels = [k for k in range(size.bit_length() - 1, -1, -1) if size >> k & 1]
-            start, partial = 0, []
-            for level in levels:
-                if level < 8:
-                    partial.append(root_of(leaves[start:start + (1 << level)]).hex())
-                start += 1 << level
-            if size <= before or root_of(leaves[:size]) != root or found["partial"] != partial:
+            partial = [value.hex() for level, value in stored.frontier(size) if level < 8 and value]
+            if size <= before or stored.root(size) != root or found["partial"] != partial:
                 raise Malformed("journal, size %d" % size)
             if read_checkpoint(found["note"].encode(), keys)[1:] != (size, root):
                 raise Malformed("note of size %d" % size)

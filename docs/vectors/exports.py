@@ -4,8 +4,10 @@ import hashlib
 import json
 
 from chain import Chain, Problems
-from columns import LeafOnly, WrongLine, parse_object, plain_int, row_from_json, row_to_json, unhex
-from tree import Tree, edge_levels, genesis, right_edge
+from columns import LeafOnly, Removed, Row, WrongLine, parse_object, plain_int, row_from_json, row_to_json, unhex
+from notes import inclusion, root_from_inclusion
+from removal import OPEN, POLICY_KIND, TOMBSTONE, TOP, Rules
+from tree import Tree, edge_levels, genesis, right_edge, root_of
 from verifier import Unreadable, report, unreadable
 
 MAX_LINE = 33_554_432
@@ -43,6 +45,34 @@ class Preamble:
         self.root, = hashes([found["root"]])
         self.prev = hashes([found["prev"]])[0] if self.first else genesis(self.log_id)
         self.frontier, self.right_edge = hashes(found["frontier"]), hashes(found["right_edge"])
+        self.tombstones = [explaining(item) for item in found["tombstones"]]
+
+    def rules(self, problems):
+        """13.2: the open entry, policies and tombstones that are shown to be in the log, and what is wrong with the others."""
+        counted = []
+        for row, prev, proof in self.tombstones:
+            shown = not row.error and row.kind in (OPEN, TOMBSTONE, POLICY_KIND) and row.leaf == row.leaf_at(prev, row.seq)
+            shown = shown and all(value == (None, None) for value in row.contents.values()) and (row.kind != OPEN or self.opens(row, prev))
+            ascends = not counted or row.seq > counted[-1].seq
+            if shown and ascends and root_from_inclusion(row.seq, self.size, row.leaf, proof) == self.root:
+                counted.append(row)
+            else:
+                problems.add(row.seq, "root_mismatch", "entry of the preamble")
+        return Rules(self.log_id, counted if counted and counted[0].kind == OPEN else [])
+
+    def opens(self, row, prev):
+        """Whether an open entry is that of this log."""
+        return row.seq == 0 and prev == genesis(self.log_id) and row.event["log_id"] == self.log_id
+
+
+def explaining(item):
+    """Entry line of the preamble: the row, the leaf before, the proof."""
+    if not isinstance(item, dict) or not {"prev", "proof"} <= set(item):
+        raise WrongLine("tombstones")
+    row = row_from_json({name: value for name, value in item.items() if name not in ("prev", "proof")})
+    if not isinstance(row, Row):
+        raise WrongLine("tombstones")
+    return row, hashes([item["prev"]])[0], hashes(item["proof"])
 
 
 class Lines:
@@ -95,7 +125,7 @@ class Export:
         self.lines, self.problems = Lines(stream), Problems()
         self.digest = hashlib.sha256()
         self.entries = self.records = self.between = 0
-        self.first = self.last = None
+        self.first = self.last = self.chain = None
 
     def run(self):
         """The report."""
@@ -106,12 +136,14 @@ class Export:
             raise Unreadable("preamble: %s" % problem) from None
         self.digest.update(text + b"\n")
         self.chain = Chain(self.problems, self.head.prev, self.head.first, self.start_tree())
+        self.chain.rules = self.head.rules(self.problems)
         self.end_of_lines(self.middle())
+        self.chain.check_rules(self.head.first, self.head.end)
         self.root()
         if self.lines.array and not self.lines.closed:
             self.problems.add(None, "malformed", "the closing bracket is absent")
         root = self.head.root.hex() if self.chain.sound else None
-        return report(self.problems, self.entries, self.records, self.first, self.last, root)
+        return report(self.problems, self.entries, self.records, self.first, self.last, root, self.chain)
 
     def start_tree(self):
         """Tree at `first`, None when the number of hashes does not fit."""
@@ -150,7 +182,10 @@ class Export:
         except WrongLine as problem:
             self.chain.malformed_line(str(problem))
             return None
-        self.row(row)
+        if isinstance(row, Removed):
+            self.removed(row)
+        else:
+            self.row(row)
         return None
 
     def trailer(self, found):
@@ -160,12 +195,25 @@ class Export:
         plain_int(found["problems_total"])
         return {"count": plain_int(found["count"]), "digest": hashes([found["digest"]])[0], "broken": found["verdict"] == "broken"}
 
+    def seen(self, first, last):
+        """Seqs that a line speaks of."""
+        self.first = first if self.first is None else min(first, self.first)
+        self.last = last if self.last is None else max(last, self.last)
+
+    def removed(self, item):
+        """Line of removed entries."""
+        chain, end = self.chain, item.seq + (1 << item.level)
+        if item.seq < chain.expected or end > self.head.end:
+            chain.decide(item.seq, "inserted", "a removed item that overlaps or reaches beyond the end")
+            return
+        chain.skip_to(item.seq)
+        chain.removed(item.seq, item.level, item.node, item.leaf)
+
     def row(self, row):
         """One entry line or leaf-only line."""
         chain, seq = self.chain, row.seq
         self.entries += 1
-        self.first = seq if self.first is None else min(seq, self.first)
-        self.last = seq if self.last is None else max(seq, self.last)
+        self.seen(seq, seq)
         if not row.leaf_only:
             self.records += row.kind in (1, 2, 3)
         if seq >= self.head.end:
@@ -177,8 +225,9 @@ class Export:
         if seq > chain.expected:
             chain.skip_to(seq)
         fine = chain.place(row)
+        contents = {} if row.leaf_only else {k: v for k, v in row.contents.items() if v != (None, None)}
         if fine and not isinstance(row, LeafOnly):
-            chain.contents(row, {k: v for k, v in row.contents.items() if v != (None, None)})
+            chain.contents(row, contents)
             if seq == 0:
                 chain.head(row, self.head.log_id)
 
@@ -191,7 +240,7 @@ class Export:
             chain.sound = chain.sound and chain.expected >= self.head.end
             return
         if chain.expected < self.head.end:
-            chain.decide(chain.expected, "missing", "up to %d" % (self.head.end - 1))
+            chain.skip_to(self.head.end)
         if trailer["count"] != self.between:
             self.problems.add(None, "root_mismatch", "count of the trailer")
         if trailer["digest"] != self.digest.digest():
@@ -245,20 +294,64 @@ def preamble(log, first, end):
     if first:
         found["prev"] = leaves[first - 1].hex()
     found["right_edge"] = [h.hex() for h in right_edge(leaves, end)]
-    return {**found, "asked": {}, "tombstones": []}
+    return {**found, "asked": {}, "tombstones": list(explanations(log, first, end))}
+
+
+def touches(log, seq, first, end):
+    """Whether an entry is a tombstone with a run that touches a range."""
+    columns = log.entries[seq]
+    return seq not in log.gone and columns["kind"] == TOMBSTONE and any(
+        run["start"] < end and run["start"] + run["length"] > first for run in Row(seq, columns).event["runs"])
+
+
+def explanations(log, first, end):
+    """The open entry, all policies, and the tombstones that touch a range, when there are any."""
+    if not any(touches(log, seq, first, end) for seq in range(len(log.entries))):
+        return
+    for seq, columns in enumerate(log.entries):
+        if seq in log.gone or columns["kind"] not in (OPEN, POLICY_KIND, TOMBSTONE):
+            continue
+        if columns["kind"] == TOMBSTONE and not touches(log, seq, first, end):
+            continue
+        line = row_to_json(columns, {})
+        line["prev"] = (log.leaves[seq - 1] if seq else genesis(log.log_id)).hex()
+        yield {**line, "proof": [value.hex() for value in inclusion(seq, log.leaves)]}
+
+
+def contents_of(log, seq):
+    """Contents of an entry: field ids to (salt, value)."""
+    return {field: log.content[seq * 64 + field] for field in range(64) if seq * 64 + field in log.content}
+
+
+def removed_lines(log, start, end):
+    """Lines of removed items for [start, end), of which nothing is there any more."""
+    while start < end:
+        level = min(TOP, edge_levels(start, end)[0])
+        stop = start + (1 << level)
+        line = {"seq": start, "removed": level, "node": root_of(log.leaves[start:stop]).hex()}
+        if level and stop == end:
+            line["leaf"] = log.leaves[stop - 1].hex()
+        yield line
+        start = stop
 
 
 def export_objects(log, first=0, end=None, keep=None):
     """Preamble and lines of a range; entries not in `keep` are leaf-only."""
     end = len(log.leaves) if end is None else end
-    found = [preamble(log, first, end)]
-    for seq in range(first, end):
-        columns = log.entries[seq]
-        if keep is not None and seq not in keep:
-            found.append({"seq": seq, "leaf": columns["leaf"].hex()})
+    found, seq = [preamble(log, first, end)], first
+    while seq < end:
+        start = seq
+        while seq in log.gone and seq < end:
+            seq += 1
+        found += removed_lines(log, start, seq)
+        if seq == end:
+            if start < seq:
+                found[-1].pop("leaf", None)  # no line follows that needs it
+        elif keep is not None and seq not in keep:
+            found.append({"seq": seq, "leaf": log.leaves[seq].hex()})
         else:
-            contents = {key & 63: value for key, value in log.content.items() if key >> 6 == seq}
-            found.append(row_to_json(columns, contents))
+            found.append(row_to_json(log.entries[seq], contents_of(log, seq)))
+        seq += 1
     return found
 
 

@@ -12,6 +12,8 @@ import sqlite3
 
 from codec import EVENTS, Bad, parse
 from columns import COLUMNS
+from tamper_removed import KINDS as REMOVED_KINDS
+from tamper_removed import RemovedTamper
 
 MAX_TRIES = 50
 
@@ -39,7 +41,7 @@ def other_int(rng, number):
     return rng.choice([choice for choice in choices if choice is None or choice != number and abs(choice) < 2**63])
 
 
-class Tamper:
+class Tamper(RemovedTamper):
     """One copy of a database and what may be done to it."""
 
     def __init__(self, connection, rng):
@@ -101,8 +103,9 @@ class Tamper:
         return "entry %d: leaf" % seq
 
     def a_content(self):
-        """Id of a random kept content."""
+        """Id of a random kept content that no tombstone covers."""
         found = [key for key, in self.db.execute("SELECT id FROM content WHERE value IS NOT NULL ORDER BY id")]
+        found = [key for key in found if not self.is_covered(key)]
         return self.rng.choice(found) if found else None
 
     def content_change(self):
@@ -259,25 +262,25 @@ class Tamper:
         self.db.execute("UPDATE log SET %s = ?" % name, (new,))
         return "log: %s" % name
 
-    def tile(self):
-        """A row of `tile` changed, removed or added."""
-        found = [row[0] for row in self.db.execute("SELECT id FROM tile ORDER BY id")]
+    def node(self):
+        """A row of `node` of level 8 or above changed, removed or added."""
+        found = [row[0] for row in self.db.execute("SELECT id FROM node WHERE id >> 56 >= 8 ORDER BY id")]
         what = self.rng.choice(["change", "remove", "add", "move"]) if found else "add"
         if what == "add":
-            key = (self.rng.choice([0, 1, 8, 9, 20]) << 56) + self.rng.choice([3, 7, 100])
+            key = (self.rng.choice([-1, 8, 9, 20]) << 56) + self.rng.choice([3, 7, 100])
             if key in found:
                 return None
-            self.db.execute("INSERT INTO tile VALUES (?, ?)", (key, self.rng.randbytes(32)))
-            return "tile %d added" % key
+            self.db.execute("INSERT INTO node VALUES (?, ?)", (key, self.rng.randbytes(32)))
+            return "node %d added" % key
         key = self.rng.choice(found)
         if what == "remove":
-            self.db.execute("DELETE FROM tile WHERE id = ?", (key,))
+            self.db.execute("DELETE FROM node WHERE id = ?", (key,))
         elif what == "move":
-            self.set("tile", key, "id", key + 1000)
+            self.set("node", key, "id", key + 1000)
         else:
-            old, = self.db.execute("SELECT hashes FROM tile WHERE id = ?", (key,)).fetchone()
-            self.set("tile", key, "hashes", bit_flip(self.rng, old))
-        return "tile %d: %s" % (key, what)
+            old, = self.db.execute("SELECT hash FROM node WHERE id = ?", (key,)).fetchone()
+            self.set("node", key, "hash", bit_flip(self.rng, old))
+        return "node %d: %s" % (key, what)
 
     def foreign(self):
         """An object in the schema that does not belong there, or one dropped."""
@@ -288,10 +291,11 @@ class Tamper:
             "CREATE TABLE extra (a INTEGER)",
             "CREATE TABLE extra (a INTEGER PRIMARY KEY AUTOINCREMENT)",
             "DROP INDEX entry_recorded",
+            "DROP INDEX entry_rules",
             "DROP VIEW entries",
             "DROP TABLE run",
             "ALTER TABLE entry ADD COLUMN extra TEXT",
-            "ALTER TABLE tile RENAME TO tiles"])
+            "ALTER TABLE node RENAME TO nodes"])
         self.db.execute(sql)
         return sql
 
@@ -305,7 +309,7 @@ class Tamper:
 
 KINDS = ["column", "column", "column", "null_column", "leaf", "content_change", "content_delete", "content_move",
          "content_add", "remove", "remove_renumber", "double", "append", "insert_between", "swap", "move", "truncate",
-         "head", "log_row", "tile", "foreign", "version"]
+         "head", "log_row", "node", "foreign", "version", *REMOVED_KINDS]
 
 
 def apply(connection, rng, kind):

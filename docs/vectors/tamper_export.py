@@ -1,18 +1,21 @@
 """Tampered copies of an export, seeded; half of them with a trailer that fits again.
 
 What no verifier can see is left out: `asked`, the trailer's `verdict` and `problems_total`, salts of hash-only slots
-(when the trailer is made to fit), the log id of a range that does not begin at 0.
+(when the trailer is made to fit), the log id of a range that does not begin at 0, the leaf of a removed item that no
+whole entry follows, `prev` of a range that does not begin with a whole entry, values of contents in the preamble.
 """
 
 import json
 import os
 import random
 
+from codec import EVENTS, parse
 from exports import dump, join, trailer_for
+from removal import TOMBSTONE
 from tamper import bit_flip
 
 KINDS = ["remove", "double", "swap", "value", "value", "slot", "leaf", "preamble", "trailer_gone", "trailer", "cut",
-         "garbage", "garbage_inside", "unknown_key", "renumber", "to_leaf_only"]
+         "garbage", "garbage_inside", "unknown_key", "renumber", "to_leaf_only", "removed_line", "preamble_entry"]
 
 
 def load(path):
@@ -113,6 +116,8 @@ class TamperExport:
         """The leaf of a line."""
         index = self.pick()
         found = json.loads(self.lines[index])
+        if "removed" in found and "kind" not in json.loads((self.lines + ["{}"])[index + 1]):
+            return None
         found["leaf"] = self.rng.choice([flip_hex(self.rng, found["leaf"])] * 3 + [found["leaf"][:-2]])
         return self.change(index, found, "leaf")
 
@@ -136,6 +141,58 @@ class TamperExport:
         found = json.loads(self.lines[index])
         return self.change(index, {"seq": found["seq"], "leaf": flip_hex(self.rng, found["leaf"])}, "leaf only")
 
+    def removed_line(self):
+        """A line of removed entries: its place, level or node; or an entry made one."""
+        index = self.pick()
+        found = json.loads(self.lines[index])
+        if "removed" not in found:
+            what, found = "made removed", {"seq": found["seq"], "removed": 0, "node": found["leaf"]}
+            if self.is_pending(found["seq"]):
+                return None
+        else:
+            what = self.rng.choice(["seq", "removed", "node", "drop", "again"])
+            if what == "drop":
+                del self.lines[index]
+                return "removed entries: line %d dropped" % index
+            if what == "again":
+                self.lines.insert(self.rng.randrange(index + 1, len(self.lines) + 1), self.lines[index])
+                return "removed entries: line %d again" % index
+            found[what] = flip_hex(self.rng, found[what]) if what == "node" else found[what] + self.rng.choice([1, -1, 8])
+        return self.change(index, found, "removed entries: %s" % what)
+
+    def is_pending(self, seq):
+        """Whether a tombstone of whole entries in the preamble may cover a seq: then it may be gone."""
+        for line in json.loads(self.head).get("tombstones", []):
+            if line["kind"] == "tombstone":
+                event = parse(EVENTS[TOMBSTONE], bytes.fromhex(line["event"]))
+                if not event["fields"] and any(run["start"] <= seq < run["start"] + run["length"] for run in event["runs"]):
+                    return True
+        return False
+
+    def preamble_entry(self):
+        """An entry of the preamble: altered, out of order, or the open entry left out."""
+        found = json.loads(self.head)
+        entries = found["tombstones"]
+        if not entries:
+            return None
+        index = self.rng.randrange(len(entries))
+        one, what = entries[index], self.rng.choice(["run", "prev", "leaf", "proof", "event", "less", "order", "open"])
+        if what == "run":
+            one["run"] += 1
+        elif what in ("prev", "leaf", "event"):
+            one[what] = flip_hex(self.rng, one[what])
+        elif what == "proof":
+            place = self.rng.randrange(len(one["proof"]))
+            one["proof"][place] = flip_hex(self.rng, one["proof"][place])
+        elif what == "less":
+            one["proof"].pop()
+        elif what == "open":
+            entries.pop(0)
+        else:
+            entries.insert(index, entries[-1])
+        self.head = dump(found)
+        return "entry %d of the preamble: %s" % (index, what)
+
     def unknown_key(self):
         """A key the format does not name, or a key twice."""
         index = self.pick()
@@ -149,6 +206,8 @@ class TamperExport:
         names = ["size", "root", "first", "end", "frontier", "prev", "right_edge", "version", "lowlight", "tombstones"]
         name = self.rng.choice(names + ([] if found["first"] else ["log_id"]))
         old = found.get(name)
+        if name == "prev" and self.lines and "kind" not in json.loads(self.lines[0]):
+            return None  # nothing of the range is chained to it
         if name == "tombstones":
             del found[name]
         elif name == "prev" and old is None:

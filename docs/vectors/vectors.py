@@ -62,9 +62,11 @@ def command_verify(options):
 
 def command_sample(options):
     """Writes honest logs and exports of them."""
+    from remover import sample_log
     from writer import honest_log, plain_log, write_database
     os.makedirs(options.outdir, exist_ok=True)
-    for name, log in (("small", honest_log("sample")), ("large", plain_log(600, "sample large"))):
+    for name, log in (("small", honest_log("sample")), ("large", plain_log(600, "sample large")),
+                      ("removed", sample_log())):
         write_database(log.rows(), os.path.join(options.outdir, name + ".db"))
         for end, array in ((".ndjson", False), (".json", True)):
             with open(os.path.join(options.outdir, name + end), "w", encoding="utf-8", newline="") as file:

@@ -10,6 +10,7 @@ import urllib.parse
 
 from chain import Chain, Problems
 from columns import COLUMNS, Row, SqlText
+from removal import Nodes, Rules
 from tree import Tree, genesis
 
 APPLICATION_ID = 0x4C574C54
@@ -39,13 +40,18 @@ class Unreadable(Exception):
     """Nothing can be told about this input."""
 
 
-def report(problems, entries=0, records=0, first=None, last=None, root=None):
+def report(problems, entries=0, records=0, first=None, last=None, root=None, chain=None):
     """The result of a verification."""
-    listed = problems.listed()
+    listed, gaps = problems.listed(), chain.gaps if chain else []
+    not_checked = ["tail", "rewrite", "rollback"]
+    if gaps:
+        not_checked.append("retention_age")  # of entries that are gone nothing tells how old they were
     return {"verdict": "broken" if listed else "intact", "entries": entries, "records": records, "first_seq": first,
             "last_seq": last, "root": root,
             "problems": [{"seq": seq, "kind": kind, "detail": detail} for seq, kind, detail in listed[:LISTED]],
-            "problems_total": len(listed)}
+            "problems_total": len(listed), "gaps": gaps[:LISTED], "gaps_total": len(gaps),
+            "erased": chain.erased if chain else 0, "pending_erase": chain.pending if chain else 0,
+            "not_checked": not_checked}
 
 
 def unreadable(detail):
@@ -114,7 +120,7 @@ class Database:
         except SQLITE_ERRORS as problem:
             self.stopped(problem)
         root = self.chain.tree.root().hex() if self.chain and self.chain.sound and self.chain.tree.size else None
-        return report(self.problems, self.entries, self.records, self.first, self.last, root)
+        return report(self.problems, self.entries, self.records, self.first, self.last, root, self.chain)
 
     def stopped(self, problem):
         """An I/O error: what was found until then stands."""
@@ -159,7 +165,7 @@ class Database:
         rows = self.db.execute("SELECT count(*) FROM log").fetchone()[0]
         if rows != 1:
             self.problems.add(None, "schema", "log has %d rows" % rows)
-        self.time_index()
+        self.indexes()
 
     def is_plain_index(self, name):
         """An index that only speeds up reading: a unique, partial or computed one can make inserts fail."""
@@ -168,15 +174,16 @@ class Database:
             " AND it.name = ? AND list.name = it.name AND list.\"unique\" = 0 AND list.partial = 0"
             " AND NOT EXISTS (SELECT 1 FROM pragma_index_info(it.name) WHERE cid < 0)", (str(name, "utf-8", "replace"),)).fetchone()[0] == 1
 
-    def time_index(self):
-        """Section 5: the time index holds what the table holds."""
-        try:
-            table, index = (sorted(self.db.execute("SELECT recorded, seq FROM entry %s WHERE seq >= 0" % how), key=repr)
-                            for how in ("NOT INDEXED", "INDEXED BY entry_recorded"))
-        except SQLITE_ERRORS:
-            return  # an index that cannot serve this query differs from section 9
-        if table != index:
-            self.problems.add(None, "schema", "the time index differs from the table")
+    def indexes(self):
+        """Section 5: the indexes hold what the table holds."""
+        for index, columns, where in (("entry_recorded", "recorded, seq", "seq >= 0"), ("entry_rules", "seq", "kind IN (6, 7)")):
+            try:
+                one, other = (sorted(self.db.execute("SELECT %s FROM entry %s WHERE %s" % (columns, how, where)), key=repr)
+                              for how in ("NOT INDEXED", "INDEXED BY " + index))
+            except SQLITE_ERRORS:
+                continue  # an index that cannot serve this query differs from section 9
+            if one != other:
+                self.problems.add(None, "schema", "%s differs from the table" % index)
 
     def rows(self, table, sql):
         """Rows of a table; nothing when it is absent or lacks a column (a schema problem then)."""
@@ -193,8 +200,10 @@ class Database:
         """The pass over entries, with their contents beside."""
         chain = self.chain = Chain(self.problems, genesis(self.log_id), 0, Tree())
         chain.tip_shift = self.size - 1 - self.last
-        self.tiles = dict(self.rows("tile", "SELECT id, hashes FROM tile"))
-        self.tile_seen = set()
+        self.nodes = dict(self.rows("node", "SELECT id, hash FROM node"))
+        self.nodes_seen = set()
+        chain.rules, chain.nodes = self.rules(), Nodes(self.nodes)
+        chain.after_item = lambda seq: self.check_nodes(seq, True)
         self.orphans = []
         where = "WHERE typeof(id) = 'integer' AND id >= 0 ORDER BY id"
         self.content = self.rows("content", "SELECT id, salt, value FROM content " + where)
@@ -206,10 +215,18 @@ class Database:
             self.first = columns["seq"] if self.first is None else self.first
             self.one(Row(columns["seq"], columns))
         self.contents_of(None)
-        self.foreign_tiles()
+        self.foreign_nodes()
         self.end_of_pass()
+        chain.check_rules()
         self.orphan_contents()
         self.negative_keys()
+
+    def rules(self):
+        """The open entry, all tombstones and all policies that can be read."""
+        sql = "SELECT %s FROM entry NOT INDEXED WHERE seq = 0 OR seq > 0 AND kind IN (6, 7) ORDER BY seq" % ", ".join(COLUMNS)
+        found = [dict(zip(COLUMNS, values)) for values in self.rows("entry", sql)]
+        rows = [Row(columns["seq"], columns) for columns in found]
+        return Rules(self.log_id, [row for row in rows if not row.error])
 
     def contents_of(self, seq):
         """Contents of an entry; what lies before it belongs to no entry."""
@@ -240,7 +257,7 @@ class Database:
             if row.seq == 0:
                 chain.head(row, self.log_id)
         if chain.sound:
-            self.check_tiles(row.seq, chain.failed is None)
+            self.check_nodes(row.seq, chain.failed is None)
             self.ended = chain.failed is None and self.tip_fits()
 
     def tip_fits(self):
@@ -248,22 +265,22 @@ class Database:
         tree = self.chain.tree
         return tree.size == self.size and tree.hashes == self.frontier and self.chain.prev == self.tip_head
 
-    def check_tiles(self, seq, check):
-        """Nodes of level 8 and above that an entry completed must be in `tile`."""
+    def check_nodes(self, seq, check):
+        """Nodes of level 8 and above that an entry or a removed item completed must be in `node`."""
         for level, index, value in self.chain.completed:
             if level < 8:
                 continue
             key = (level << 56) + index
-            stored = self.tiles.get(key)
-            if check and stored != value:
-                self.problems.add(seq, "root_mismatch", "tile of level %d, index %d" % (level, index))
-            self.tile_seen.add(key)
+            if check and self.nodes.get(key) != value:
+                self.problems.add(seq, "root_mismatch", "node of level %d, index %d" % (level, index))
+            self.nodes_seen.add(key)
 
-    def foreign_tiles(self):
-        """Rows of `tile` that are not nodes of the tree."""
+    def foreign_nodes(self):
+        """Rows of `node` that are not nodes of the tree; those below level 8 stand for removed entries or for nothing."""
         if self.chain.sound:
-            for key in sorted(set(self.tiles) - self.tile_seen, key=repr):
-                self.problems.add(None, "root_mismatch", "tile %d is not a node of the tree" % key)
+            for key in sorted(set(self.nodes) - self.nodes_seen):
+                if not 0 <= key >> 56 < 8:
+                    self.problems.add(None, "root_mismatch", "node %d is not in the tree" % key)
 
     def end_of_pass(self):
         """8.4: the last entry, then the tip."""

@@ -29,7 +29,9 @@ class Log:
 
     def __init__(self, name="log"):
         self.name, self.log_id = name, fixed(name + " log id", 16)
-        self.entries, self.leaves, self.content, self.tile = [], [], {}, {}
+        self.entries, self.leaves, self.content, self.node = [], [], {}, {}
+        self.gone = set()  # seqs of whole entries that were removed; `entries` and `leaves` still have them
+        self.low = {}  # nodes that stand for them
         self.tree, self.prev = Tree(), genesis(self.log_id)
 
     def header(self, seq):
@@ -59,13 +61,13 @@ class Log:
         return self.append(row)
 
     def append(self, row):
-        """Appends a row: chain, tree, tiles."""
+        """Appends a row: chain, tree, nodes."""
         body = encode_body(row)
         decode_body(body)
         row["leaf"] = self.prev = leaf(self.prev, body)
         for level, index, value in self.tree.push(self.prev):
             if level >= 8:
-                self.tile[(level << 56) + index] = value
+                self.node[(level << 56) + index] = value
         self.entries.append(row)
         self.leaves.append(self.prev)
         return row
@@ -74,10 +76,10 @@ class Log:
         """The rows of a database as plain objects."""
         return {"log": [{"id": 1, "log_id": self.log_id, "format": 1, "size": len(self.entries), "head": self.prev,
                          "frontier": b"".join(self.tree.hashes)}],
-                "entry": [dict(row) for row in self.entries],
+                "entry": [dict(row) for row in self.entries if row["seq"] not in self.gone],
                 "content": [{"id": key, "salt": salt, "value": value}
                             for key, (salt, value) in sorted(self.content.items())],
-                "tile": [{"id": key, "hashes": value} for key, value in sorted(self.tile.items())]}
+                "node": [{"id": key, "hash": value} for key, value in sorted({**self.node, **self.low}.items())]}
 
 
 def write_database(rows, path, extra_sql=()):
@@ -93,7 +95,7 @@ def write_database(rows, path, extra_sql=()):
         connection.execute("BEGIN")
         for statement in schema_statements():
             connection.execute(statement)
-        for table in ("log", "entry", "content", "tile"):
+        for table in ("log", "entry", "content", "node"):
             for row in rows[table]:
                 names, marks = ", ".join(row), ", ".join("?" * len(row))
                 connection.execute("INSERT INTO %s (%s) VALUES (%s)" % (table, names, marks), list(row.values()))

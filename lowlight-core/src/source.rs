@@ -5,7 +5,7 @@
 //! skips or judges.
 
 use crate::chain::{Digest, LogId};
-use crate::entry::{FieldId, Kind, Slots};
+use crate::entry::{Facts, FieldId, Kind, Slots};
 
 /// Where verification starts and what the source claims to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,17 @@ pub enum Item<'a> {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// Entries that are not here any more, of which a node of the tree is.
+    Removed {
+        /// Seq of the first.
+        seq: u64,
+        /// Level of the node: it stands for 2^level entries, at most 2^8.
+        level: u8,
+        /// The node.
+        node: Digest,
+        /// Leaf of the last of them, where it is kept and `level` is not 0.
+        leaf: Option<Digest>,
+    },
     /// An entry of which only the leaf is here.
     LeafOnly {
         /// Seq of the row.
@@ -91,6 +102,46 @@ pub enum StoredNode {
     Present(Digest),
 }
 
+/// What the tombstones of a log say about entries that are absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Absence {
+    /// Seq of the oldest tombstone of whole entries that covers the entry.
+    pub explained_by: Option<u64>,
+    /// The same holds for all entries before this one; larger than the entry asked about.
+    pub until: u64,
+}
+
+/// What the tombstones of a log say about an entry that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Covered {
+    /// Fields whose absence a tombstone explains, bit by field id.
+    pub fields: u64,
+    /// Those of them that no tombstone was allowed to remove.
+    pub refused: u64,
+    /// Whether a tombstone says that the entry itself is to go.
+    pub is_whole: bool,
+}
+
+/// The tombstones of a log, all of them, before its entries are read.
+///
+/// Contract: it is asked about ascending seqs.
+pub trait Tombstones {
+    /// Why reading failed.
+    type Error;
+
+    /// Whether there is one of whole entries.
+    fn any_whole(&self) -> bool;
+
+    /// About an entry that is absent.
+    fn absence(&mut self, seq: u64) -> Result<Absence, Self::Error>;
+
+    /// The first seq from `seq` on that a tombstone covers; `None` when there is none.
+    fn next_covered(&mut self, seq: u64) -> Result<Option<u64>, Self::Error>;
+
+    /// About an entry that is there.
+    fn covered(&mut self, seq: u64, facts: &Facts<'_>) -> Result<Covered, Self::Error>;
+}
+
 /// A reader of one log or export.
 pub trait EntrySource {
     /// Why reading failed.
@@ -103,5 +154,10 @@ pub trait EntrySource {
     fn node(&mut self, level: u8, index: u64) -> Result<StoredNode, Self::Error> {
         let _ = (level, index);
         Ok(StoredNode::NotKept)
+    }
+
+    /// The tombstones, where the medium has any.
+    fn tombstones(&mut self) -> Option<&mut dyn Tombstones<Error = Self::Error>> {
+        None
     }
 }

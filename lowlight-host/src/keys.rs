@@ -36,6 +36,11 @@ pub fn next_file(layout: &Layout) -> PathBuf {
     file(layout).with_file_name("next.key")
 }
 
+/// Where the key is that alone can make a log keep less.
+pub fn erasure_file(layout: &Layout) -> PathBuf {
+    file(layout).with_file_name("erasure.key")
+}
+
 /// The private key of a log.
 #[derive(Debug)]
 pub struct LogKey {
@@ -60,6 +65,15 @@ impl LogKey {
     /// As for [`LogKey::load`].
     pub fn load_next(layout: &Layout) -> Result<Option<Self>, StoreError> {
         Self::read(&next_file(layout))
+    }
+
+    /// The key that can make the log keep less, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`LogKey::load`].
+    pub fn load_erasure(layout: &Layout) -> Result<Option<Self>, StoreError> {
+        Self::read(&erasure_file(layout))
     }
 
     fn read(path: &Path) -> Result<Option<Self>, StoreError> {
@@ -96,6 +110,15 @@ impl LogKey {
     /// As for [`LogKey::create`]; a rotation that was begun and not completed is in the way of another.
     pub fn create_next(layout: &Layout, name: &str) -> Result<Self, StoreError> {
         Self::write(layout, &next_file(layout), name)
+    }
+
+    /// Makes the key that can make a log keep less; a new log names it in entry 0.
+    ///
+    /// # Errors
+    ///
+    /// As for [`LogKey::create`].
+    pub fn create_erasure(layout: &Layout, name: &str) -> Result<Self, StoreError> {
+        Self::write(layout, &erasure_file(layout), name)
     }
 
     fn write(layout: &Layout, path: &Path, name: &str) -> Result<Self, StoreError> {
@@ -152,7 +175,12 @@ impl LogKey {
             message.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
             message.extend_from_slice(text.as_bytes());
         }
-        let Ok(signature) = self.signer.sign(&message);
+        self.sign_message(&message)
+    }
+
+    /// Signs bytes as they are.
+    pub fn sign_message(&mut self, message: &[u8]) -> [u8; 64] {
+        let Ok(signature) = self.signer.sign(message);
         signature
     }
 }

@@ -27,6 +27,7 @@ mod random;
 pub mod record;
 pub mod recorder;
 pub mod redact;
+pub mod removal;
 pub mod store;
 pub mod time;
 pub mod verify;

@@ -66,7 +66,7 @@ fn covering(reader: &Reader, dir: &Path, size: u64, wanted: Option<u64>) -> Resu
 
 /// Complete subtrees, from the database.
 fn nodes(reader: &Reader) -> impl FnMut(u8, u64) -> Result<Digest, ProveError> + '_ {
-    |level, index| crate::export::subtree(reader, level, index)?.ok_or_else(|| broken(index << level))
+    |level, index| reader.subtree(level, index)?.ok_or_else(|| broken(index << level))
 }
 
 /// Proves that entry `seq` is in the log in `dir`, opening the fields that `opens` picks.

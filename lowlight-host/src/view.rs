@@ -345,6 +345,7 @@ impl<'r> Views<'r> {
                     Some(view)
                 }
                 Some(Item::LeafOnly { seq, leaf }) => Some(View::new(seq, Some(leaf))),
+                Some(Item::Removed { .. }) => continue,
                 None => None,
             };
             let is_end = view.is_none();

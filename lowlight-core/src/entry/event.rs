@@ -1,6 +1,7 @@
 //! Events: what happened (`docs/format.md`, section 3). The order of every enum is part of the format.
 
-use super::evidence::{Import, KeyChange, Policy, Retention, Tombstone};
+use super::Retention;
+use super::evidence::{Import, KeyChange, Policy, Tombstone};
 use super::{Clock, EntryError, MAX_INTEGER, MAX_SIZE, optional, range, text, token};
 use crate::chain::{Digest, LogId};
 use serde::{Deserialize, Serialize};

@@ -1,50 +1,8 @@
-//! Payloads that explain and protect the log itself: retention, tombstones, keys, imports (`docs/format.md`, section 3).
+//! Payloads that explain and protect the log itself: tombstones, policies, keys, imports (`docs/format.md`, section 3).
 
-use super::{EntryError, MAX_INTEGER, MAX_SIZE, range, text, token};
+use super::{EntryError, MAX_SIZE, Retention, range, text};
 use crate::chain::{Digest, LogId};
 use serde::{Deserialize, Serialize};
-
-/// A retention policy.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Retention<'a> {
-    /// Number of the policy.
-    pub number: u32,
-    /// Most entries, 0 = no limit.
-    pub max_entries: u64,
-    /// Most bytes on disk, 0 = no limit.
-    pub max_bytes: u64,
-    /// Rules, first match wins.
-    #[serde(borrow)]
-    pub rules: heapless::Vec<RetentionRule<'a>, 8>,
-}
-
-/// One retention rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RetentionRule<'a> {
-    /// Only entries of this kind.
-    pub kind: Option<u8>,
-    /// Only inferences of this status.
-    #[serde(borrow)]
-    pub status: Option<&'a str>,
-    /// Never removed before this age, s.
-    pub min_age_s: u64,
-    /// Removed after this age, s; 0 = no limit.
-    pub max_age_s: u64,
-    /// Remove contents only, keep the entry.
-    pub content_only: bool,
-}
-
-impl Retention<'_> {
-    pub(super) fn check(&self) -> Result<(), EntryError> {
-        range("max_entries", self.max_entries, MAX_INTEGER)?;
-        range("max_bytes", self.max_bytes, MAX_INTEGER)?;
-        self.rules.iter().try_for_each(|rule| {
-            range("min_age_s", rule.min_age_s, MAX_INTEGER)?;
-            range("max_age_s", rule.max_age_s, MAX_INTEGER)?;
-            rule.status.map_or(Ok(()), |status| token("status", status, 32))
-        })
-    }
-}
 
 /// Why something is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +23,16 @@ pub struct Run {
     pub length: u64,
 }
 
+impl Run {
+    /// One past its last entry.
+    pub fn end(&self) -> u64 {
+        self.start.saturating_add(self.length)
+    }
+}
+
+/// Most runs of one tombstone.
+pub const MAX_RUNS: usize = 32;
+
 /// Explains what is deleted and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tombstone {
@@ -73,12 +41,11 @@ pub struct Tombstone {
     /// Why.
     pub cause: Cause,
     /// Exactly which entries: ascending, disjoint, not adjacent.
-    pub runs: heapless::Vec<Run, 32>,
+    pub runs: heapless::Vec<Run, MAX_RUNS>,
 }
 
 impl Tombstone {
     pub(super) fn check(&self) -> Result<(), EntryError> {
-        range("fields", self.fields, MAX_INTEGER)?;
         let mut free_from = 0;
         for run in &self.runs {
             range("run start", run.start, MAX_SIZE)?;

@@ -23,6 +23,9 @@ impl<const P: usize> Verifier<P> {
     pub(super) fn chain(&mut self, seq: u64, body: &[u8], stored: Digest, open_id: Option<LogId>) {
         let Some(prev) = self.prev.replace(stored) else {
             self.failed = None;
+            if self.gaps.leaf_is_gone {
+                self.report(seq, ProblemKind::RootMismatch, "the leaf before it was not kept, so that it cannot be checked");
+            }
             return;
         };
         let fits = |prev: &Digest, shift: i64| seq.checked_add_signed(shift).is_some_and(|at| leaf_at(prev, at, body) == stored);

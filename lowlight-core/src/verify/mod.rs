@@ -11,19 +11,22 @@
 //! 3. At most one problem per seq; the rules are those of `docs/format.md`, section 8, in their order.
 
 mod chain_rules;
+mod content;
 mod end;
+mod gap;
 mod verdict;
 
-pub use verdict::{Problem, ProblemKind, Problems, Verdict};
+pub use verdict::{Gap, Problem, ProblemKind, Problems, Verdict};
 
 use crate::chain::{Digest, LogId};
-use crate::commit::{Commitment, Salt};
 use crate::entry::codec::{decode, peek_seq};
-use crate::entry::{EntryError, Event, FieldId, Kind, Slot, SlotState, Slots};
+use crate::entry::{EntryError, Event, Kind, Slots};
 use crate::sink::Node;
 use crate::source::{EntrySource, Item, Start, StoredNode, Tip};
 use crate::tree::{Frontier, LEVELS, STORED_LEVEL};
 use chain_rules::Failed;
+use content::OpenContents;
+use gap::Gaps;
 
 /// Problems that a host keeps and prints.
 pub const MAX_PROBLEMS: usize = 100;
@@ -47,21 +50,8 @@ pub struct Verifier<const P: usize> {
     contents: OpenContents,
     /// Nodes that the entry at hand completed, whose stored form is still to be compared.
     nodes: heapless::Deque<Node, LEVELS>,
-    /// The last run of missing entries, so that their contents are not reported as well.
-    missing: core::ops::Range<u64>,
+    gaps: Gaps,
     result: Verdict<P>,
-}
-
-/// Slots of the entry at hand whose contents are still to come.
-///
-/// One place for all entries: moving the slots costs more than checking them.
-#[derive(Debug)]
-struct OpenContents {
-    /// The entry; `None` when no contents are due.
-    seq: Option<u64>,
-    slots: Slots,
-    seen: u64,
-    check: bool,
 }
 
 /// Reads `source` to its end.
@@ -69,6 +59,7 @@ struct OpenContents {
 /// # Errors
 ///
 /// What the source failed with, together with what was found until then: an altered entry stays found.
+#[expect(clippy::result_large_err, reason = "a verdict is as large in the other case")]
 pub fn verify<S: EntrySource, const P: usize>(source: &mut S, start: Start) -> Result<Verdict<P>, (S::Error, Verdict<P>)> {
     let mut verifier = Verifier::new(start);
     loop {
@@ -97,18 +88,10 @@ impl<const P: usize> Verifier<P> {
             sound: start.frontier.size() == start.first,
             tip_right: false,
             frontier: start.frontier,
-            contents: OpenContents { seq: None, slots: Slots::new(), seen: 0, check: false },
+            contents: OpenContents::default(),
             nodes: heapless::Deque::new(),
-            missing: 0..0,
-            result: Verdict {
-                problems: Problems::default(),
-                entries: 0,
-                records: 0,
-                not_understood: 0,
-                first_seq: None,
-                last_seq: None,
-                root: None,
-            },
+            gaps: Gaps::default(),
+            result: Verdict::new(),
         }
     }
 
@@ -133,8 +116,10 @@ impl<const P: usize> Verifier<P> {
     ///
     /// What the source failed with; what was found until then stays found.
     pub fn step<S: EntrySource>(&mut self, source: &mut S) -> Result<bool, S::Error> {
+        self.watch(source)?;
         let Some(item) = source.next()? else { return Ok(false) };
         self.item(&item);
+        self.explain(source)?;
         while let Some(node) = self.nodes.pop_front() {
             let stored = source.node(node.level, node.index)?;
             self.compare_node(&node, stored);
@@ -153,6 +138,7 @@ impl<const P: usize> Verifier<P> {
                 self.row(seq, |this| this.malformed(at, leaf, why));
             }
             Item::LeafOnly { seq, leaf } => self.row(Some(seq), |this| this.leaf_only(leaf)),
+            Item::Removed { seq, level, node, leaf } => self.removed(seq, level, node, leaf),
             Item::Content { seq, field, salt, value } => self.content(seq, field, salt, value),
         }
     }
@@ -185,14 +171,7 @@ impl<const P: usize> Verifier<P> {
             return self.report(seq, ProblemKind::Inserted, "an entry stands beyond the end");
         }
         if seq > self.expected {
-            self.decide_failed(ProblemKind::Broken, BROKEN);
-            self.failed = None;
-            self.missing = self.expected..seq;
-            self.sound = false;
-            self.prev = None;
-            let detail = "no entry with this seq, and later ones are there";
-            let problem = Problem { seq: Some(self.expected), kind: ProblemKind::Missing, detail, span: seq - self.expected };
-            self.result.problems.add(problem);
+            self.nothing_until(seq);
         }
         self.expected = seq.saturating_add(1);
         self.result.first_seq.get_or_insert(seq);
@@ -200,6 +179,7 @@ impl<const P: usize> Verifier<P> {
         if let Some(leaf) = place(self) {
             self.grow(leaf);
         }
+        self.gaps.leaf_is_gone = false;
     }
 
     fn entry(&mut self, seq: u64, body: &[u8], leaf: Digest) -> Option<Digest> {
@@ -218,7 +198,10 @@ impl<const P: usize> Verifier<P> {
             self.report(0, ProblemKind::Malformed, "entry 0 does not open this log");
         }
         match decoded {
-            Some(entry) => self.expect_contents(seq, entry.event.kind(), &entry.fields),
+            Some(entry) => {
+                self.expect_contents(seq, entry.event.kind(), &entry.fields);
+                self.note(&entry);
+            }
             None => self.result.not_understood += 1,
         }
         Some(leaf)
@@ -232,6 +215,11 @@ impl<const P: usize> Verifier<P> {
             self.report(0, ProblemKind::Malformed, "entry 0 does not open this log");
         }
         self.expect_contents(seq, kind, slots);
+        if self.gaps.is_watched(seq)
+            && let Ok(entry) = decode(body)
+        {
+            self.note(&entry);
+        }
         Some(leaf)
     }
 
@@ -263,10 +251,16 @@ impl<const P: usize> Verifier<P> {
         Some(leaf)
     }
 
-    /// Adds a leaf to the tree and notes which stored nodes it can be compared with, and whether the tip is reached.
+    /// Adds a leaf to the tree and notes whether the tip is reached.
     fn grow(&mut self, leaf: Digest) {
+        self.add_subtree(0, leaf);
+        self.tip_right = self.at_tip(leaf);
+    }
+
+    /// Adds a complete subtree and notes which stored nodes what it completes can be compared with.
+    fn add_subtree(&mut self, level: u8, hash: Digest) {
         let nodes = &mut self.nodes;
-        self.frontier.push(leaf, |level, index, hash| {
+        self.sound &= self.frontier.push_subtree(level, hash, |level, index, hash| {
             if level >= STORED_LEVEL {
                 // The capacity is the number of levels, so this always fits.
                 let _ = nodes.push_back(Node { level, index, hash: *hash });
@@ -275,7 +269,6 @@ impl<const P: usize> Verifier<P> {
         if !self.sound || self.failed.is_some() {
             self.nodes.clear();
         }
-        self.tip_right = self.at_tip(leaf);
     }
 
     fn at_tip(&self, leaf: Digest) -> bool {
@@ -286,60 +279,6 @@ impl<const P: usize> Verifier<P> {
                 .tip
                 .as_ref()
                 .is_some_and(|tip| tip.size == self.frontier.size() && tip.head == leaf && tip.hashes.iter().eq(self.frontier.hashes()))
-    }
-
-    fn content(&mut self, seq: u64, field: FieldId, salt: Option<[u8; 16]>, value: Option<&[u8]>) {
-        if self.contents.seq != Some(seq) {
-            return self.stray_content(seq);
-        }
-        let open = &mut self.contents;
-        if !open.check {
-            return;
-        }
-        let slot = open.slots.iter().find(|slot| slot.field == field);
-        open.seen |= 1 << field.get();
-        let detail = match (slot, salt, value) {
-            (None, ..) => "there is content that the entry does not commit to",
-            (Some(_), None, _) => "a salt is not 16 bytes",
-            (Some(slot), _, Some(_)) if slot.state == SlotState::HashOnly => "a value is stored though only its hash should be",
-            (Some(slot), _, None) if slot.state == SlotState::Kept => "a value is not there and no tombstone explains it",
-            (Some(slot), Some(salt), Some(value)) if Commitment::new(&Salt(salt), field, value).0 != slot.commitment => {
-                "content does not match its commitment"
-            }
-            _ => return,
-        };
-        self.report(seq, ProblemKind::ContentMismatch, detail);
-    }
-
-    /// Content without an entry row of that seq.
-    fn stray_content(&mut self, seq: u64) {
-        self.close_contents();
-        let cut_off = seq >= self.expected && self.tip.as_ref().is_some_and(|tip| seq > tip.last_seq && seq < tip.size);
-        if !self.missing.contains(&seq) && !cut_off && !self.row_to_come(seq) && seq >= self.expected {
-            self.report(seq, ProblemKind::ContentMismatch, "there is content of an entry that is not there");
-        }
-    }
-
-    /// Contents of a run of missing entries come before the row that ends the run.
-    fn row_to_come(&self, seq: u64) -> bool {
-        !self.tip_right && self.tip.as_ref().is_some_and(|tip| seq < tip.last_seq)
-    }
-
-    fn open_contents(&mut self, seq: u64, slots: &[Slot], check: bool) {
-        let open = &mut self.contents;
-        open.slots.clear();
-        // An entry has at most as many slots as there is room for.
-        let _ = open.slots.extend_from_slice(slots);
-        (open.seq, open.seen, open.check) = (Some(seq), 0, check);
-    }
-
-    fn close_contents(&mut self) {
-        let Some(seq) = self.contents.seq.take() else { return };
-        let seen = self.contents.seen;
-        let unseen = self.contents.slots.iter().any(|slot| seen >> slot.field.get() & 1 == 0);
-        if self.contents.check && unseen {
-            self.report(seq, ProblemKind::ContentMismatch, "content is not there and no tombstone explains it");
-        }
     }
 
     fn report(&mut self, seq: u64, kind: ProblemKind, detail: &'static str) {

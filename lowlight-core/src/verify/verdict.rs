@@ -113,6 +113,13 @@ impl<const P: usize> Problems<P> {
         let _ = self.kept.insert(place, problem);
     }
 
+    /// Lengthens the run of the newest problem, if that one was kept.
+    pub(super) fn lengthen_newest(&mut self, by: u64) {
+        if let Some(problem) = self.kept.iter_mut().find(|known| known.seq.is_some() && known.seq == self.newest) {
+            problem.span = problem.span.saturating_add(by);
+        }
+    }
+
     /// Adds a problem that explains more than `broken` does: it takes the place of that one at its seq.
     pub(super) fn add_better(&mut self, problem: Problem) {
         match self.kept.iter_mut().find(|known| known.seq == problem.seq) {
@@ -148,9 +155,48 @@ pub struct Verdict<const P: usize> {
     pub last_seq: Option<u64>,
     /// Root over all stored leaves; `None` when the tree could not be rebuilt.
     pub root: Option<crate::chain::Digest>,
+    /// Runs of entries that are gone and that a tombstone explains, the first ones.
+    pub gaps: heapless::Vec<Gap, P>,
+    /// How many there were.
+    pub gaps_total: u64,
+    /// Entries in them.
+    pub removed: u64,
+    /// Contents that are gone and that a tombstone explains, of entries that are there.
+    pub erased: u64,
+    /// Entries that are there with something that a tombstone says is to go.
+    pub pending: u64,
+}
+
+/// A run of entries that are gone and that one tombstone explains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[expect(missing_docs, reason = "self-explanatory")]
+pub struct Gap {
+    pub first: u64,
+    pub last: u64,
+    /// Seq of the tombstone.
+    pub explained_by: u64,
 }
 
 impl<const P: usize> Verdict<P> {
+    /// What is known before anything was seen.
+    pub(super) fn new() -> Self {
+        Self {
+            problems: Problems::default(),
+            entries: 0,
+            records: 0,
+            not_understood: 0,
+            first_seq: None,
+            last_seq: None,
+            root: None,
+            gaps: heapless::Vec::new(),
+            gaps_total: 0,
+            removed: 0,
+            erased: 0,
+            pending: 0,
+        }
+    }
+
     /// Whether nothing is wrong.
     pub fn is_intact(&self) -> bool {
         self.problems.total == 0

@@ -70,6 +70,12 @@ impl<W: Write> Lines<'_, W> {
         self.line(&json!({ "seq": seq, "malformed": why }), &format!("{place:>8}  malformed: {why}"))
     }
 
+    fn removed(&mut self, seq: u64, level: u8, node: &str) -> std::io::Result<()> {
+        let last = seq + (1 << level) - 1;
+        let json = json!({ "seq": seq, "removed_to": last, "node": node });
+        self.line(&json, &format!("{seq:>8}  removed up to {last}   node {}", short(node)))
+    }
+
     fn end(&mut self, report: &Report) -> Outcome {
         self.mark(None)?;
         self.line(
@@ -109,6 +115,7 @@ fn database(args: &InspectArgs, report: &Report, lines: &mut Lines<'_, impl Writ
                 let json = json!({ "content_of": seq, "field": field.name(), "bytes": value.map(<[u8]>::len) });
                 lines.line(&json, &format!("{:>8}    {} {length}", "", field.name()))?;
             }
+            Ok(Some(Item::Removed { seq, level, node, .. })) => lines.removed(seq, level, &node.to_string())?,
             Ok(Some(Item::LeafOnly { .. })) => {}
             Ok(None) => return lines.end(report),
             Err(error) => {
@@ -152,6 +159,7 @@ fn export(args: &InspectArgs, report: &Report, lines: &mut Lines<'_, impl Write>
                 let leaf = leaf.to_string();
                 lines.line(&json!({ "seq": seq, "leaf": leaf }), &format!("{seq:>8}  leaf only   leaf {}", short(&leaf)))?;
             }
+            Line::Removed { seq, level, node, .. } => lines.removed(seq, level, &node.to_string())?,
             Line::Malformed { seq, why, .. } => lines.malformed(seq, why)?,
         }
     }

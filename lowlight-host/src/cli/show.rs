@@ -38,7 +38,7 @@ fn line(reader: &Reader, seq: u64) -> Result<Option<Vec<u8>>, Failure> {
     let Some(end) = seq.checked_add(1) else { return Ok(None) };
     let mut source = reader.source(seq..end, &Filter::default(), true);
     let (body, leaf) = match source.next()? {
-        None | Some(Item::Content { .. } | Item::LeafOnly { .. }) => return Ok(None),
+        None | Some(Item::Content { .. } | Item::LeafOnly { .. } | Item::Removed { .. }) => return Ok(None),
         Some(Item::Malformed { why, .. }) => return Err(Failure::Usage(format!("entry {seq} cannot be read: {why}"))),
         Some(Item::Entry { body, leaf, .. }) => (body.to_vec(), leaf),
     };

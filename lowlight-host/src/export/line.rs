@@ -6,8 +6,10 @@
 use super::{hex, unhex};
 use crate::store::columns::{self, COUNT, Col, Row, Value};
 use lowlight_core::Digest;
+use lowlight_core::entry::MAX_SIZE;
 use lowlight_core::entry::codec::{self, Buffer};
 use lowlight_core::entry::{FieldId, Kind, MAX_BODY, Slot, SlotState, Slots};
+use lowlight_core::tree::STORED_LEVEL;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use std::fmt;
 
@@ -107,6 +109,17 @@ pub enum Line {
         /// Its leaf.
         leaf: Digest,
     },
+    /// Entries that are gone, of which a node of the tree is here.
+    Removed {
+        /// Seq of the first.
+        seq: u64,
+        /// Level of the node.
+        level: u8,
+        /// The node.
+        node: Digest,
+        /// Leaf of the last of them, where it was kept.
+        leaf: Option<Digest>,
+    },
     /// An entry line whose values do not make a body.
     Malformed {
         /// Its seq, if that could be read.
@@ -165,8 +178,21 @@ pub fn parse_line(text: &[u8]) -> Line {
     }
 }
 
+/// A line with `removed`.
+fn removed(object: &Object) -> Option<Line> {
+    let seq = object.get("seq")?.as_u64()?;
+    let level = u8::try_from(object.get("removed")?.as_u64()?).ok().filter(|level| *level <= STORED_LEVEL)?;
+    let node = object.get("node").and_then(digest)?;
+    let leaf = object.get("leaf").map(|leaf| digest(leaf).filter(|_| level > 0).ok_or(())).transpose().ok()?;
+    let is_placed = seq < MAX_SIZE && seq.trailing_zeros() >= u32::from(level);
+    (is_placed && object.has_only(&["seq", "removed", "node", "leaf"])).then_some(Line::Removed { seq, level, node, leaf })
+}
+
 pub(super) fn parse_object(object: &Object) -> Line {
     let leaf = object.get("leaf").and_then(digest);
+    if object.get("removed").is_some() {
+        return removed(object).unwrap_or(Line::Malformed { seq: None, leaf: None, why: "a line about removed entries is not valid" });
+    }
     if object.has_only(&["seq", "leaf"]) && object.0.len() == 2 {
         return match (object.get("seq").and_then(serde_json::Value::as_u64), leaf) {
             (Some(seq), Some(leaf)) => Line::LeafOnly { seq, leaf },

@@ -12,6 +12,7 @@
 mod csv;
 mod line;
 mod read;
+mod rules;
 mod write;
 
 pub use csv::write_csv;
@@ -20,31 +21,18 @@ pub use read::{ExportSource, verify_export, verify_export_with};
 pub use write::{ExportError, Form, Options, Summary, write};
 
 use crate::store::{Reader, StoreError};
-use lowlight_core::tree::{STORED_LEVEL, subtree_level};
+use lowlight_core::tree::subtree_level;
 use lowlight_core::{Digest, Frontier};
 
 /// Longest line of an export, newline included.
 pub const MAX_LINE: usize = 32 << 20;
-
-/// The node at `level` and `index`, from stored nodes or, below level 8, from leaves. `None` if something is missing.
-pub(crate) fn subtree(reader: &Reader, level: u8, index: u64) -> Result<Option<Digest>, StoreError> {
-    if level >= STORED_LEVEL {
-        return reader.node(level, index);
-    }
-    let mut tree = Frontier::new();
-    for seq in index << level..(index + 1) << level {
-        let Some(leaf) = reader.leaf(seq)? else { return Ok(None) };
-        tree.push(leaf, |_, _, _| {});
-    }
-    Ok(Some(tree.root()))
-}
 
 /// The nodes that cover `[start, end)` from left to right; `None` if one is missing.
 fn cover(reader: &Reader, start: u64, end: u64) -> Result<Option<Vec<Digest>>, StoreError> {
     let mut nodes = Vec::new();
     let mut at = start;
     while let Some(level) = subtree_level(at, end) {
-        let Some(node) = subtree(reader, level, at >> level)? else { return Ok(None) };
+        let Some(node) = reader.subtree(level, at >> level)? else { return Ok(None) };
         nodes.push(node);
         at += 1 << level;
     }

@@ -1,11 +1,12 @@
 //! Reading an export back for verification, line by line.
 
 use super::line::{Line, Object, Opening, parse_object};
-use super::{MAX_LINE, unhex};
+use super::{MAX_LINE, rules, unhex};
+use crate::removal::Rules;
 use crate::store::StoreError;
 use crate::verify::{self, Against, Report};
 use lowlight_core::entry::FieldId;
-use lowlight_core::source::{EntrySource, Item, Start};
+use lowlight_core::source::{EntrySource, Item, Start, Tombstones};
 use lowlight_core::tree::subtree_level;
 use lowlight_core::verify::{MAX_PROBLEMS, Problem, ProblemKind, Verifier};
 use lowlight_core::{Digest, FORMAT, Frontier, LogId};
@@ -16,15 +17,16 @@ use std::io::{BufRead, Read as _};
 
 /// The first line of an export.
 #[derive(Debug, Clone)]
-struct Preamble {
-    log_id: LogId,
-    size: u64,
-    root: Digest,
+pub(super) struct Preamble {
+    pub(super) log_id: LogId,
+    pub(super) size: u64,
+    pub(super) root: Digest,
     first: u64,
     end: u64,
     frontier: Option<Frontier>,
     prev: Option<Digest>,
     right_edge: Vec<Digest>,
+    pub(super) tombstones: Vec<Value>,
 }
 
 /// The last line of an export.
@@ -55,6 +57,7 @@ pub struct ExportSource<R> {
     opening: Option<usize>,
     ended: bool,
     leaf_only: u64,
+    rules: Option<Rules<'static>>,
 }
 
 enum Read {
@@ -76,6 +79,7 @@ impl<R: BufRead> ExportSource<R> {
             opening: None,
             ended: false,
             leaf_only: 0,
+            rules: None,
         }
     }
 
@@ -204,9 +208,8 @@ impl Preamble {
         if size == 0 || size >= lowlight_core::entry::MAX_SIZE || first > end || end > size || (first == 0) == prev.is_some() {
             return Err(wrong("its range contradicts itself"));
         }
-        if !object.get("asked").is_some_and(Value::is_object) || !object.get("tombstones").is_some_and(Value::is_array) {
-            return Err(wrong("asked or tombstones"));
-        }
+        let tombstones = object.get("tombstones").and_then(Value::as_array).filter(|_| object.get("asked").is_some_and(Value::is_object));
+        let tombstones = tombstones.ok_or_else(|| wrong("asked or tombstones"))?.clone();
         Ok(Self {
             log_id: LogId(bytes("log_id")?.try_into().map_err(|_| wrong("log_id"))?),
             size,
@@ -216,6 +219,7 @@ impl Preamble {
             frontier: Frontier::from_hashes(first, hashes("frontier")?),
             prev,
             right_edge: hashes("right_edge")?,
+            tombstones,
         })
     }
 
@@ -266,6 +270,10 @@ impl<R: BufRead> EntrySource for ExportSource<R> {
         self.opening = Some(place.map_or(0, |place| place + 1));
         Ok(self.current.as_ref().and_then(|line| item(line, place)))
     }
+
+    fn tombstones(&mut self) -> Option<&mut dyn Tombstones<Error = StoreError>> {
+        self.rules.as_mut().map(|rules| rules as _)
+    }
 }
 
 fn item(line: &Line, place: Option<usize>) -> Option<Item<'_>> {
@@ -277,6 +285,7 @@ fn item(line: &Line, place: Option<usize>) -> Option<Item<'_>> {
             Some(Item::Content { seq: *seq, field, salt: *salt, value: value.as_deref().map(str::as_bytes) })
         }
         (Line::LeafOnly { seq, leaf }, _) => Some(Item::LeafOnly { seq: *seq, leaf: *leaf }),
+        (Line::Removed { seq, level, node, leaf }, _) => Some(Item::Removed { seq: *seq, level: *level, node: *node, leaf: *leaf }),
         (Line::Malformed { seq, leaf, why }, _) => Some(Item::Malformed { seq: *seq, leaf: *leaf, why }),
     }
 }
@@ -308,14 +317,25 @@ pub fn verify_export_with<R: BufRead>(input: R, mut against: Against<'_>, progre
     };
     let end = preamble.end;
     let mut proved = false;
-    let found = against.begin(preamble.log_id);
+    let mut found = against.begin(preamble.log_id);
+    match rules::read(&preamble, &mut found) {
+        Ok(Some(rules)) => source.rules = Some(rules),
+        Ok(None) => return Report::unreadable("not a lowlight export: its first line is not the preamble of an export (tombstones)"),
+        Err(error) => return Report::unreadable(error),
+    }
     let shared = RefCell::new(&mut against);
     let mut look = |verifier: &mut Verifier<MAX_PROBLEMS>| {
         progress(verifier.expected(), end);
         shared.borrow_mut().look(verifier)
     };
     let mut report = verify::run(start, &mut source, found, &mut look, &mut |source, verifier| {
+        if source.trailer.is_some() {
+            verifier.absent_until(source, preamble.end)?;
+        }
         proved = at_end(&preamble, source, verifier);
+        let in_range = |problem: &&Problem| problem.seq.is_some_and(|seq| (preamble.first..preamble.end).contains(&seq));
+        let problems = source.rules.iter().flat_map(Rules::problems).filter(in_range);
+        problems.for_each(|problem| verifier.add_problem(*problem));
         shared.borrow_mut().end_of_export(preamble.size, proved.then_some(preamble.root), verifier);
         Ok(())
     });
@@ -348,12 +368,6 @@ fn at_end<R: BufRead>(preamble: &Preamble, source: &mut ExportSource<R>, verifie
     match &source.trailer {
         None => verifier.add_problem(at(Some(expected), ProblemKind::Truncated, "the export ends before its trailer")),
         Some(trailer) => {
-            if expected < preamble.end {
-                verifier.add_problem(Problem {
-                    span: preamble.end - expected,
-                    ..at(Some(expected), ProblemKind::Missing, "the export ends before the range it states")
-                });
-            }
             let digest = Digest(std::mem::take(&mut source.digest).finalize().into());
             if trailer.count != source.count {
                 verifier.add_problem(at(None, ProblemKind::RootMismatch, "the trailer counts other lines than there are"));

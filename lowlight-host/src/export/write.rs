@@ -1,12 +1,14 @@
 //! Writing an export, streamed.
 
 use super::line::{Opening, entry_line, string};
-use super::{cover, frontier_at, hex};
+use super::{MAX_LINE, cover, frontier_at, hex};
+use crate::removal::RuleEntries as _;
 use crate::store::columns::{self, Value};
 use crate::store::{DbSource, Filter, Reader, StoreError};
 use lowlight_core::entry::codec;
-use lowlight_core::entry::{EntryError, Kind, MAX_BODY};
+use lowlight_core::entry::{EntryError, Event, Kind, MAX_BODY};
 use lowlight_core::source::{EntrySource, Item};
+use lowlight_core::tree::proof;
 use lowlight_core::{Digest, Entry};
 use sha2::{Digest as _, Sha256};
 use std::io::Write;
@@ -38,6 +40,8 @@ pub struct Summary {
     pub entries: u64,
     /// Entries of which only the leaf was written.
     pub leaf_only: u64,
+    /// Entries that are gone and for which nodes of the tree stand.
+    pub removed: u64,
 }
 
 /// Why an export failed.
@@ -108,14 +112,18 @@ pub fn write<W: Write>(
     let range = range(reader, options)?;
     let mut lines = Lines { out, form, digest: Sha256::new(), first: true };
     lines.object(&preamble(reader, options, &range)?)?;
-    let mut summary = Summary { entries: 0, leaf_only: 0 };
+    let mut summary = Summary { entries: 0, leaf_only: 0, removed: 0 };
     let mut entries = Entries::new(reader.source(range.clone(), &Filter::default(), true));
     let mut written = 0;
     let mut line = Vec::new();
-    while let Some(full) = entries.next(options, &mut line)? {
+    while let Some(what) = entries.next(options, &mut line)? {
         lines.object(&line)?;
         written += 1;
-        *(if full { &mut summary.entries } else { &mut summary.leaf_only }) += 1;
+        match what {
+            Written::Entry => summary.entries += 1,
+            Written::LeafOnly => summary.leaf_only += 1,
+            Written::Removed(count) => summary.removed += count,
+        }
         progress(entries.seq);
     }
     let verdict = if options.problems_total == 0 { "intact" } else { "broken" };
@@ -161,16 +169,90 @@ fn preamble(reader: &Reader, options: &Options, range: &std::ops::Range<u64>) ->
             separator = ",";
         }
     }
-    out.extend_from_slice(b"},\"tombstones\":[]}");
+    out.extend_from_slice(b"},\"tombstones\":[");
+    rules(reader, range, &mut out)?;
+    out.extend_from_slice(b"]}");
+    if out.len() >= MAX_LINE {
+        return Err(StoreError::from_io(
+            reader.path(),
+            std::io::Error::other("more tombstones touch the range than a preamble holds; export less at once"),
+        ));
+    }
     Ok(out)
+}
+
+/// Entry 0, the policies and the tombstones that touch the range, each with its proof; nothing when no tombstone does.
+fn rules(reader: &Reader, range: &std::ops::Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
+    let mut bodies = Vec::new();
+    let mut any = false;
+    reader.each(&mut |body| {
+        let touches = match codec::decode(body).map(|entry| entry.event) {
+            Ok(Event::Tombstone(tombstone)) => {
+                let touches = tombstone.runs.iter().any(|run| run.start < range.end && run.end() > range.start);
+                any |= touches;
+                touches
+            }
+            // Entry 0 and policies.
+            Ok(_) => true,
+            Err(_) => false,
+        };
+        if touches && bodies.iter().map(Vec::len).sum::<usize>() < MAX_LINE {
+            bodies.push(body.to_vec());
+        }
+    })?;
+    for (place, body) in bodies.iter().enumerate().filter(|_| any) {
+        if place > 0 {
+            out.push(b',');
+        }
+        rule(reader, body, out)?;
+    }
+    Ok(())
+}
+
+/// One of them as an entry line with `prev` and `proof`.
+fn rule(reader: &Reader, body: &[u8], out: &mut Vec<u8>) -> Result<(), StoreError> {
+    let damaged =
+        || StoreError::Corrupt { path: reader.path().to_path_buf(), why: "what explains removals in it cannot be proved".to_owned() };
+    let entry = codec::decode(body).map_err(|_| damaged())?;
+    let seq = entry.header.seq;
+    let prev = if seq == 0 { Some(reader.log_id().genesis()) } else { reader.leaf(seq - 1)? };
+    let prev = prev.unwrap_or(Digest([0; 32]));
+    let leaf = lowlight_core::chain::leaf(&prev, body);
+    let (mut encoded, mut payload) = ([0; MAX_BODY], [0; MAX_BODY]);
+    let fields = codec::encode_slots(&entry.fields, &mut encoded).map_err(|_| damaged())?;
+    let mut line = Vec::new();
+    entry_line(&mut line, &columns::row(&entry, fields, &leaf, &mut payload), &[]).map_err(|_| damaged())?;
+    line.pop();
+    let mut nodes = |level, index| reader.subtree(level, index).map(|node| node.unwrap_or(Digest([0; 32])));
+    let proof = proof::inclusion(seq, reader.tip().size, &mut nodes)?.unwrap_or_default();
+    out.extend_from_slice(&line);
+    let hashes = proof.iter().map(|hash| format!("\"{hash}\"")).collect::<Vec<_>>().join(",");
+    out.extend_from_slice(format!(",\"prev\":\"{prev}\",\"proof\":[{hashes}]}}").as_bytes());
+    Ok(())
+}
+
+/// What a line was.
+enum Written {
+    Entry,
+    LeafOnly,
+    /// Nodes for so many entries.
+    Removed(u64),
 }
 
 /// An entry in hand while its contents are still coming.
 struct Pending {
     seq: u64,
-    body: Result<Vec<u8>, Option<Digest>>,
+    what: What,
     leaf: Digest,
     openings: Vec<Opening>,
+}
+
+enum What {
+    Entry(Vec<u8>),
+    /// With the leaf, where it is one.
+    Malformed(Option<Digest>),
+    /// With the level of the node and the leaf of the last entry; the node stands in the place of the leaf.
+    Removed(u8, Option<Digest>),
 }
 
 struct Entries<'r> {
@@ -184,8 +266,8 @@ impl<'r> Entries<'r> {
         Self { source, pending: None, seq: 0 }
     }
 
-    /// Writes the next entry's line into `line`; says whether it is in full, or `None` at the end.
-    fn next(&mut self, options: &Options, line: &mut Vec<u8>) -> Result<Option<bool>, StoreError> {
+    /// Writes the next entry's line into `line`; says what it is, or `None` at the end.
+    fn next(&mut self, options: &Options, line: &mut Vec<u8>) -> Result<Option<Written>, StoreError> {
         loop {
             let next = match self.source.next()? {
                 Some(Item::Content { seq, field, salt, value }) => {
@@ -195,10 +277,15 @@ impl<'r> Entries<'r> {
                     }
                     continue;
                 }
-                Some(Item::Entry { seq, body, leaf, .. }) => Some(Pending { seq, body: Ok(body.to_vec()), leaf, openings: Vec::new() }),
+                Some(Item::Entry { seq, body, leaf, .. }) => {
+                    Some(Pending { seq, what: What::Entry(body.to_vec()), leaf, openings: Vec::new() })
+                }
                 Some(Item::Malformed { seq, leaf, .. }) => {
                     let seq = seq.unwrap_or(self.seq);
-                    Some(Pending { seq, body: Err(leaf), leaf: Digest([0; 32]), openings: Vec::new() })
+                    Some(Pending { seq, what: What::Malformed(leaf), leaf: Digest([0; 32]), openings: Vec::new() })
+                }
+                Some(Item::Removed { seq, level, node, leaf }) => {
+                    Some(Pending { seq, what: What::Removed(level, leaf), leaf: node, openings: Vec::new() })
                 }
                 Some(Item::LeafOnly { .. }) => continue,
                 None => None,
@@ -218,14 +305,20 @@ impl<'r> Entries<'r> {
 }
 
 impl Pending {
-    fn write(&self, options: &Options, line: &mut Vec<u8>) -> bool {
-        let body = match &self.body {
-            Ok(body) => body,
-            Err(leaf) => {
+    fn write(&self, options: &Options, line: &mut Vec<u8>) -> Written {
+        let body = match &self.what {
+            What::Entry(body) => body,
+            What::Malformed(leaf) => {
                 // What does not make an entry is kept visible as such: the line is malformed for every verifier.
                 let leaf = leaf.map_or(String::new(), |leaf| leaf.to_string());
                 line.extend_from_slice(format!("{{\"seq\":{},\"kind\":\"unreadable\",\"leaf\":\"{leaf}\"}}", self.seq).as_bytes());
-                return true;
+                return Written::Entry;
+            }
+            What::Removed(level, leaf) => {
+                let leaf = leaf.map_or(String::new(), |leaf| format!(",\"leaf\":\"{leaf}\""));
+                let (seq, node) = (self.seq, self.leaf);
+                line.extend_from_slice(format!("{{\"seq\":{seq},\"removed\":{level},\"node\":\"{node}\"{leaf}}}").as_bytes());
+                return Written::Removed(1 << level);
             }
         };
         let mut buffer = [0; MAX_BODY];
@@ -235,7 +328,7 @@ impl Pending {
                 let fields = codec::encode_slots(&entry.fields, &mut encoded).unwrap_or_default();
                 let row = columns::row(&entry, fields, &self.leaf, &mut buffer);
                 if entry_line(line, &row, &self.openings).is_ok() {
-                    return true;
+                    return Written::Entry;
                 }
                 line.clear();
             }
@@ -246,14 +339,14 @@ impl Pending {
                 row[columns::Col::Raw as usize] = Value::Blob(body);
                 row[columns::Col::Leaf as usize] = Value::Blob(&self.leaf.0);
                 if entry_line(line, &row, &[]).is_ok() {
-                    return true;
+                    return Written::Entry;
                 }
                 line.clear();
             }
             _ => {}
         }
         line.extend_from_slice(format!("{{\"seq\":{},\"leaf\":\"{}\"}}", self.seq, self.leaf).as_bytes());
-        false
+        Written::LeafOnly
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Recorder, RecorderError, Shared, worker};
 use crate::record::ContentMode;
 use crate::redact::{RedactConfig, Redactor};
+use crate::removal::RetentionPolicy;
 use lowlight_core::{Digest, OverflowPolicy};
 use sha2::{Digest as _, Sha256};
 use std::path::PathBuf;
@@ -61,6 +62,9 @@ pub struct Builder {
     pub(super) open_deadline: Duration,
     pub(super) checkpoint_every: u64,
     pub(super) checkpoint_interval: Duration,
+    pub(super) retention: Option<RetentionPolicy>,
+    pub(super) retention_interval: Duration,
+    pub(super) min_free: u64,
     pub(super) on_pressure: Option<Arc<Callback>>,
 }
 
@@ -92,6 +96,9 @@ impl Builder {
             open_deadline: Duration::from_secs(10),
             checkpoint_every: 10_000,
             checkpoint_interval: Duration::from_secs(60),
+            retention: None,
+            retention_interval: Duration::from_secs(300),
+            min_free: 0,
             on_pressure: None,
         }
     }
@@ -139,6 +146,31 @@ impl Builder {
     #[must_use]
     pub fn checkpoints(mut self, entries: u64, interval: Duration) -> Self {
         (self.checkpoint_every, self.checkpoint_interval) = (entries.max(1), interval);
+        self
+    }
+
+    /// What the log keeps and for how long. In a new log it stands in entry 0; in an older one it takes effect when it keeps at
+    /// least what the policy before kept, when there was none before, or when the erasure key of the log is there to sign
+    /// it; else there is an alarm and the policy before stays in force. Default: the log's own, in a new one none, which
+    /// keeps everything.
+    #[must_use]
+    pub fn retention(mut self, policy: RetentionPolicy) -> Self {
+        self.retention = Some(policy);
+        self
+    }
+
+    /// How often retention looks for what is too old or too much. Default 300 s.
+    #[must_use]
+    pub fn retention_interval(mut self, interval: Duration) -> Self {
+        self.retention_interval = interval;
+        self
+    }
+
+    /// Where the policy has a limit on entries or bytes: old entries go as well when the file system has fewer free bytes
+    /// than this. Default 0: whatever the file system says.
+    #[must_use]
+    pub fn min_free(mut self, bytes: u64) -> Self {
+        self.min_free = bytes;
         self
     }
 

@@ -5,12 +5,16 @@ use super::{Item, LossReason, Outcome, now};
 use crate::keys::LogKey;
 use crate::random;
 use crate::record::ContentMode;
+use crate::removal::{RetentionPolicy, RuleEntries as _};
 use crate::store::{RunLock, Store, StoreError};
 use lowlight_core::commit::Salt;
-use lowlight_core::entry::{Event, Header, KeyChange, Lifecycle, MAX_FIELDS, Open, Retention, Role, Severity, Signature, SlotState};
+use lowlight_core::entry::codec::decode;
+use lowlight_core::entry::{
+    Event, Header, KeyChange, Lifecycle, MAX_FIELDS, Open, Policy, Role, Severity, Signature, SlotState, Tombstone,
+};
 use lowlight_core::sink::Content;
 use lowlight_core::writer::AppendError;
-use lowlight_core::{Batch, Digest, Draft};
+use lowlight_core::{Batch, Digest, Draft, FieldId};
 
 /// Random bytes from the system, fetched a page at a time.
 #[derive(Debug)]
@@ -76,8 +80,19 @@ fn append_own(
     severity: Severity,
     event: Event<'_>,
 ) -> Result<u64, StoreError> {
+    append_with(worker, batch, run, severity, event, &[])
+}
+
+fn append_with(
+    worker: &mut Worker<'_>,
+    batch: &mut Batch<'_, Store>,
+    run: u64,
+    severity: Severity,
+    event: Event<'_>,
+    contents: &[Content<'_>],
+) -> Result<u64, StoreError> {
     let header = own_header(worker, run, severity)?;
-    match batch.append(Draft { header, event, contents: &[] }) {
+    match batch.append(Draft { header, event, contents }) {
         Ok(seq) => Ok(seq),
         Err(AppendError::Sink(error)) => Err(error),
         // Own entries are within the limits by construction; if one is not, the log is better off without it.
@@ -93,13 +108,16 @@ pub(super) fn start(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>) -> Re
     let vkey = vkey(worker);
     let is_new = batch.head().size() == 0;
     if is_new && let Some(log_id) = batch.sink().log_id() {
+        let number = u32::from(options.retention.is_some());
+        let policy = RetentionPolicy { number, ..options.retention.clone().unwrap_or_default() };
+        let erasure = LogKey::load_erasure(batch.sink().layout())?.map(|key| key.key().to_string());
         let open = Open {
             log_id,
             role: Role::Host,
             true_random: true,
-            policy: Retention::default(),
+            policy: policy.as_entry(),
             vkey: vkey.as_deref(),
-            erasure_vkey: None,
+            erasure_vkey: erasure.as_deref(),
             predecessor: worker.predecessor,
         };
         append_own(worker, batch, run.number, Severity::Info, Event::Open(open))?;
@@ -111,6 +129,8 @@ pub(super) fn start(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>) -> Re
     let software = concat!("lowlight ", env!("CARGO_PKG_VERSION"));
     append_own(worker, batch, run.number, Severity::Info, Event::Lifecycle(Lifecycle::Start { software, build: None, device: None }))?;
     config(worker, batch, run.number)?;
+    let policy = retention(worker, batch, run.number)?;
+    worker.removing.begin(&policy);
     if vkey.is_none() && worker.shared.lock().stats.checkpoint_problem.is_none() && batch.sink().cursor("vkey")?.is_some() {
         key_problem(
             worker,
@@ -142,6 +162,64 @@ fn config(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>, run: u64) -> Re
         append_own(worker, batch, run, Severity::Info, Event::Lifecycle(Lifecycle::ConfigChanged { digest }))?;
     }
     if before == Some(this) { Ok(()) } else { batch.sink().set_cursor("config", this) }
+}
+
+/// The policy in force; the configured one, if it is another and may take its place.
+fn retention(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>, run: u64) -> Result<RetentionPolicy, StoreError> {
+    let (mut before, mut erasure_vkey) = (RetentionPolicy::default(), None);
+    batch.sink().each(&mut |body| match decode(body).map(|entry| entry.event) {
+        Ok(Event::Open(open)) => {
+            before = RetentionPolicy::new(&open.policy);
+            erasure_vkey = open.erasure_vkey.map(str::to_owned);
+        }
+        Ok(Event::Policy(policy)) => before = RetentionPolicy::new(&policy.policy),
+        _ => {}
+    })?;
+    let Some(wanted) = worker.shared.options.retention.as_ref().filter(|wanted| !wanted.keeps_the_same(&before)) else { return Ok(before) };
+    let wanted = RetentionPolicy { number: before.number.saturating_add(1), ..wanted.clone() };
+    let is_free = before.as_entry().is_undeclared() || !wanted.as_entry().keeps_less_than(&before.as_entry());
+    let mut signature = None;
+    if !is_free {
+        let key = LogKey::load_erasure(batch.sink().layout())?.filter(|key| erasure_vkey == Some(key.key().to_string()));
+        let (Some(mut key), Some(log_id)) = (key, batch.sink().log_id()) else {
+            let why = "the configured retention keeps less than the log promised, and its erasure key is not there to sign that; the policy before stays in force";
+            worker.alarms.push(("retention_refused", why.to_owned()));
+            worker.shared.lock().stats.removal_problem = Some(why.to_owned());
+            return Ok(before);
+        };
+        signature = Some(signature_of(key.sign_message(&wanted.message(log_id, batch.head().size()))));
+    }
+    append_own(worker, batch, run, Severity::Info, Event::Policy(Policy { policy: wanted.as_entry(), signature }))?;
+    Ok(wanted)
+}
+
+/// The tombstones of the order at hand.
+pub(super) fn tombstones(batch: &mut Batch<'_, Store>, run: u64, worker: &mut Worker<'_>) -> Result<(), StoreError> {
+    let Some(order) = worker.removing.order.take() else { return Ok(()) };
+    worker.removing.seqs.clear();
+    let mut reason = order.reason.as_deref();
+    let mut written = Ok(());
+    for (plan, runs) in order.plans.iter().flat_map(|plan| plan.runs.tombstones().map(move |runs| (plan, runs))) {
+        let event = Event::Tombstone(Tombstone { fields: plan.fields, cause: plan.cause, runs });
+        // Once is enough: every copy would have to be erased.
+        let content = match reason.take() {
+            Some(value) => worker
+                .entropy
+                .take()
+                .map(|salt| Some(Content { field: FieldId::REASON, value, salt: Salt(salt), state: SlotState::Kept, cut_from: None })),
+            None => Ok(None),
+        };
+        let appended = content.and_then(|content| append_with(worker, batch, run, Severity::Info, event, content.as_slice()));
+        match appended {
+            Ok(seq) => worker.removing.seqs.push(seq),
+            Err(error) => {
+                written = Err(error);
+                break;
+            }
+        }
+    }
+    worker.removing.order = Some(order);
+    written
 }
 
 /// The vkey of the log's key, if there is one; a key that cannot be read is an alarm.

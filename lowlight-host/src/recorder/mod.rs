@@ -12,7 +12,10 @@
 //! 4. Nothing a callback or a waker does stops the writer thread.
 
 mod builder;
+mod clock;
 mod entries;
+mod remove;
+mod removing;
 mod sealing;
 mod span;
 mod stats;
@@ -20,6 +23,8 @@ mod ticket;
 mod worker;
 
 pub use builder::{Builder, MAX_BATCH, MAX_QUEUE, Pressure, VerifyAtStart};
+pub use remove::{PruneError, Pruned};
+pub use removing::Removed;
 pub use span::Span;
 pub use stats::{Lost, Stats};
 pub use ticket::{LossReason, Outcome, Ticket};
@@ -96,6 +101,8 @@ struct State {
     opened: Option<Result<(), StoreError>>,
     turn: u32,
     above_mark: bool,
+    /// Removals that callers, or the retention policy, ask for.
+    orders: std::collections::VecDeque<removing::Order>,
 }
 
 impl State {
@@ -146,6 +153,7 @@ impl Shared {
             opened: None,
             turn: 0,
             above_mark: false,
+            orders: std::collections::VecDeque::new(),
         };
         Self {
             options,

@@ -71,6 +71,18 @@ impl Sealing {
         self.open = Some(Open { log, head, since, cause: before.or(now) });
     }
 
+    /// Size of the newest checkpoint of this run.
+    pub(super) fn newest_size(&self) -> u64 {
+        self.newest.0
+    }
+
+    /// What was committed is to be in a checkpoint now.
+    pub(super) fn want(&mut self, cause: &'static str) {
+        if let Some(open) = &mut self.open {
+            open.cause.get_or_insert(cause);
+        }
+    }
+
     /// When the next checkpoint is due; `None` when everything is in one.
     pub(super) fn due(&self) -> Option<Instant> {
         self.open.as_ref().filter(|_| !self.is_failing).map(|open| super::after(open.since, self.interval))

@@ -24,6 +24,12 @@ pub struct Stats {
     pub verify_problem: Option<String>,
     /// What is wrong with checkpoints or the key that signs them, if something is.
     pub checkpoint_problem: Option<String>,
+    /// Whole entries that were removed.
+    pub removed_entries: u64,
+    /// Content values that were removed from entries that stay.
+    pub removed_contents: u64,
+    /// What keeps removal from going on, if something does.
+    pub removal_problem: Option<String>,
     /// Where a damaged log was moved at start, if there was one.
     pub quarantined: Option<String>,
     /// Id of the log, once it is open.

@@ -9,6 +9,7 @@
 //! 3. Losses are written as Gap entries in front of the next batch; they are forgotten only once that is durable.
 
 use super::entries::{self, Entropy};
+use super::removing::{Order, Removing};
 use super::sealing::Sealing;
 use super::{Item, LossReason, MAX_BATCH, Outcome, Shared, State, VerifyAtStart, after, now};
 use crate::keys;
@@ -17,21 +18,20 @@ use crate::verify;
 use lowlight_core::entry::{GapReason, Predecessor};
 use lowlight_core::{Batch, Digest, LogId, Losses};
 use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(60);
-/// What the wall clock may drift against the monotonic one, since the start or the last step, before it counts as set, ns.
-const DRIFT: u64 = 1_000_000_000;
 
 /// What the thread owns.
 pub(super) struct Worker<'s> {
     pub(super) shared: &'s Shared,
     pub(super) sealing: Sealing,
+    pub(super) removing: Removing,
     /// The log says that the next key takes the place of the key.
     pub(super) rotating: bool,
-    store: Option<Store>,
+    pub(super) store: Option<Store>,
     pub(super) run: Option<RunLock>,
     pub(super) entropy: Entropy,
     pub(super) losses: Losses,
@@ -47,7 +47,7 @@ pub(super) struct Worker<'s> {
     /// The log in which the entries that begin this run are durable.
     pub(super) run_log: Option<LogId>,
     /// Wall clock minus monotonic clock at the start or the last step, ns.
-    offset: i64,
+    pub(super) offset: i64,
     /// The wall clock was set and no durable entry says so: what it would show, and what it shows.
     pub(super) clock_set: Option<(i64, i64)>,
 }
@@ -59,6 +59,12 @@ struct Doubtful {
     outcomes: Vec<Outcome>,
     /// How many alarms stood in it.
     alarms: usize,
+}
+
+/// What there is to do next.
+enum Work {
+    Batch(Vec<Box<Item>>),
+    Order(Order),
 }
 
 /// Ends the recorder when the thread ends, even by a panic, so that nobody waits for ever.
@@ -82,12 +88,13 @@ impl Drop for EndGuard<'_> {
     }
 }
 
-pub(super) fn run(shared: &Shared) {
+pub(super) fn run(shared: &Arc<Shared>) {
     let _end = EndGuard(shared);
     let options = &shared.options;
     let mut worker = Worker {
         shared,
         sealing: Sealing::new(Layout::new(&options.path), options.checkpoint_every, options.checkpoint_interval),
+        removing: Removing::new(options.retention_interval, shared.clock_offset()),
         rotating: false,
         store: None,
         run: None,
@@ -108,9 +115,13 @@ pub(super) fn run(shared: &Shared) {
     if !worker.settle_batch(Vec::new()) {
         return;
     }
-    while let Some(items) = worker.collect() {
+    while let Some(work) = worker.collect(shared) {
         worker.measure_clock();
-        if !worker.settle_batch(items) {
+        let goes_on = match work {
+            Work::Batch(items) => worker.settle_batch(items),
+            Work::Order(order) => worker.serve(order),
+        };
+        if !goes_on {
             return;
         }
     }
@@ -118,13 +129,26 @@ pub(super) fn run(shared: &Shared) {
 }
 
 impl Worker<'_> {
-    /// Waits for the next batch; `None` when the recorder is closing and the queue is empty.
-    fn collect(&mut self) -> Option<Vec<Box<Item>>> {
+    /// Waits for the next batch or order; `None` when the recorder is closing and nothing is left to do. Pieces of removal
+    /// are done here: one before each batch, and while nothing else is to be done.
+    fn collect(&mut self, shared: &Arc<Shared>) -> Option<Work> {
         let options = &self.shared.options;
         let mut state = self.shared.lock();
+        let mut may_remove = true;
         loop {
+            if let Some(order) = state.orders.pop_front() {
+                return Some(Work::Order(order));
+            }
+            let is_wanted = !state.closing || (self.removing.is_owed() && !state.abandon);
+            if (may_remove || state.ring.is_empty()) && is_wanted && self.removing.due().is_some_and(|due| due <= Instant::now()) {
+                may_remove = false;
+                drop(state);
+                self.remove_some(shared);
+                state = self.shared.lock();
+                continue;
+            }
             if state.ring.is_empty() {
-                if state.closing {
+                if state.closing && !is_wanted {
                     return None;
                 }
                 let Some(since) = state.loss_since else {
@@ -134,7 +158,7 @@ impl Worker<'_> {
                 // Losses with nothing behind them are written all the same, when the usual window is over.
                 let left = after(since, options.max_loss_window).saturating_duration_since(Instant::now());
                 if left.is_zero() {
-                    return Some(Vec::new());
+                    return Some(Work::Batch(Vec::new()));
                 }
                 state = self.shared.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
                 continue;
@@ -147,19 +171,20 @@ impl Worker<'_> {
             }
             state = self.shared.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        Some(self.drain(&mut state))
+        Some(Work::Batch(self.drain(&mut state)))
     }
 
-    /// Waits for work; when entries are in no checkpoint for too long, writes one.
+    /// Waits for work, or until some of its own is due; when entries are in no checkpoint for too long, writes one.
     fn wait_idle<'m>(&mut self, state: MutexGuard<'m, State>) -> MutexGuard<'m, State>
     where
         Self: 'm,
     {
-        let Some(due) = self.sealing.due() else {
+        let seal = self.sealing.due();
+        let Some(due) = [seal, self.removing.due()].into_iter().flatten().min() else {
             return self.shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         };
         let left = due.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        if seal.is_some_and(|seal| seal <= Instant::now()) {
             drop(state);
             self.seal(false);
             return self.shared.lock();
@@ -183,7 +208,7 @@ impl Worker<'_> {
         }
     }
 
-    fn seal(&mut self, is_end: bool) {
+    pub(super) fn seal(&mut self, is_end: bool) {
         if let Err(error) = self.sealing.seal(is_end, now()) {
             self.alarms.push(("checkpoint_failed", format!("a checkpoint could not be written: {error}")));
             self.shared.lock().stats.checkpoint_problem = Some(error.to_string());
@@ -204,7 +229,7 @@ impl Worker<'_> {
     }
 
     /// Writes a batch, however long it takes; `false` when the recorder is to end without it.
-    fn settle_batch(&mut self, items: Vec<Box<Item>>) -> bool {
+    pub(super) fn settle_batch(&mut self, items: Vec<Box<Item>>) -> bool {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.write(&items) {
@@ -263,6 +288,7 @@ impl Worker<'_> {
         state.stats.waiting = Some(error.to_string());
         if matches!(error, StoreError::Full { .. }) {
             state.ring.set_full_reason(GapReason::DiskFull);
+            self.removing.is_starving = true;
             if !self.alarms.iter().any(|(code, _)| *code == "disk_full") {
                 self.alarms.push(("disk_full", "storage had no space or was read-only; what was dropped stands in a gap entry".to_owned()));
             }
@@ -384,6 +410,7 @@ impl Worker<'_> {
         }
         let run = self.run.as_ref().map_or(0, |run| run.number);
         entries::notices(&mut batch, run, self)?;
+        entries::tombstones(&mut batch, run, self)?;
         let mut outcomes = Vec::with_capacity(items.len());
         for item in items {
             outcomes.push(entries::append(&mut batch, item, run, &mut self.entropy, &mut self.sealing.error_seen)?);
@@ -426,6 +453,10 @@ impl Worker<'_> {
         {
             self.alarms.push(("rotation_failed", format!("the next key could not be put in its place: {error}")));
         }
+        if self.removing.order.is_some() {
+            self.sealing.want("removal");
+            self.removing.written();
+        }
         self.losses = Losses::new();
         self.clock_set = None;
         self.alarms.drain(..alarms.min(self.alarms.len()));
@@ -454,40 +485,5 @@ impl Worker<'_> {
                 return;
             }
         }
-    }
-
-    /// Notes how far the wall clock can be trusted, and whether it was set since the last look.
-    fn measure_clock(&mut self) {
-        // Before 2025 the clock cannot have been set: this software is younger.
-        const YOUNGEST: i64 = 1_735_689_600_000_000_000;
-        let synchronised = || std::path::Path::new("/run/systemd/timesync/synchronized").exists();
-        let quality = if now() < YOUNGEST { 0 } else { 1 + u8::from(synchronised()) };
-        self.shared.clock.store(quality, Ordering::Relaxed);
-        let offset = self.shared.clock_offset();
-        // An earlier step is durable by now: a batch is settled before the next look.
-        if let Some(step) = clock_step(self.offset, offset, now()) {
-            self.clock_set = Some(step);
-            self.offset = offset;
-        }
-    }
-}
-
-/// What the wall clock would show and what it shows, if it was set: its offset to the monotonic clock was `old` and is
-/// `new`, all in ns. Less than a second is drift.
-fn clock_step(old: i64, new: i64, shown: i64) -> Option<(i64, i64)> {
-    (new.abs_diff(old) > DRIFT).then(|| (shown.saturating_sub(new.saturating_sub(old)), shown))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::clock_step;
-
-    #[test]
-    fn a_clock_that_was_set_is_told_from_one_that_drifts() {
-        let second = 1_000_000_000;
-        assert_eq!(clock_step(5 * second, 6 * second, 100 * second), None);
-        assert_eq!(clock_step(5 * second, 3600 * second, 4000 * second), Some((405 * second, 4000 * second)));
-        assert_eq!(clock_step(3600 * second, 5 * second, 405 * second), Some((4000 * second, 405 * second)));
-        assert_eq!(clock_step(i64::MAX, i64::MIN, 0), Some((i64::MAX, 0)));
     }
 }

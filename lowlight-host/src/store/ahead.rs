@@ -29,6 +29,7 @@ enum Packed {
     Entry { seq: u64, body: Range<usize>, leaf: Digest, facts: Option<(Kind, usize)> },
     Malformed { seq: Option<u64>, leaf: Option<Digest>, why: &'static str },
     LeafOnly { seq: u64, leaf: Digest },
+    Removed { seq: u64, level: u8, node: Digest, leaf: Option<Digest> },
     Content { seq: u64, field: FieldId, salt: Option<[u8; 16]>, value: Option<Range<usize>> },
 }
 
@@ -66,6 +67,7 @@ impl Packet {
             }
             Item::Malformed { seq, leaf, why } => Packed::Malformed { seq, leaf, why },
             Item::LeafOnly { seq, leaf } => Packed::LeafOnly { seq, leaf },
+            Item::Removed { seq, level, node, leaf } => Packed::Removed { seq, level, node, leaf },
             Item::Content { seq, field, salt, value } => Packed::Content { seq, field, salt, value: value.map(|value| self.keep(value)) },
         };
         self.items.push(packed);
@@ -80,6 +82,7 @@ impl Packet {
             }
             Packed::Malformed { seq, leaf, why } => Item::Malformed { seq: *seq, leaf: *leaf, why },
             Packed::LeafOnly { seq, leaf } => Item::LeafOnly { seq: *seq, leaf: *leaf },
+            Packed::Removed { seq, level, node, leaf } => Item::Removed { seq: *seq, level: *level, node: *node, leaf: *leaf },
             Packed::Content { seq, field, salt, value } => {
                 Item::Content { seq: *seq, field: *field, salt: *salt, value: value.as_ref().map(bytes) }
             }

@@ -18,8 +18,10 @@ use super::recover::with_suffix;
 use super::schema::{self, Identity, SchemaReport};
 use super::source::DbSource;
 use super::writer::{node_id, uri};
+use lowlight_core::FieldId;
 use lowlight_core::entry::MAX_BODY;
 use lowlight_core::source::{Start, Tip};
+use lowlight_core::tree::{self, STORED_LEVEL};
 use lowlight_core::{Digest, Frontier, LogId};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
@@ -130,7 +132,7 @@ impl Reader {
         let last = bound("SELECT max(seq) FROM entry NOT INDEXED")?;
         tip.last_seq = last.and_then(|seq| u64::try_from(seq).ok()).ok_or_else(|| unusable("no entry is left in it"))?;
         let has = |name| schema::has_table(&connection, name).map_err(sqlite);
-        let (has_contents, has_nodes) = (has("content")?, has("tile")?);
+        let (has_contents, has_nodes) = (has("content")?, has("node")?);
         let exists = |sql| connection.query_row(sql, [], |row| row.get::<_, bool>(0)).map_err(sqlite);
         let negative_rows = exists("SELECT EXISTS (SELECT 1 FROM entry NOT INDEXED WHERE seq < 0)")?
             || (has_contents && exists("SELECT EXISTS (SELECT 1 FROM content NOT INDEXED WHERE id < 0)")?);
@@ -197,7 +199,7 @@ impl Reader {
         &self.schema
     }
 
-    /// Whether `tile` has rows that no entries call for.
+    /// Whether `node` has rows of level 8 or above that no entries call for.
     pub fn has_stray_nodes(&self) -> bool {
         self.stray_nodes
     }
@@ -270,12 +272,46 @@ impl Reader {
         StoreError::from_sqlite(&self.path, source)
     }
 
+    /// What a query of [`connection`](Self::connection) failed with, told with the file.
+    pub fn failed(&self, source: rusqlite::Error) -> StoreError {
+        self.sqlite(source)
+    }
+
+    /// A bookkeeping position.
+    pub fn cursor(&self, name: &str) -> Result<Option<u64>, StoreError> {
+        let found = self.connection.query_row("SELECT position FROM cursor WHERE name = ?1", [name], |row| row.get::<_, i64>(0));
+        match found {
+            Ok(position) => Ok(u64::try_from(position).ok()),
+            Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
+            Err(source) => Err(self.sqlite(source)),
+        }
+    }
+
+    /// Seqs of the entries that pass `filter`, ascending.
+    pub fn seqs(&self, filter: &Filter) -> Result<Vec<u64>, StoreError> {
+        let sql = format!("SELECT seq FROM entry NOT INDEXED WHERE seq >= 0 AND seq < ? AND {} ORDER BY seq", filter.sql());
+        let mut select = self.connection.prepare(&sql).map_err(|e| self.sqlite(e))?;
+        let size = rusqlite::types::Value::Integer(i64::try_from(self.tip.size).unwrap_or(i64::MAX));
+        let parameters = std::iter::once(size).chain(filter.parameters.iter().cloned());
+        let rows = select.query_map(params_from_iter(parameters), |row| row.get::<_, i64>(0)).map_err(|e| self.sqlite(e))?;
+        rows.map(|seq| seq.map(i64::cast_unsigned)).collect::<Result<_, _>>().map_err(|e| self.sqlite(e))
+    }
+
+    /// Fields of an entry that have a content row.
+    pub fn content_fields(&self, seq: u64) -> Result<Vec<FieldId>, StoreError> {
+        let sql = "SELECT id FROM content NOT INDEXED WHERE id >= ?1 AND id < ?2";
+        let mut select = self.connection.prepare_cached(sql).map_err(|e| self.sqlite(e))?;
+        let rows = select.query_map([content_id(seq), content_id(seq + 1)], |row| row.get::<_, i64>(0)).map_err(|e| self.sqlite(e))?;
+        let field = |id: rusqlite::Result<i64>| id.map(|id| u8::try_from(id & 63).ok().and_then(FieldId::new));
+        rows.filter_map(|id| field(id).transpose()).collect::<Result<_, _>>().map_err(|e| self.sqlite(e))
+    }
+
     /// A stored tree node.
     pub fn node(&self, level: u8, index: u64) -> Result<Option<Digest>, StoreError> {
         if !self.has_nodes {
             return Ok(None);
         }
-        let mut select = self.connection.prepare_cached("SELECT hashes FROM tile NOT INDEXED WHERE id = ?1").map_err(|e| self.sqlite(e))?;
+        let mut select = self.connection.prepare_cached("SELECT hash FROM node NOT INDEXED WHERE id = ?1").map_err(|e| self.sqlite(e))?;
         let found =
             select.query_row([node_id(level, index)], |row| row.get_ref(0).map(|value| value.as_blob().ok().and_then(Digest::from_slice)));
         match found {
@@ -304,8 +340,47 @@ impl Reader {
         }
     }
 
-    /// The stored leaf of an entry.
+    /// The leaf of an entry: that of its row, or what was kept of one that was removed.
     pub fn leaf(&self, seq: u64) -> Result<Option<Digest>, StoreError> {
+        let own = self.leaf_of_row(seq)?;
+        if own.is_some() { Ok(own) } else { self.node(0, seq) }
+    }
+
+    /// The node at `level` and `index`, from stored nodes or made of those below it. `None` if something is missing.
+    pub fn subtree(&self, level: u8, index: u64) -> Result<Option<Digest>, StoreError> {
+        if level == 0 {
+            return self.leaf(index);
+        }
+        let stored = self.node(level, index)?;
+        if stored.is_some() || level >= STORED_LEVEL {
+            return Ok(stored);
+        }
+        let below = self.subtree(level - 1, index << 1)?.zip(self.subtree(level - 1, index << 1 | 1)?);
+        Ok(below.map(|(left, right)| tree::node(&left, &right)))
+    }
+
+    /// The first stored node of level 0 to 8 that starts at or behind `from` and ends before `end`: its first seq and level; of
+    /// several that start there the largest.
+    pub(super) fn next_node(&self, from: u64, end: u64) -> Result<Option<(u64, u8)>, StoreError> {
+        let sql = "SELECT min(id) FROM node NOT INDEXED WHERE id >= ?1 AND id < ?2";
+        let mut found: Option<(u64, u8)> = None;
+        for level in (0..=STORED_LEVEL).rev().filter(|_| self.has_nodes) {
+            let first = from.div_ceil(1 << level);
+            let mut select = self.connection.prepare_cached(sql).map_err(|e| self.sqlite(e))?;
+            let bounds = [node_id(level, first), node_id(level, end >> level)];
+            let id = select.query_row(bounds, |row| row.get::<_, Option<i64>>(0)).map_err(|e| self.sqlite(e))?;
+            let start = id.map(|id| (id & ((1 << 56) - 1)).cast_unsigned() << level);
+            if start == Some(from) {
+                return Ok(Some((from, level)));
+            }
+            if let Some(start) = start.filter(|start| found.is_none_or(|(nearest, _)| *start < nearest)) {
+                found = Some((start, level));
+            }
+        }
+        Ok(found)
+    }
+
+    fn leaf_of_row(&self, seq: u64) -> Result<Option<Digest>, StoreError> {
         let mut select = self.connection.prepare_cached("SELECT leaf FROM entry NOT INDEXED WHERE seq = ?1").map_err(|e| self.sqlite(e))?;
         let found =
             select.query_row([seq.cast_signed()], |row| row.get_ref(0).map(|value| value.as_blob().ok().and_then(Digest::from_slice)));
@@ -415,9 +490,9 @@ fn stray_contents(connection: &Connection, from: u64) -> rusqlite::Result<Vec<u6
     rows.map(|seq| seq.map(i64::cast_unsigned)).collect()
 }
 
-/// Whether `tile` has a row that is not a complete node of level 8 or above over `size` entries.
+/// Whether `node` has a row of level 8 or above, or of none, that is not a complete node over `size` entries.
 fn stray_nodes(connection: &Connection, size: u64) -> rusqlite::Result<bool> {
-    let mut select = connection.prepare("SELECT id FROM tile NOT INDEXED")?;
+    let mut select = connection.prepare("SELECT id FROM node NOT INDEXED WHERE id < 0 OR id >= 8 << 56")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         let id = row.get::<_, i64>(0)?;

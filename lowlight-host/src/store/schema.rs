@@ -11,7 +11,7 @@ pub const APPLICATION_ID: i64 = 0x4C57_4C54;
 /// The schema of `docs/format.md`, section 9.
 pub const SCHEMA: &str = include_str!("schema.sql");
 
-const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+pub(super) const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What comparing a schema found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -92,7 +92,7 @@ pub fn contradicts_itself(connection: &Connection) -> rusqlite::Result<bool> {
     }
 }
 
-/// Whether there is a table of that name: a damaged log may lack `content` or `tile`.
+/// Whether there is a table of that name: a damaged log may lack `content` or `node`.
 pub fn has_table(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
     connection.query_row(
         "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1 AND sql LIKE 'CREATE TABLE %')",

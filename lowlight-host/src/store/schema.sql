@@ -65,14 +65,15 @@ CREATE TABLE entry (
   raw BLOB
 ) STRICT;
 CREATE INDEX entry_recorded ON entry (recorded);
+CREATE INDEX entry_rules ON entry (seq) WHERE kind IN (6, 7);
 CREATE TABLE content (
   id INTEGER PRIMARY KEY,
   salt BLOB NOT NULL,
   value TEXT
 ) STRICT;
-CREATE TABLE tile (
+CREATE TABLE node (
   id INTEGER PRIMARY KEY,
-  hashes BLOB NOT NULL
+  hash BLOB NOT NULL
 ) STRICT;
 CREATE TABLE run (
   number INTEGER PRIMARY KEY,

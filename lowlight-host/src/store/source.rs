@@ -9,6 +9,7 @@ use super::StoreError;
 use super::columns;
 use super::function;
 use super::reader::{Filter, LONGEST, Reader, content_id};
+use super::rules::ARE_RULES;
 use super::scan::Scan;
 use lowlight_core::Digest;
 use lowlight_core::entry::codec::decode_slots_into;
@@ -51,6 +52,20 @@ struct Body {
     fields: usize,
 }
 
+/// What stands for entries that are not there, before the next one that is.
+#[derive(Debug, Clone, Copy)]
+enum Hole {
+    /// Not looked for yet.
+    Unknown,
+    Nothing,
+    Node {
+        seq: u64,
+        level: u8,
+        node: Digest,
+        leaf: Option<Digest>,
+    },
+}
+
 #[derive(Debug)]
 struct ContentRow {
     seq: u64,
@@ -62,6 +77,8 @@ struct ContentRow {
 /// What only the end of a source shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AtEnd {
+    /// The index of tombstones and policies holds exactly those that were read.
+    pub rule_index_agrees: bool,
     /// The time index holds exactly the entries that were read, each under its time.
     pub time_index_agrees: bool,
     /// A value was met that is too large to be loaded. No writer makes one, and behind it the reading began anew.
@@ -85,8 +102,14 @@ pub struct DbSource<'r> {
     current: Option<u64>,
     /// Slots of that entry.
     slots: Slots,
+    /// Where the next entry belongs.
+    expected: u64,
+    /// The node that stands for entries before the next one.
+    hole: Hole,
     /// Sum of keyed hashes of time and seq of the entries read, to compare the time index with.
     times: u64,
+    /// The same of tombstones and policies.
+    rules: u64,
     keys: std::hash::RandomState,
 }
 
@@ -96,7 +119,7 @@ impl<'r> DbSource<'r> {
         let body = function::call();
         let size = columns::NAMES.iter().map(|name| format!("coalesce(octet_length({name}), 0)")).collect::<Vec<_>>().join("+");
         let guarded = format!(
-            "SELECT seq, recorded, CASE WHEN octet_length(leaf) = 32 THEN leaf END, CASE WHEN {size} <= {LONGEST} THEN {body} END {rest}"
+            "SELECT seq, recorded, CASE WHEN octet_length(leaf) = 32 THEN leaf END, CASE WHEN {size} <= {LONGEST} THEN {body} END, {ARE_RULES} {rest}"
         );
         let contents_rest = "FROM content NOT INDEXED WHERE id >= ? AND id < ? ORDER BY id";
         // A value too large to be loaded is given out as an empty one, which matches no commitment.
@@ -105,7 +128,7 @@ impl<'r> DbSource<'r> {
         );
         Self {
             reader,
-            entry_scan: Scan::new(format!("SELECT seq, recorded, leaf, {body} {rest}"), guarded),
+            entry_scan: Scan::new(format!("SELECT seq, recorded, leaf, {body}, {ARE_RULES} {rest}"), guarded),
             content_scan: Scan::new(format!("SELECT id, salt, value {contents_rest}"), guarded_contents),
             parameters: filter.parameters.clone(),
             filtered: !filter.conditions.is_empty(),
@@ -116,7 +139,10 @@ impl<'r> DbSource<'r> {
             contents: Chunk::default(),
             current: None,
             slots: Slots::new(),
+            expected: range.start,
+            hole: Hole::Unknown,
             times: 0,
+            rules: 0,
             keys: std::hash::RandomState::new(),
         }
     }
@@ -128,6 +154,7 @@ impl DbSource<'_> {
         AtEnd {
             // An index that cannot be read does not agree.
             time_index_agrees: self.time_index_agrees().unwrap_or(false),
+            rule_index_agrees: self.rule_index_agrees().unwrap_or(false),
             met_too_large: self.entry_scan.is_guarded() || self.content_scan.is_guarded(),
         }
     }
@@ -153,6 +180,23 @@ impl DbSource<'_> {
         Ok(times == self.times)
     }
 
+    /// The same for tombstones and policies, which are found through an index before the pass.
+    fn rule_index_agrees(&self) -> Result<bool, StoreError> {
+        let reader = self.reader;
+        let sql = format!("SELECT seq FROM entry INDEXED BY entry_rules WHERE {ARE_RULES} AND seq <= ?1");
+        let Ok(mut select) = reader.connection.prepare(&sql) else { return Ok(true) };
+        let last = i64::try_from(self.end.saturating_sub(1)).unwrap_or(i64::MAX);
+        let mut rows = select.query([last]).map_err(|e| reader.sqlite(e))?;
+        let mut rules = 0_u64;
+        while let Some(row) = rows.next().map_err(|e| reader.sqlite(e))? {
+            let seq: i64 = row.get(0).map_err(|e| reader.sqlite(e))?;
+            if seq >= 0 {
+                rules = rules.wrapping_add(self.keys.hash_one(seq));
+            }
+        }
+        Ok(rules == self.rules)
+    }
+
     fn fill_entries(&mut self) -> Result<(), StoreError> {
         // While the statement is open there may be a row behind the last one.
         if self.next_entry >= self.end && !self.entry_scan.is_open() {
@@ -170,6 +214,9 @@ impl DbSource<'_> {
             let seq = row.get::<_, i64>(0)?;
             let recorded = column(1)?.as_i64().ok();
             self.times = self.times.wrapping_add(self.keys.hash_one((recorded, seq)));
+            if column(4)?.as_i64().is_ok_and(|is_rule| is_rule != 0) {
+                self.rules = self.rules.wrapping_add(self.keys.hash_one(seq));
+            }
             // A negative seq is below every range; the reader looks for such rows on its own.
             let Ok(seq) = u64::try_from(seq) else { return Ok(true) };
             let start = self.entries.bytes.len();
@@ -221,8 +268,20 @@ impl DbSource<'_> {
         Ok(())
     }
 
-    /// The next content row that belongs before the next entry.
-    fn next_content_row(&mut self) -> Result<Option<ContentRow>, StoreError> {
+    /// The node that stands for entries between the last one and the next, and the leaf of the last of them.
+    fn look_for_hole(&self) -> Result<Hole, StoreError> {
+        let next = self.entries.rows.front().map_or(self.expected, |row| row.seq);
+        if self.filtered || next <= self.expected {
+            return Ok(Hole::Nothing);
+        }
+        let Some((seq, level)) = self.reader.next_node(self.expected, next)? else { return Ok(Hole::Nothing) };
+        let Some(node) = self.reader.node(level, seq >> level)? else { return Ok(Hole::Nothing) };
+        let leaf = if level == 0 { None } else { self.reader.node(0, seq + (1 << level) - 1)? };
+        Ok(Hole::Node { seq, level, node, leaf })
+    }
+
+    /// The next content row that belongs before `limit`.
+    fn next_content_row(&mut self, limit: u64) -> Result<Option<ContentRow>, StoreError> {
         if self.next_content == i64::MAX && self.contents.rows.is_empty() {
             return Ok(None);
         }
@@ -238,7 +297,6 @@ impl DbSource<'_> {
         if self.contents.rows.is_empty() && !self.contents.done {
             self.fill_contents(content_id(self.end))?;
         }
-        let limit = self.entries.rows.front().map_or(u64::MAX, |row| row.seq);
         let is_due = self.contents.rows.front().is_some_and(|row| row.seq < limit);
         Ok(if is_due { self.contents.rows.pop_front() } else { None })
     }
@@ -251,12 +309,26 @@ impl EntrySource for DbSource<'_> {
         while self.entries.rows.is_empty() && !self.entries.done {
             self.fill_entries()?;
         }
-        if let Some(row) = self.next_content_row()? {
+        if matches!(self.hole, Hole::Unknown) {
+            self.hole = self.look_for_hole()?;
+        }
+        let limit = match self.hole {
+            Hole::Node { seq, .. } => seq,
+            _ => self.entries.rows.front().map_or(u64::MAX, |row| row.seq),
+        };
+        if let Some(row) = self.next_content_row(limit)? {
             let value = row.value.and_then(|range| self.contents.bytes.get(range));
             return Ok(Some(Item::Content { seq: row.seq, field: row.field, salt: row.salt, value }));
         }
+        if let Hole::Node { seq, level, node, leaf } = self.hole {
+            self.expected = seq + (1 << level);
+            self.hole = Hole::Unknown;
+            return Ok(Some(Item::Removed { seq, level, node, leaf }));
+        }
         let Some(row) = self.entries.rows.pop_front() else { return Ok(None) };
         self.current = Some(row.seq);
+        self.expected = row.seq.saturating_add(1);
+        self.hole = Hole::Unknown;
         Ok(Some(match (row.body, row.leaf) {
             (Some(Body { place, kind, fields }), Some(leaf)) => {
                 let body = self.entries.bytes.get(place).unwrap_or_default();

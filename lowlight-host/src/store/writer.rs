@@ -96,7 +96,8 @@ impl Store {
         let connection = Connection::open_with_flags(uri(path, "psow=0"), flags).map_err(|source| StoreError::from_sqlite(path, source))?;
         let identity = schema::identify(&connection, path)?;
         schema::configure_writer(&connection, path)?;
-        connection.set_prepared_statement_cache_capacity(32);
+        connection.set_prepared_statement_cache_capacity(64);
+        super::function::register(&connection).map_err(|source| StoreError::from_sqlite(path, source))?;
         if identity == Identity::Log {
             let report = schema::compare(&connection).map_err(|source| StoreError::from_sqlite(path, source))?;
             if let Some(fault) = report.faults.first() {
@@ -136,6 +137,15 @@ impl Store {
 
     pub(super) fn error(&self, source: rusqlite::Error) -> StoreError {
         StoreError::from_sqlite(&self.path, source)
+    }
+
+    /// Ends a batch that appended nothing: what it deleted and noted is durable when this returns.
+    pub fn commit_removal(&mut self) -> Result<(), StoreError> {
+        self.connection.execute_batch("COMMIT").map_err(|source| self.error(source))?;
+        self.in_batch = false;
+        // About: what is deleted is written as zeros, and so are the pages around it.
+        self.checkpointer.committed(&self.path, super::remove::CHUNK * 2048);
+        self.lock.unlock().map_err(|source| StoreError::from_io(&self.layout.lock(), source))
     }
 
     /// The stored leaf of an entry, inside a batch: what proves whether a failed COMMIT was durable.
@@ -209,7 +219,7 @@ impl Store {
     }
 
     fn insert_node(&self, node: &Node) -> rusqlite::Result<()> {
-        let mut statement = self.connection.prepare_cached("INSERT INTO tile (id, hashes) VALUES (?1, ?2)")?;
+        let mut statement = self.connection.prepare_cached("INSERT INTO node (id, hash) VALUES (?1, ?2)")?;
         statement.execute(params![node_id(node.level, node.index), node.hash.0])?;
         Ok(())
     }

@@ -9,8 +9,9 @@ pub use against::{Against, Kept};
 
 use crate::checkpoints::Checkpoints;
 use crate::export;
+use crate::removal::Rules;
 use crate::store::{Ahead, AtEnd, DbSource, Reader, StoreError};
-use lowlight_core::source::Start;
+use lowlight_core::source::{Item, Start, StoredNode, Tombstones};
 use lowlight_core::verify::{MAX_PROBLEMS, Problem, ProblemKind, Verifier};
 use lowlight_core::{EntrySource, Frontier};
 use serde::Serialize;
@@ -36,10 +37,14 @@ pub struct Report {
     pub problems: Vec<ReportedProblem>,
     /// How many there were.
     pub problems_total: u64,
-    /// Explained gaps.
+    /// Runs of entries that are gone and that tombstones explain: the first 100.
     pub gaps: Vec<Gap>,
-    /// Contents and entries that tombstones explain.
+    /// How many there were.
+    pub gaps_total: u64,
+    /// Entries that are gone and contents that are gone of others, as tombstones explain.
     pub erased: u64,
+    /// Entries of which something is still there that is to go.
+    pub pending_erase: u64,
     /// How far the evidence goes.
     pub level: &'static str,
     /// What this verification could not know.
@@ -122,11 +127,13 @@ impl Report {
             root: verdict.root.map(|root| root.to_string()),
             problems,
             problems_total: verdict.problems.total(),
-            gaps: Vec::new(),
-            erased: 0,
+            gaps: verdict.gaps.iter().map(|gap| Gap { first: gap.first, last: gap.last, explained_by: gap.explained_by }).collect(),
+            gaps_total: verdict.gaps_total,
+            erased: verdict.removed + verdict.erased,
+            pending_erase: verdict.pending,
             level: "chain",
             // Without a checkpoint kept elsewhere a chain shows none of these, however honest the log.
-            not_checked: vec!["tail", "rewrite", "rollback"],
+            not_checked: ["tail", "rewrite", "rollback"].into_iter().chain((verdict.removed > 0).then_some("retention_age")).collect(),
             sealed: None,
             entry: None,
             not_understood: verdict.not_understood,
@@ -174,7 +181,9 @@ impl Report {
 impl ReportedProblem {
     fn new(problem: &Problem) -> Self {
         let detail = match (problem.kind, problem.span) {
-            (ProblemKind::Missing | ProblemKind::Truncated, span) if span > 1 => format!("{} ({span} entries)", problem.detail),
+            (ProblemKind::Missing | ProblemKind::Truncated | ProblemKind::UnexplainedGap, span) if span > 1 => {
+                format!("{} ({span} entries)", problem.detail)
+            }
             _ => problem.detail.to_owned(),
         };
         Self { seq: problem.seq, kind: problem.kind.name(), detail }
@@ -203,8 +212,8 @@ pub fn log_with(path: &Path, threads: Threads, against: Against<'_>, progress: &
         None => against,
     };
     let mut report = match threads {
-        Threads::One => judge(&reader, &mut reader.everything(), &|source: &DbSource<'_>| Some(source.at_end()), &mut against, progress),
-        Threads::Two => judge(&reader, &mut Ahead::start(&reader)?, &|source: &Ahead<'_>| source.at_end(), &mut against, progress),
+        Threads::One => judge(&reader, reader.everything(), &|source| Some(source.at_end()), &mut against, progress)?,
+        Threads::Two => judge(&reader, Ahead::start(&reader)?, &Ahead::at_end, &mut against, progress)?,
     };
     against.tell(&mut report);
     Ok(report)
@@ -221,31 +230,56 @@ pub fn log_tail(path: &Path, count: u64) -> Result<Report, StoreError> {
     // A multiple of 256: the frontier there consists of stored nodes alone.
     let first = reader.tip().size.saturating_sub(count) / 256 * 256;
     if first == 0 {
-        return Ok(whole(&reader));
+        return whole(&reader);
     }
     let (prev, frontier) = (reader.leaf(first - 1)?, export::frontier_at(&reader, first)?);
     // What a tail starts from is gone: then only the whole log can be judged.
-    let (Some(_), Some(frontier)) = (prev, frontier) else { return Ok(whole(&reader)) };
+    let (Some(_), Some(frontier)) = (prev, frontier) else { return whole(&reader) };
     let start = Start { first, prev, frontier, ..reader.start() };
     let end = reader.tip().last_seq.saturating_add(1);
-    Ok(run(start, &mut reader.source(first..end, &crate::store::Filter::default(), true), Vec::new(), &mut |_| Ok(()), &mut |_, _| Ok(())))
+    let entries = reader.source(first..end, &crate::store::Filter::default(), true);
+    let mut source = WithRules { entries, rules: Rules::read(Box::new(&reader), reader.log_id())? };
+    Ok(run(start, &mut source, Vec::new(), &mut |_| Ok(()), &mut |_, _| Ok(())))
+}
+
+/// Entries of a log, with its tombstones.
+struct WithRules<'r, S> {
+    entries: S,
+    rules: Rules<'r>,
+}
+
+impl<S: EntrySource<Error = StoreError>> EntrySource for WithRules<'_, S> {
+    type Error = StoreError;
+
+    fn next(&mut self) -> Result<Option<Item<'_>>, StoreError> {
+        self.entries.next()
+    }
+
+    fn node(&mut self, level: u8, index: u64) -> Result<StoredNode, StoreError> {
+        self.entries.node(level, index)
+    }
+
+    fn tombstones(&mut self) -> Option<&mut dyn Tombstones<Error = StoreError>> {
+        Some(&mut self.rules)
+    }
 }
 
 /// Without checkpoints: for the writer, which looks before it goes on.
-fn whole(reader: &Reader) -> Report {
+fn whole(reader: &Reader) -> Result<Report, StoreError> {
     let end_of = |source: &DbSource<'_>| Some(source.at_end());
-    judge(reader, &mut reader.everything(), &end_of, &mut Against::default(), &mut |_, _| {})
+    judge(reader, reader.everything(), &end_of, &mut Against::default(), &mut |_, _| {})
 }
 
 /// Judges all that `source` reads of the log that `reader` has open.
 fn judge<S: EntrySource<Error = StoreError>>(
     reader: &Reader,
-    source: &mut S,
+    entries: S,
     end_of: &dyn Fn(&S) -> Option<AtEnd>,
     against: &mut Against<'_>,
     progress: &mut dyn FnMut(u64, u64),
-) -> Report {
+) -> Result<Report, StoreError> {
     let size = reader.tip().size;
+    let mut source = WithRules { entries, rules: Rules::read(Box::new(reader), reader.log_id())? };
     let mut found = Vec::new();
     let problem = |kind, detail| Problem { seq: None, kind, detail, span: 1 };
     let stray =
@@ -256,11 +290,15 @@ fn judge<S: EntrySource<Error = StoreError>>(
     if reader.has_negative_rows() {
         found.push(problem(ProblemKind::Inserted, "there are rows with a negative seq"));
     }
-    let at_end = |source: &mut S, verifier: &mut Verifier<MAX_PROBLEMS>| {
-        let end = end_of(source);
+    let at_end = |source: &mut WithRules<'_, S>, verifier: &mut Verifier<MAX_PROBLEMS>| {
+        let end = end_of(&source.entries);
         if end.is_none_or(|end| !end.time_index_agrees) {
             verifier.add_problem(problem(ProblemKind::Schema, "the time index does not hold what the table holds"));
         }
+        if end.is_none_or(|end| !end.rule_index_agrees) {
+            verifier.add_problem(problem(ProblemKind::Schema, "the index of tombstones and policies does not hold what the table holds"));
+        }
+        source.rules.problems().iter().for_each(|problem| verifier.add_problem(*problem));
         if end.is_some_and(|end| end.met_too_large) {
             verifier.add_problem(problem(ProblemKind::Malformed, "a value is larger than any writer makes"));
         }
@@ -275,7 +313,7 @@ fn judge<S: EntrySource<Error = StoreError>>(
         progress(verifier.expected(), size);
         against.borrow_mut().look(verifier)
     };
-    let mut report = run(reader.start(), source, found, &mut look, &mut |source, verifier| {
+    let mut report = run(reader.start(), &mut source, found, &mut look, &mut |source, verifier| {
         at_end(source, verifier);
         against.borrow_mut().end(verifier)
     });
@@ -283,7 +321,7 @@ fn judge<S: EntrySource<Error = StoreError>>(
         problem.detail.clone_from(fault);
     }
     report.notes.clone_from(&reader.schema().notes);
-    report
+    Ok(report)
 }
 
 /// Runs the verifier over a source; `look` is called after every step, and `at_end` may add what only the end of the

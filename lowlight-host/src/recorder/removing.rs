@@ -1,0 +1,397 @@
+//! Removing in the writer thread: retention that is due, erasure that is asked for, what an earlier run left over.
+//!
+//! ```text
+//! order (caller, or the chooser's thread) -> tombstones -> checkpoint -> task by task, piece by piece -> WAL cut -> answer
+//! ```
+//!
+//! 1. What is to be done is read from the tombstones, whoever wrote them: a crash between any two steps leaves the rest to
+//!    the next start.
+//! 2. Between two pieces batches are written; a piece holds the writers' lock for about [`PIECE`].
+//! 3. "Erased" is said only after a WAL that holds nothing any more.
+
+use super::worker::Worker;
+use super::{Shared, now};
+use crate::checkpoints::Checkpoints;
+use crate::removal::{Choice, EraseError, Plan, RetentionPolicy, Room, RuleEntries as _};
+use crate::store::{Altered, BLOCK, ERASED, Layout, REMOVED, Reader, Store, StoreError};
+use lowlight_core::entry::codec::decode;
+use lowlight_core::entry::{Cause, Clock, Event, Facts};
+use lowlight_core::{LogId, Sink as _};
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+/// Time of one piece, about.
+const PIECE: Duration = Duration::from_millis(15);
+/// How long after a failure, or a reader that holds the WAL, the next attempt is made.
+const PAUSE: Duration = Duration::from_millis(500);
+/// The wall clock was set by more than this during the run: ages cannot be trusted.
+const CLOCK_JUMP: u64 = 24 * 3600 * 1_000_000_000;
+
+/// What was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Removed {
+    /// Seqs of the tombstones that say so.
+    pub tombstones: Vec<u64>,
+    /// Whole entries.
+    pub entries: u64,
+    /// Content values.
+    pub contents: u64,
+    /// Entries that do not fit their hash: their blocks of 256 were left alone.
+    pub altered: Vec<u64>,
+}
+
+type Answer = SyncSender<Result<Removed, EraseError>>;
+
+/// Something to remove.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub plans: Vec<Plan>,
+    /// Redacted.
+    pub reason: Option<String>,
+    pub answer: Option<Answer>,
+    /// From the chooser's thread: what could not be chosen, or why choosing failed.
+    pub blocked: Option<String>,
+    pub is_chosen: bool,
+}
+
+/// A tombstone whose work is not done.
+#[derive(Debug)]
+struct Task {
+    seq: u64,
+    fields: u64,
+    runs: VecDeque<Range<u64>>,
+    /// The policy it appeals to, and when.
+    by_policy: Option<(RetentionPolicy, i64, Clock)>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    removed: Removed,
+    answer: Answer,
+}
+
+/// The state of it.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent flags of one thread")]
+pub(super) struct Removing {
+    interval: Duration,
+    /// The order whose tombstones are being written, and their seqs so far.
+    pub order: Option<Order>,
+    pub seqs: Vec<u64>,
+    tasks: VecDeque<Task>,
+    waiting: Vec<Waiter>,
+    /// Tombstones are still to be looked for.
+    is_loaded: bool,
+    log: Option<LogId>,
+    /// Sizes of checkpoints, ascending.
+    cuts: Vec<u64>,
+    /// Newest tombstone after which the WAL is still to be cut.
+    traces: Option<u64>,
+    vacuum: bool,
+    not_before: Option<Instant>,
+    choose_at: Option<Instant>,
+    is_choosing: bool,
+    is_blocked: bool,
+    /// Storage had no space: the next choice makes some.
+    pub is_starving: bool,
+    /// Wall clock minus monotonic clock when the run began, ns.
+    offset: i64,
+}
+
+impl Removing {
+    pub(super) fn new(interval: Duration, offset: i64) -> Self {
+        Self {
+            interval,
+            order: None,
+            seqs: Vec::new(),
+            tasks: VecDeque::new(),
+            waiting: Vec::new(),
+            is_loaded: false,
+            log: None,
+            cuts: Vec::new(),
+            traces: None,
+            vacuum: false,
+            not_before: None,
+            choose_at: None,
+            is_choosing: false,
+            is_blocked: false,
+            is_starving: false,
+            offset,
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        !self.is_loaded || !self.tasks.is_empty() || self.traces.is_some() || self.vacuum
+    }
+
+    /// When there is something to do; `None` when nothing is.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let work = self.has_work().then(|| self.not_before.unwrap_or_else(Instant::now));
+        let choose = self.choose_at.filter(|_| !self.is_choosing);
+        [work, choose].into_iter().flatten().min()
+    }
+
+    /// Whether somebody waits for an answer.
+    pub(super) fn is_owed(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Retention is on from here on: the first choice is made at once.
+    pub(super) fn begin(&mut self, policy: &RetentionPolicy) {
+        self.choose_at = (!policy.removes_nothing()).then(Instant::now);
+        self.is_loaded = false;
+    }
+
+    /// The tombstones of the order are durable.
+    pub(super) fn written(&mut self) {
+        let Some(order) = self.order.take() else { return };
+        let tombstones = std::mem::take(&mut self.seqs);
+        if let Some(answer) = order.answer {
+            self.waiting.push(Waiter { removed: Removed { tombstones, ..Removed::default() }, answer });
+        }
+        self.is_loaded = false;
+        self.not_before = None;
+    }
+
+    /// Tells the one who waits for a tombstone what was done for it.
+    fn count(&mut self, tombstone: u64, add: &dyn Fn(&mut Removed)) {
+        let waiter = self.waiting.iter_mut().find(|waiter| waiter.removed.tombstones.contains(&tombstone));
+        if let Some(waiter) = waiter {
+            add(&mut waiter.removed);
+        }
+    }
+
+    fn answer(&mut self, upto: u64) {
+        let is_done = |waiter: &Waiter| waiter.removed.tombstones.last().is_none_or(|last| *last <= upto);
+        for waiter in self.waiting.extract_if(.., |waiter| is_done(waiter)) {
+            // Who has gone away does not want it.
+            let _ = waiter.answer.try_send(Ok(waiter.removed));
+        }
+    }
+
+    /// Reads which tombstones are still to be carried out, inside a batch.
+    fn load(&mut self, store: &Store, dir: &Layout) -> Result<(), StoreError> {
+        let done = store.cursor(REMOVED)?;
+        let erased = store.cursor(ERASED)?;
+        self.log = store.log_id();
+        self.tasks.clear();
+        let mut in_force = RetentionPolicy::default();
+        store.each(&mut |body| {
+            let Ok(entry) = decode(body) else { return };
+            let header = &entry.header;
+            match &entry.event {
+                Event::Open(open) => in_force = RetentionPolicy::new(&open.policy),
+                Event::Policy(policy) => in_force = RetentionPolicy::new(&policy.policy),
+                Event::Tombstone(tombstone) if done.is_none_or(|done| header.seq > done) => {
+                    let by_policy =
+                        matches!(tombstone.cause, Cause::Retention(_)).then(|| (in_force.clone(), header.recorded, header.clock));
+                    // What a forged one says about entries that come after it is not carried out.
+                    let runs = tombstone.runs.iter().map(|run| run.start..run.end().min(header.seq)).collect();
+                    self.tasks.push_back(Task { seq: header.seq, fields: tombstone.fields, runs, by_policy });
+                }
+                _ => {}
+            }
+        })?;
+        self.traces = done.filter(|done| erased.is_none_or(|erased| erased < *done));
+        self.cuts.clear();
+        if let Some(log) = self.log.filter(|_| !self.tasks.is_empty()) {
+            let mut journal = Checkpoints::open(dir.dir())?.of(log);
+            while let Some(line) = journal.next()? {
+                self.cuts.extend(line.ok().map(|sealed| sealed.size));
+            }
+        }
+        self.is_loaded = true;
+        Ok(())
+    }
+}
+
+impl Worker<'_> {
+    /// Writes the tombstones of an order; what they name is removed later.
+    pub(super) fn serve(&mut self, order: Order) -> bool {
+        if order.is_chosen {
+            self.removing.is_choosing = false;
+            // There may be more at once.
+            let soon = if order.plans.is_empty() { self.removing.interval } else { Duration::ZERO };
+            self.removing.choose_at = Some(Instant::now() + soon);
+            self.tell_blocked(order.blocked.as_deref());
+        }
+        if order.plans.iter().all(|plan| plan.runs.is_empty()) {
+            if let Some(answer) = order.answer {
+                let _ = answer.try_send(Ok(Removed::default()));
+            }
+            return true;
+        }
+        self.removing.order = Some(order);
+        self.settle_batch(Vec::new())
+    }
+
+    fn tell_blocked(&mut self, blocked: Option<&str>) {
+        self.shared.lock().stats.removal_problem = blocked.map(str::to_owned);
+        if let Some(why) = blocked.filter(|_| !self.removing.is_blocked) {
+            self.alarms.push(("retention_blocked", why.to_owned()));
+        }
+        self.removing.is_blocked = blocked.is_some();
+    }
+
+    /// Does what is due: a choice, or a piece of removal.
+    pub(super) fn remove_some(&mut self, shared: &Arc<Shared>) {
+        if self.removing.choose_at.is_some_and(|at| at <= Instant::now()) && !self.removing.is_choosing {
+            return self.start_choosing(shared);
+        }
+        let Some(mut store) = self.store.take() else {
+            self.removing.not_before = Some(Instant::now() + PAUSE);
+            return;
+        };
+        let step = self.removal_step(&mut store);
+        store.rollback();
+        match step {
+            Ok(()) => self.store = Some(store),
+            Err(error) => {
+                self.removing.not_before = Some(Instant::now() + PAUSE);
+                self.removing.is_loaded = false;
+                self.shared.lock().stats.removal_problem = Some(error.to_string());
+                if matches!(error, StoreError::Busy(_) | StoreError::Full { .. }) {
+                    self.store = Some(store);
+                }
+            }
+        }
+    }
+
+    fn removal_step(&mut self, store: &mut Store) -> Result<(), StoreError> {
+        let removing = &mut self.removing;
+        removing.not_before = None;
+        if !removing.is_loaded {
+            store.begin()?;
+            removing.load(store, &Layout::new(&self.shared.options.path))?;
+            store.rollback();
+            return Ok(());
+        }
+        if let Some(task) = removing.tasks.front() {
+            if self.sealing.newest_size() <= task.seq {
+                self.sealing.want("removal");
+                self.seal(false);
+            }
+            if self.removing.tasks.front().is_some_and(|task| self.sealing.newest_size() > task.seq) {
+                return self.pieces(store);
+            }
+            self.removing.not_before = Some(Instant::now() + PAUSE);
+            return Ok(());
+        }
+        if let Some(upto) = removing.traces {
+            if !store.truncate_wal()? {
+                removing.not_before = Some(Instant::now() + PAUSE);
+                self.shared.lock().stats.removal_problem =
+                    Some("a reader keeps the log open: what was erased is still in its WAL".to_owned());
+                return Ok(());
+            }
+            store.begin()?;
+            store.set_cursor(ERASED, upto)?;
+            store.commit_removal()?;
+            removing.traces = None;
+            removing.vacuum = true;
+            removing.answer(upto);
+            self.shared.lock().stats.removal_problem = None;
+            return Ok(());
+        }
+        removing.vacuum = store.vacuum_some(removing.is_starving)?;
+        Ok(())
+    }
+
+    /// As much of the first task as fits into one transaction.
+    fn pieces(&mut self, store: &mut Store) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        store.begin()?;
+        if store.log_id() != self.removing.log {
+            self.removing.is_loaded = false;
+            return Ok(());
+        }
+        let Some(mut task) = self.removing.tasks.pop_front() else { return Ok(()) };
+        let mut altered = Vec::new();
+        let (mut entries, mut contents) = (0, 0);
+        while begun.elapsed() < PIECE
+            && let Some(run) = task.runs.front_mut()
+        {
+            let by_policy = task.by_policy.clone();
+            let may_go = |facts: &Facts<'_>| {
+                by_policy.as_ref().is_none_or(|(policy, at, clock)| policy.as_entry().allows(facts, facts.age_s(*at, *clock)))
+            };
+            if task.fields != 0 {
+                let piece = store.remove_contents(run, task.fields, by_policy.as_ref().map(|_| &may_go as _))?;
+                contents += piece.deleted;
+                run.start = piece.next;
+            } else if let Some(first) = store.first_removable(run)? {
+                let block = first / BLOCK * BLOCK;
+                let runs: Vec<_> = task.runs.iter().take_while(|run| run.start < block + BLOCK).cloned().collect();
+                match store.remove_entries(block, &runs, &self.removing.cuts, &may_go)? {
+                    Ok(count) => entries += count,
+                    Err(Altered { seq }) => altered.push(seq),
+                }
+                task.runs.iter_mut().for_each(|run| run.start = run.start.max(block + BLOCK));
+            } else {
+                run.start = run.end;
+            }
+            while task.runs.front().is_some_and(Range::is_empty) {
+                task.runs.pop_front();
+            }
+        }
+        let is_done = task.runs.is_empty();
+        if is_done {
+            store.set_cursor(REMOVED, task.seq)?;
+        }
+        store.commit_removal()?;
+        self.count_removed(task.seq, entries, contents, &altered);
+        if is_done {
+            self.removing.traces = Some(task.seq);
+        } else {
+            self.removing.tasks.push_front(task);
+        }
+        Ok(())
+    }
+
+    fn count_removed(&mut self, tombstone: u64, entries: u64, contents: u64, altered: &[u64]) {
+        for seq in altered {
+            let why = format!("entry {seq} does not fit its hash: nothing of its block of 256 is removed; run `lowlight verify`");
+            self.alarms.push(("removal_stopped", why));
+        }
+        self.removing.count(tombstone, &|removed| {
+            removed.entries += entries;
+            removed.contents += contents;
+            removed.altered.extend(altered);
+        });
+        let mut state = self.shared.lock();
+        state.stats.removed_entries += entries;
+        state.stats.removed_contents += contents;
+    }
+
+    /// Chooses what retention removes on a thread of its own, which reads the log as anybody does.
+    fn start_choosing(&mut self, shared: &Arc<Shared>) {
+        let removing = &mut self.removing;
+        let jump = removing.offset.abs_diff(shared.clock_offset());
+        if jump > CLOCK_JUMP {
+            removing.choose_at = None;
+            self.alarms
+                .push(("retention_stopped", "the clock was set by more than a day: nothing is removed until the next start".to_owned()));
+            return;
+        }
+        let wanted = if std::mem::take(&mut removing.is_starving) { u64::MAX } else { 0 };
+        let (shared, at) = (Arc::clone(shared), (now(), shared.clock()));
+        let choose = move || {
+            let chosen = Reader::open(&shared.options.path).and_then(|reader| {
+                let room = Room::of(&reader, shared.options.min_free, wanted);
+                Choice::in_force(&reader, at, room)
+            });
+            let (plans, blocked) = match chosen {
+                Ok(choice) => (choice.plans(), choice.blocked),
+                Err(error) => (Vec::new(), Some(error.to_string())),
+            };
+            shared.lock().orders.push_back(Order { plans, reason: None, answer: None, blocked, is_chosen: true });
+            shared.work.notify_one();
+        };
+        removing.is_choosing = std::thread::Builder::new().name("lowlight-choose".to_owned()).spawn(choose).is_ok();
+        removing.choose_at = Some(Instant::now() + removing.interval);
+    }
+}
