@@ -206,7 +206,7 @@ def gaps(maker):
         [(200, 300)], RUNS))
     maker.case("removed-many", "more gaps than are listed", None, log=many_gaps())
     maker.case("removed-stray", "a node of level 3 that nothing needs is ignored", None,
-               lambda rows, _: rows["node"].insert(0, {"id": (3 << 56) + 32, "hash": JUNK}), log=removed_log())
+               lambda rows, _: rows["node"].insert(0, {"id": (3 << 56) + 33, "hash": JUNK}), log=removed_log())
 
 
 def node_change(level, index, value=None):

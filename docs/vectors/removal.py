@@ -193,8 +193,8 @@ class Nodes:
         self.starts = sorted({(key & (1 << 56) - 1) << (key >> 56) for key in self.hashes if 0 <= key >> 56 <= TOP})
 
     def item(self, start, end):
-        """The largest node (level, hash) that begins at `start` and does not reach beyond `end`, or None."""
-        for level in range(TOP, -1, -1):
+        """The largest node (level, hash) below a block's, else that, that begins at `start` and ends by `end`, or None."""
+        for level in [*range(TOP - 1, -1, -1), TOP]:  # a block that checkpoints cut has smaller nodes besides its own
             value = self.hashes.get((level << 56) + (start >> level))
             if value is not None and start % (1 << level) == 0 and start + (1 << level) <= end:
                 return level, value

@@ -84,7 +84,12 @@ pub fn entry(dir: &Path, seq: u64, opens: &dyn Fn(FieldId) -> bool) -> Result<Ve
     let mut source = reader.source(seq..end, &Filter::default(), true);
     let body = match source.next()? {
         Some(Item::Entry { body, .. }) => body.to_vec(),
-        _ => return Err(broken(seq)),
+        _ => {
+            let gone = |tombstone| {
+                ProveError::Absent(format!("entry {seq} was removed: `lowlight show {tombstone}` is the tombstone that says why"))
+            };
+            return Err(reader.removed_by(seq)?.map_or_else(|| broken(seq), gone));
+        }
     };
     let prev = prev.ok_or_else(|| broken(seq))?;
     let mut extra = vec![VERSION];

@@ -55,6 +55,16 @@ pub enum Command {
     /// Prove one entry, or that the log grew, to somebody who does not have the log
     #[command(after_help = "Example: lowlight prove 12 --field prompt -o 12.proof; there: lowlight verify 12.proof --key VKEY")]
     Prove(ProveArgs),
+    /// Remove what the retention policy says is too old or too much, now
+    #[command(
+        after_help = "The policy is [retention] in the configuration; the recorder follows it by itself, this does it at once.\n\nExample: lowlight prune --dry-run"
+    )]
+    Prune(PruneArgs),
+    /// Erase chosen content: values and salts go, entries and their hashes stay
+    #[command(
+        after_help = "All conditions must hold; what is erased cannot be brought back. Content that is not in the log's own files (exports, copies, backups, quarantined logs) is not reached, and listed where it is known.\n\nExample: lowlight erase --user alice --reason 'request of 2026-03-01'"
+    )]
+    Erase(EraseArgs),
     /// Make, show or replace the key that signs checkpoints
     Keys(KeysArgs),
     /// Check file system, permissions, clock, space and settings
@@ -219,6 +229,9 @@ pub enum KeysAction {
         /// What the key is called, and the origin of the checkpoints: no white space and no plus signs [default: lowlight]
         #[arg(long)]
         name: Option<String>,
+        /// Make the erasure key instead: it alone can make a log keep less than it promised; before the log's first start
+        #[arg(long)]
+        erasure: bool,
     },
     /// Print the vkey
     Show,
@@ -228,6 +241,47 @@ pub enum KeysAction {
         #[arg(long)]
         name: Option<String>,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// Say what would go, and remove nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct EraseArgs {
+    /// Of these entries: 12, or 12-20; may be given more than once
+    #[arg(long, value_name = "SEQ")]
+    pub seq: Vec<String>,
+    /// Of this user (actor)
+    #[arg(long)]
+    pub user: Option<String>,
+    /// Of this session_id
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// Of this correlation_id
+    #[arg(long, value_name = "ID")]
+    pub correlation_id: Option<String>,
+    /// With this text in some content field
+    #[arg(long, value_name = "TEXT")]
+    pub contains: Option<String>,
+    /// Only this content field (prompt, response, actor, ...); may be given more than once [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub field: Vec<String>,
+    /// Why; recorded with the tombstone, redacted
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Say what would go, and erase nothing
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// How long to wait for readers that keep what is erased in the WAL, s
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    pub wait: u64,
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use std::io::Write;
 
 /// Every key with its default as JSON and, where it is another one, that of `record`: a pipe can wait. In the order of the
 /// guide.
-const KEYS: [(&str, &str, &str); 20] = [
+const KEYS: [(&str, &str, &str); 21] = [
     ("enabled", "true", ""),
     ("app", "null", ""),
     ("environment", "null", ""),
@@ -26,6 +26,7 @@ const KEYS: [(&str, &str, &str); 20] = [
     ("checkpoint_entries", "10000", ""),
     ("checkpoint_interval_s", "60", ""),
     ("verify_at_start", "\"tail\"", ""),
+    ("retention", "null", ""),
     ("event_types", "[]", ""),
     ("redact", "{}", ""),
 ];
@@ -92,6 +93,7 @@ mod tests {
             checkpoint_interval_s = 1
             verify_at_start = "off"
             event_types = []
+            [retention]
             [redact]
         "#;
         let config: Config = basic_toml::from_str(all).unwrap();

@@ -3,14 +3,15 @@
 use super::args::{Cli, KeysAction, KeysArgs};
 use super::{Failure, Outcome, load_config, say, stdout, text};
 use crate::keys::{DEFAULT_NAME, LogKey, file, next_file};
-use crate::store::{Layout, Reader};
+use crate::store::{Layout, Reader, StoreError};
 use std::io::Write;
 use std::time::Duration;
 
 pub(super) fn run(cli: &Cli, args: &KeysArgs) -> Outcome {
     let layout = Layout::new(&cli.path);
     let key = match &args.action {
-        KeysAction::Init { name } => {
+        KeysAction::Init { name, erasure: true } => init_erasure(cli, &layout, name.as_deref())?,
+        KeysAction::Init { name, .. } => {
             let key = LogKey::create(&layout, name.as_deref().unwrap_or(DEFAULT_NAME))?;
             if names_another(cli) {
                 say("this log names another key already: put that one back if you have it, for checkpoints by this one are told apart");
@@ -34,6 +35,20 @@ pub(super) fn run(cli: &Cli, args: &KeysArgs) -> Outcome {
     Ok(0)
 }
 
+/// Makes the key that can make a log keep less.
+fn init_erasure(cli: &Cli, layout: &Layout, name: Option<&str>) -> Result<LogKey, Failure> {
+    let is_new = matches!(Reader::open(&cli.path), Err(StoreError::Missing(_)));
+    if !is_new {
+        let why = "the log is there already, and only its entry 0 can name an erasure key; a log that is to have one needs it before its first start";
+        return Err(Failure::Usage(format!("{}: {why}", cli.path.display())));
+    }
+    let key = LogKey::create_erasure(layout, name.unwrap_or(DEFAULT_NAME))?;
+    say(
+        "keep keys/erasure.key away from this machine once the log is started: whoever has it can make the log keep less; put it back to do so yourself",
+    );
+    Ok(key)
+}
+
 fn absent(layout: &Layout) -> Failure {
     Failure::Usage(format!("no key at {}: make one with `lowlight keys init`", file(layout).display()))
 }
@@ -45,7 +60,7 @@ fn rotate(cli: &Cli, layout: &Layout, name: Option<&str>) -> Result<LogKey, Fail
     let begun = LogKey::load_next(layout)?;
     let is_new = begun.is_none();
     let next = begun.map_or_else(|| LogKey::create_next(layout, name.unwrap_or(old.key().name)), Ok)?;
-    let recorder = load_config(cli)?.config.builder(&cli.path).open()?;
+    let recorder = load_config(cli)?.config.builder(&cli.path).upkeep().open()?;
     let problem = recorder.stats().checkpoint_problem;
     let closed = recorder.close(Duration::from_secs(30));
     match LogKey::load(layout)? {

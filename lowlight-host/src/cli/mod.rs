@@ -8,6 +8,7 @@ mod args;
 mod checkpoint;
 mod config;
 mod doctor;
+mod erase;
 mod export;
 mod input;
 mod inspect;
@@ -15,6 +16,7 @@ mod keys;
 mod out;
 mod progress;
 mod prove;
+mod prune;
 mod query;
 mod record;
 mod show;
@@ -97,6 +99,8 @@ fn run(cli: &Cli) -> Outcome {
         Command::Verify(args) => verify::run(cli, args),
         Command::Checkpoint(args) => checkpoint::run(cli, args),
         Command::Prove(args) => prove::run(cli, args),
+        Command::Prune(args) => prune::run(cli, args),
+        Command::Erase(args) => erase::run(cli, args),
         Command::Keys(args) => keys::run(cli, args),
         Command::Export(args) => export::run(cli, args),
         Command::Query(args) => query::run(cli, args),

@@ -19,6 +19,19 @@ impl Progress {
         Self { label, next: Instant::now() + FIRST, shown: false }
     }
 
+    /// Notes how much was done, where nobody knows of how much.
+    pub fn count(&mut self, done: u64) {
+        if Instant::now() < self.next {
+            return;
+        }
+        self.next = Instant::now() + EVERY;
+        let mut err = std::io::stderr().lock();
+        if err.is_terminal() {
+            self.shown = true;
+            let _ = write!(err, "\r{} {done}", self.label);
+        }
+    }
+
     /// Notes how far the work is.
     pub fn at(&mut self, done: u64, total: u64) {
         // Looking at the clock costs more than an entry.

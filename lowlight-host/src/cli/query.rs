@@ -22,6 +22,7 @@ pub(super) struct Conditions {
     pub status: Option<String>,
     pub operation: Option<String>,
     pub session: Option<String>,
+    pub correlation_id: Option<String>,
     pub trace: Option<String>,
     pub contains: Option<String>,
     /// Entries of the recorder itself as well.
@@ -54,7 +55,8 @@ impl Conditions {
         if let Some(trace) = &self.trace {
             filter.and("trace_id = ?", [text(trace)]);
         }
-        for (field, value) in [(FieldId::ACTOR, &self.user), (FieldId::SESSION_ID, &self.session)] {
+        let fields = [(FieldId::ACTOR, &self.user), (FieldId::SESSION_ID, &self.session), (FieldId::CORRELATION_ID, &self.correlation_id)];
+        for (field, value) in fields {
             if let Some(value) = value {
                 let is_equal = "EXISTS (SELECT 1 FROM content NOT INDEXED WHERE content.id = entry.seq * 64 + ? AND value = ?)";
                 filter.and(is_equal, [Value::Integer(field.get().into()), text(value)]);
@@ -68,13 +70,19 @@ impl Conditions {
     }
 
     /// What is stored is redacted: a text that redaction would change can never be found.
-    fn check(&self, redactor: &Redactor) -> Result<(), Failure> {
+    pub fn check(&self, cli: &Cli) -> Result<(), Failure> {
+        let redaction = load_config(cli)?.config.redaction();
+        if !redaction.enabled {
+            return Ok(());
+        }
+        let redactor = Redactor::new(&redaction).map_err(crate::recorder::RecorderError::from)?;
         let texts = [
             ("user", &self.user),
             ("model", &self.model),
             ("status", &self.status),
             ("operation", &self.operation),
             ("session", &self.session),
+            ("correlation-id", &self.correlation_id),
             ("trace", &self.trace),
             ("contains", &self.contains),
         ];
@@ -101,15 +109,12 @@ pub(super) fn run(cli: &Cli, args: &QueryArgs) -> Outcome {
         status: args.status.clone(),
         operation: args.operation.clone(),
         session: args.session.clone(),
+        correlation_id: None,
         trace: args.trace.clone(),
         contains: args.contains.clone(),
         all: args.all,
     };
-    let config = load_config(cli)?.config;
-    let redaction = config.redaction();
-    if redaction.enabled {
-        conditions.check(&Redactor::new(&redaction).map_err(crate::recorder::RecorderError::from)?)?;
-    }
+    conditions.check(cli)?;
     let limit = args.limit.or((!cli.json).then_some(DEFAULT_LIMIT));
     let mut out = stdout();
     let (shown, more) = list(&reader, &conditions, limit, cli.json, &mut out)?;

@@ -15,6 +15,12 @@ pub(super) fn run(cli: &Cli, args: &ShowArgs) -> Outcome {
     let reader = Reader::open(&cli.path)?;
     let line = line(&reader, args.seq)?;
     let Some(line) = line else {
+        if let Some(tombstone) = reader.removed_by(args.seq)? {
+            return Err(Failure::Usage(format!(
+                "entry {} was removed: `lowlight show {tombstone}` is the tombstone that says why",
+                args.seq
+            )));
+        }
         let size = reader.tip().size;
         return Err(Failure::Usage(format!("no entry {}: the log has {size} entries, 0 to {}", args.seq, size.saturating_sub(1))));
     };

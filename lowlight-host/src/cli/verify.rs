@@ -108,6 +108,28 @@ pub(super) fn is_export(input: &mut impl BufRead) -> bool {
     input.fill_buf().is_ok_and(|start| start.starts_with(b"[") || start.starts_with(b"{"))
 }
 
+/// What is gone, and what explains it.
+fn gaps(report: &Report, out: &mut impl Write) -> std::io::Result<()> {
+    for gap in report.gaps.iter().take(SHOWN_GAPS) {
+        let count = text::plural(gap.last - gap.first + 1, "entry", "entries");
+        writeln!(out, "gap: {} to {}: {count} removed, says tombstone {}", gap.first, gap.last, gap.explained_by)?;
+    }
+    if report.gaps_total > SHOWN_GAPS as u64 {
+        writeln!(out, "gap: ... {} gaps in all", report.gaps_total)?;
+    }
+    if report.erased > 0 {
+        writeln!(out, "removed and explained by tombstones: {}", text::plural(report.erased, "entry or value", "entries and values"))?;
+    }
+    if report.pending_erase > 0 {
+        let pending = text::plural(report.pending_erase, "entry has", "entries have");
+        writeln!(out, "to be removed: {pending} content that a tombstone names and that is still here; the next recorder removes it")?;
+    }
+    Ok(())
+}
+
+/// Gaps that are printed for a person; --json has more.
+const SHOWN_GAPS: usize = 10;
+
 fn print(report: &Report, source: &Path, has_checkpoint: bool, out: &mut impl Write) -> std::io::Result<()> {
     let name = text::safe(&source.to_string_lossy()).into_owned();
     match (report.verdict, &report.error) {
@@ -130,8 +152,9 @@ fn print(report: &Report, source: &Path, has_checkpoint: bool, out: &mut impl Wr
     if report.problems_total > report.problems.len() as u64 {
         writeln!(out, "  ... {} problems in all", report.problems_total)?;
     }
+    gaps(report, out)?;
     if let Some(sealed) = report.sealed.filter(|_| report.verdict == "intact") {
-        let open = report.entries.saturating_sub(sealed);
+        let open = report.last_seq.map_or(0, |last| (last + 1).saturating_sub(sealed));
         writeln!(out, "sealed up to {} by its own checkpoints, {open} open", text::plural(sealed, "entry", "entries"))?;
     }
     if let Some(entry) = &report.entry {

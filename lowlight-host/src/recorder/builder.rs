@@ -65,6 +65,7 @@ pub struct Builder {
     pub(super) retention: Option<RetentionPolicy>,
     pub(super) retention_interval: Duration,
     pub(super) min_free: u64,
+    pub(super) is_upkeep: bool,
     pub(super) on_pressure: Option<Arc<Callback>>,
 }
 
@@ -99,6 +100,7 @@ impl Builder {
             retention: None,
             retention_interval: Duration::from_secs(300),
             min_free: 0,
+            is_upkeep: false,
             on_pressure: None,
         }
     }
@@ -171,6 +173,13 @@ impl Builder {
     #[must_use]
     pub fn min_free(mut self, bytes: u64) -> Self {
         self.min_free = bytes;
+        self
+    }
+
+    /// The run is for upkeep of the log and records nothing else: its options are not compared with those of the run before.
+    #[must_use]
+    pub fn upkeep(mut self) -> Self {
+        self.is_upkeep = true;
         self
     }
 

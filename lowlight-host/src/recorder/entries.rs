@@ -130,7 +130,7 @@ pub(super) fn start(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>) -> Re
     append_own(worker, batch, run.number, Severity::Info, Event::Lifecycle(Lifecycle::Start { software, build: None, device: None }))?;
     config(worker, batch, run.number)?;
     let policy = retention(worker, batch, run.number)?;
-    worker.removing.begin(&policy);
+    worker.removing.begin(&policy, options.is_upkeep);
     if vkey.is_none() && worker.shared.lock().stats.checkpoint_problem.is_none() && batch.sink().cursor("vkey")?.is_some() {
         key_problem(
             worker,
@@ -154,6 +154,9 @@ pub(super) fn start(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>) -> Re
 
 /// Writes that the options are others than those of the run before.
 fn config(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>, run: u64) -> Result<(), StoreError> {
+    if worker.shared.options.is_upkeep {
+        return Ok(());
+    }
     let digest = worker.shared.options.digest();
     // Bookkeeping keeps the beginning of it, as a number: enough to tell one from another.
     let this = digest.0.first_chunk().map_or(0, |start| u64::from_le_bytes(*start) >> 1);

@@ -103,7 +103,7 @@ impl Recorder {
             if state.closing {
                 return Err(EraseError::NotWritten("the recorder is closed".to_owned()));
             }
-            state.orders.push_back(Order { plans, reason, answer: Some(answer), blocked: None, is_chosen: false });
+            state.orders.push_back(Order { plans, reason, answer: Some(answer), blocked: None, is_chosen: false, more: false });
         }
         shared.work.notify_one();
         match answered.recv_timeout(deadline) {

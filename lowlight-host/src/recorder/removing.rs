@@ -56,6 +56,8 @@ pub(super) struct Order {
     /// From the chooser's thread: what could not be chosen, or why choosing failed.
     pub blocked: Option<String>,
     pub is_chosen: bool,
+    /// There is more to choose at once.
+    pub more: bool,
 }
 
 /// A tombstone whose work is not done.
@@ -141,8 +143,8 @@ impl Removing {
     }
 
     /// Retention is on from here on: the first choice is made at once.
-    pub(super) fn begin(&mut self, policy: &RetentionPolicy) {
-        self.choose_at = (!policy.removes_nothing()).then(Instant::now);
+    pub(super) fn begin(&mut self, policy: &RetentionPolicy, is_upkeep: bool) {
+        self.choose_at = (!policy.removes_nothing() && !is_upkeep).then(Instant::now);
         self.is_loaded = false;
     }
 
@@ -214,8 +216,7 @@ impl Worker<'_> {
     pub(super) fn serve(&mut self, order: Order) -> bool {
         if order.is_chosen {
             self.removing.is_choosing = false;
-            // There may be more at once.
-            let soon = if order.plans.is_empty() { self.removing.interval } else { Duration::ZERO };
+            let soon = if order.more { Duration::ZERO } else { self.removing.interval };
             self.removing.choose_at = Some(Instant::now() + soon);
             self.tell_blocked(order.blocked.as_deref());
         }
@@ -384,11 +385,12 @@ impl Worker<'_> {
                 let room = Room::of(&reader, shared.options.min_free, wanted);
                 Choice::in_force(&reader, at, room)
             });
-            let (plans, blocked) = match chosen {
-                Ok(choice) => (choice.plans(), choice.blocked),
-                Err(error) => (Vec::new(), Some(error.to_string())),
+            let (plans, blocked, more) = match chosen {
+                Ok(choice) => (choice.plans(), choice.blocked, choice.more),
+                Err(error) => (Vec::new(), Some(error.to_string()), false),
             };
-            shared.lock().orders.push_back(Order { plans, reason: None, answer: None, blocked, is_chosen: true });
+            let more = more && !plans.is_empty();
+            shared.lock().orders.push_back(Order { plans, reason: None, answer: None, blocked, is_chosen: true, more });
             shared.work.notify_one();
         };
         removing.is_choosing = std::thread::Builder::new().name("lowlight-choose".to_owned()).spawn(choose).is_ok();

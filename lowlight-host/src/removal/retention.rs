@@ -18,7 +18,7 @@ use std::ops::Range;
 
 /// Most entries of one choice.
 pub const MOST: usize = 1 << 16;
-/// Of a limit on bytes that is exceeded so much is freed, that not every batch exceeds it again: a twentieth.
+/// Of a limit that is exceeded so much is freed besides, that not every batch exceeds it again: a twentieth.
 const HEADROOM: u64 = 20;
 
 /// What the file system says, and what is asked of it.
@@ -107,9 +107,9 @@ pub fn choose(
     let present = number("SELECT count(*) FROM entry")?.cast_unsigned();
     let over = present.saturating_sub(chooser.whole.len() as u64).saturating_sub(policy.max_entries);
     if policy.max_entries > 0 && over > 0 {
-        let left = chooser.oldest(over, false)?;
+        let left = chooser.oldest(over + policy.max_entries / HEADROOM, false)?;
         // What lies in the newest block is not over the limit for long.
-        if left >= BLOCK && chooser.has_room() {
+        if left >= BLOCK + policy.max_entries / HEADROOM && chooser.has_room() {
             blocked = Some(format!("{left} entries are over the limit of {} and not old enough to go", policy.max_entries));
         }
     }

@@ -18,9 +18,10 @@ use super::recover::with_suffix;
 use super::schema::{self, Identity, SchemaReport};
 use super::source::DbSource;
 use super::writer::{node_id, uri};
+use crate::removal::Rules;
 use lowlight_core::FieldId;
 use lowlight_core::entry::MAX_BODY;
-use lowlight_core::source::{Start, Tip};
+use lowlight_core::source::{Start, Tip, Tombstones as _};
 use lowlight_core::tree::{self, STORED_LEVEL};
 use lowlight_core::{Digest, Frontier, LogId};
 use rusqlite::limits::Limit;
@@ -359,12 +360,12 @@ impl Reader {
         Ok(below.map(|(left, right)| tree::node(&left, &right)))
     }
 
-    /// The first stored node of level 0 to 8 that starts at or behind `from` and ends before `end`: its first seq and level; of
-    /// several that start there the largest.
+    /// The first stored node of level 0 to 8 that starts at or behind `from` and ends by `end`: its first seq and level; of several
+    /// that start there the largest below a block's own, which does not show the checkpoints that cut the block.
     pub(super) fn next_node(&self, from: u64, end: u64) -> Result<Option<(u64, u8)>, StoreError> {
         let sql = "SELECT min(id) FROM node NOT INDEXED WHERE id >= ?1 AND id < ?2";
         let mut found: Option<(u64, u8)> = None;
-        for level in (0..=STORED_LEVEL).rev().filter(|_| self.has_nodes) {
+        for level in (0..STORED_LEVEL).rev().chain([STORED_LEVEL]).filter(|_| self.has_nodes) {
             let first = from.div_ceil(1 << level);
             let mut select = self.connection.prepare_cached(sql).map_err(|e| self.sqlite(e))?;
             let bounds = [node_id(level, first), node_id(level, end >> level)];
@@ -378,6 +379,14 @@ impl Reader {
             }
         }
         Ok(found)
+    }
+
+    /// Seq of the tombstone that explains why an entry is not there.
+    pub fn removed_by(&self, seq: u64) -> Result<Option<u64>, StoreError> {
+        if self.leaf_of_row(seq)?.is_some() {
+            return Ok(None);
+        }
+        Ok(Rules::read(Box::new(self), self.log_id)?.absence(seq)?.explained_by)
     }
 
     fn leaf_of_row(&self, seq: u64) -> Result<Option<Digest>, StoreError> {

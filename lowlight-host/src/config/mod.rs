@@ -3,6 +3,10 @@
 //! 1. Each value says where it came from.
 //! 2. A file that is named but not there, or not valid, stops the program before anything is recorded.
 
+mod retention;
+
+pub use retention::{RetentionConfig, RuleConfig, Size};
+
 use crate::record::ContentMode;
 use crate::recorder::{Builder, MAX_BATCH, MAX_QUEUE, Recorder, VerifyAtStart};
 use crate::redact::RedactConfig;
@@ -35,6 +39,7 @@ pub struct Config {
     pub checkpoint_entries: Option<u64>,
     pub checkpoint_interval_s: Option<u64>,
     pub verify_at_start: Option<Verify>,
+    pub retention: Option<RetentionConfig>,
     pub event_types: Option<Vec<String>>,
     pub redact: Option<RedactConfig>,
 }
@@ -99,6 +104,14 @@ pub enum ConfigError {
         value: String,
         /// What it may be.
         range: &'static str,
+        /// Where it was set.
+        origin: String,
+    },
+    /// The retention is none that can be kept.
+    #[error("{origin}: retention: {why}")]
+    Retention {
+        /// What is wrong, with its key.
+        why: String,
         /// Where it was set.
         origin: String,
     },
@@ -170,6 +183,9 @@ impl Loaded {
             if let Some(value) = value.filter(|value| !(least..=most).contains(value)) {
                 return wrong(key, value.to_string(), range);
             }
+        }
+        if let Some(Err(why)) = it.retention.as_ref().map(RetentionConfig::policy) {
+            return Err(ConfigError::Retention { why, origin: self.source("retention").to_owned() });
         }
         let foreign = it.event_types.iter().flatten().find(|name| !is_token(name, 64));
         foreign.map_or(Ok(()), |name| wrong("event_types", format!("{name:?}"), "names of 1 to 64 of a-z 0-9 _ . -"))
@@ -287,6 +303,15 @@ impl Config {
         let (entries, interval) = builder.checkpoint_bounds();
         let interval = self.checkpoint_interval_s.map_or(interval, Duration::from_secs);
         builder = builder.checkpoints(self.checkpoint_entries.unwrap_or(entries), interval);
+        // Checked when it was read.
+        if let Some(retention) = &self.retention
+            && let (Ok(policy), Ok(min_free)) = (retention.policy(), retention.min_free())
+        {
+            builder = builder.retention(policy).min_free(min_free);
+            if let Some(seconds) = retention.interval_s {
+                builder = builder.retention_interval(Duration::from_secs(seconds.max(1)));
+            }
+        }
         if let Some(verify) = self.verify_at_start {
             builder = builder.verify_at_start(match verify {
                 Verify::Tail => VerifyAtStart::Tail,
