@@ -13,6 +13,7 @@ mod processes;
 mod proofs;
 mod recorder;
 mod redaction_quality;
+mod removal;
 mod seen;
 mod tamper;
 mod tickets;

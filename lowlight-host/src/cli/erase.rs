@@ -30,9 +30,19 @@ pub(super) fn run(cli: &Cli, args: &EraseArgs) -> Outcome {
     let fields = fields(&args.field).map_err(|name| Failure::Usage(format!("--field {name}: there is no such content field")))?;
     let reader = Reader::open(&cli.path)?;
     let found = find(&reader, &conditions.filter(), seqs.as_ref(), fields)?;
+    let is_pending = reader.has_pending_removal()?;
     drop(reader);
     if found.entries == 0 {
         say("nothing matches that is not erased already");
+        if is_pending && !args.dry_run {
+            let recorder = load_config(cli)?.config.builder(&cli.path).upkeep().open()?;
+            let finished = recorder.finish_removal(Duration::from_secs(args.wait));
+            let _stats = recorder.close(Duration::from_secs(30));
+            if let Err(error) = finished {
+                return pending(&error);
+            }
+            say("what was left over of an earlier erasure is gone now");
+        }
         return tell(cli, &Removed::default(), &found, &[]);
     }
     if args.dry_run {
@@ -49,11 +59,17 @@ pub(super) fn run(cli: &Cli, args: &EraseArgs) -> Outcome {
     let beyond = not_reached(&Layout::new(&cli.path));
     match erased {
         Ok(removed) => tell(cli, &removed, &found, &beyond),
-        Err(EraseError::Pending(why)) => {
+        Err(error) => pending(&error),
+    }
+}
+
+fn pending(error: &EraseError) -> Outcome {
+    match error {
+        EraseError::Pending(why) => {
             say(&format!("erasure is pending: {why}; it is finished by the next recorder, or by running this again"));
             Ok(1)
         }
-        Err(error) => Err(Failure::Usage(error.to_string())),
+        error => Err(Failure::Usage(error.to_string())),
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn run(cli: &Cli, args: &ExportArgs) -> Outcome {
 }
 
 fn write(cli: &Cli, format: Format, options: &Options, mut out: &mut dyn Write) -> Result<(), Failure> {
-    let reader = Reader::open(&cli.path)?;
+    let reader = Reader::open_for_all(&cli.path)?;
     let mut progress = Progress::new("exporting");
     let total = reader.tip().size;
     let mut at = |done| progress.at(done, total);

@@ -67,6 +67,7 @@ impl Recorder {
             pruned.blocked.clone_from(&choice.blocked);
             let plans = choice.plans();
             if plans.is_empty() {
+                self.finish_removal(until.saturating_duration_since(Instant::now()))?;
                 return Ok(pruned);
             }
             let removed = self.order(plans, None, until.saturating_duration_since(Instant::now()))?;
@@ -80,6 +81,15 @@ impl Recorder {
                 return Ok(pruned);
             }
         }
+    }
+
+    /// Waits until everything that tombstones name is gone from every file of the log: what an earlier run left over.
+    ///
+    /// # Errors
+    ///
+    /// As for [`erase`](Self::erase).
+    pub fn finish_removal(&self, deadline: Duration) -> Result<(), EraseError> {
+        self.order(Vec::new(), None, deadline).map(drop)
     }
 
     fn redacted(&self, reason: &str) -> String {

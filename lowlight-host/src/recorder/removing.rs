@@ -137,9 +137,16 @@ impl Removing {
         [work, choose].into_iter().flatten().min()
     }
 
-    /// Whether somebody waits for an answer.
+    /// Whether somebody waits for an answer, and nothing is in the way.
     pub(super) fn is_owed(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.waiting.is_empty() && self.not_before.is_none()
+    }
+
+    /// The recorder ends: whoever waits is told that the rest is for the next one.
+    pub(super) fn give_up(&mut self, why: &str) {
+        for waiter in self.waiting.drain(..) {
+            let _ = waiter.answer.try_send(Err(EraseError::Pending(why.to_owned())));
+        }
     }
 
     /// Retention is on from here on: the first choice is made at once.
@@ -168,7 +175,8 @@ impl Removing {
     }
 
     fn answer(&mut self, upto: u64) {
-        let is_done = |waiter: &Waiter| waiter.removed.tombstones.last().is_none_or(|last| *last <= upto);
+        let nothing_left = self.tasks.is_empty();
+        let is_done = |waiter: &Waiter| waiter.removed.tombstones.last().map_or(nothing_left, |last| *last <= upto);
         for waiter in self.waiting.extract_if(.., |waiter| is_done(waiter)) {
             // Who has gone away does not want it.
             let _ = waiter.answer.try_send(Ok(waiter.removed));
@@ -221,8 +229,10 @@ impl Worker<'_> {
             self.tell_blocked(order.blocked.as_deref());
         }
         if order.plans.iter().all(|plan| plan.runs.is_empty()) {
+            // Whoever asks for nothing waits for what is left over.
             if let Some(answer) = order.answer {
-                let _ = answer.try_send(Ok(Removed::default()));
+                self.removing.waiting.push(Waiter { removed: Removed::default(), answer });
+                self.removing.is_loaded = false;
             }
             return true;
         }
@@ -269,6 +279,9 @@ impl Worker<'_> {
             store.begin()?;
             removing.load(store, &Layout::new(&self.shared.options.path))?;
             store.rollback();
+            if removing.tasks.is_empty() && removing.traces.is_none() {
+                removing.answer(u64::MAX);
+            }
             return Ok(());
         }
         if let Some(task) = removing.tasks.front() {

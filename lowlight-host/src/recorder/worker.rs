@@ -465,6 +465,8 @@ impl Worker<'_> {
 
     /// Writes the stop entry and marks the run as stopped.
     fn stop(&mut self) {
+        let why = self.shared.lock().stats.removal_problem.clone();
+        self.removing.give_up(why.as_deref().unwrap_or("the recorder ended first"));
         let mut pause = FIRST_PAUSE;
         let Some(mut store) = self.store.take() else { return };
         for attempt in 0_u64.. {

@@ -15,6 +15,8 @@ pub mod columns;
 mod error;
 pub(crate) mod files;
 mod function;
+mod lookup;
+mod open;
 mod reader;
 mod recover;
 mod remove;

@@ -11,21 +11,14 @@
 //! 3. Rows are read from the tables, never through an index: an index is not evidence and may have been made to lie.
 
 use super::StoreError;
-use super::columns::{self, COUNT, Row, Value};
 use super::files::{self, Layout};
-use super::function;
-use super::recover::with_suffix;
+use super::open::{Opened, PrivateCopy, configure, connect, open};
 use super::schema::{self, Identity, SchemaReport};
 use super::source::DbSource;
-use super::writer::{node_id, uri};
 use crate::removal::Rules;
-use lowlight_core::FieldId;
-use lowlight_core::entry::MAX_BODY;
-use lowlight_core::source::{Start, Tip, Tombstones as _};
-use lowlight_core::tree::{self, STORED_LEVEL};
+use lowlight_core::source::{Start, Tip};
 use lowlight_core::{Digest, Frontier, LogId};
-use rusqlite::limits::Limit;
-use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
+use rusqlite::{Connection, ErrorCode, params_from_iter};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -39,43 +32,24 @@ const _: () = assert!(LONGEST as usize == lowlight_core::entry::MAX_CONTENT);
 pub struct Reader {
     path: PathBuf,
     pub(super) connection: Connection,
-    log_id: LogId,
-    tip: Tip,
+    pub(super) log_id: LogId,
+    pub(super) tip: Tip,
     first_seq: Option<u64>,
     schema: SchemaReport,
     pub(super) has_contents: bool,
-    has_nodes: bool,
+    pub(super) has_nodes: bool,
     negative_rows: bool,
     stray_contents: Vec<u64>,
     stray_nodes: bool,
     pub(super) live: bool,
+    /// What SQLite says has been written by others, when the tip was pinned.
+    pub(super) version: i64,
     /// What was opened, for another connection to it.
     uri: String,
     /// Device and inode of the file at the path when it was opened.
     identity: Option<(u64, u64)>,
     /// Holds the private copy, if one was needed, until the reader is dropped.
     _copy: Option<PrivateCopy>,
-}
-
-/// A connection for reading and what it reads from.
-pub(super) struct Opened {
-    pub(super) connection: Connection,
-    uri: String,
-    /// Holds the private copy, if one was needed.
-    pub(super) copy: Option<PrivateCopy>,
-    /// Whether somebody may be writing to the same file.
-    live: bool,
-}
-
-/// A folder only we can read, removed when dropped.
-#[derive(Debug)]
-pub(super) struct PrivateCopy(PathBuf);
-
-impl Drop for PrivateCopy {
-    fn drop(&mut self) {
-        // A copy that cannot be removed is left to the system's own clean-up of temporary files.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// Which entries to read: an SQL condition over the columns of `entry`, with its parameters.
@@ -110,11 +84,28 @@ impl Reader {
             Ok(_) => {}
         }
         let opened = connect(&path)?;
-        Self::pin(path, opened)
+        Self::pin(path, opened, false)
+    }
+
+    /// The same with one snapshot for all that is read: nothing that is removed meanwhile is missed, and the WAL grows until
+    /// the reader is dropped.
+    pub fn open_held(path: &Path) -> Result<Self, StoreError> {
+        let opened = connect(path)?;
+        Self::pin(path.to_path_buf(), opened, true)
+    }
+
+    /// The same, with one snapshot where it is needed: when something may be removed meanwhile.
+    pub fn open_for_all(path: &Path) -> Result<Self, StoreError> {
+        let reader = Self::open(path)?;
+        let policy = Rules::read(Box::new(&reader), reader.log_id)?.in_force().clone();
+        if !reader.live || (policy.removes_nothing() && !reader.has_pending_removal()?) {
+            return Ok(reader);
+        }
+        Self::open_held(&reader.path)
     }
 
     /// Reads tip, schema and bounds in one transaction.
-    fn pin(path: PathBuf, Opened { connection, uri, copy, live }: Opened) -> Result<Self, StoreError> {
+    fn pin(path: PathBuf, Opened { connection, uri, copy, live }: Opened, hold: bool) -> Result<Self, StoreError> {
         let sqlite = |source| StoreError::from_sqlite(&path, source);
         let identity = files::identity(&path);
         configure(&connection).and_then(|()| connection.execute_batch("BEGIN")).map_err(sqlite)?;
@@ -140,7 +131,11 @@ impl Reader {
         let beyond = tip.last_seq.saturating_add(1);
         let stray_contents = if has_contents { stray_contents(&connection, beyond.max(tip.size)).map_err(sqlite)? } else { Vec::new() };
         let stray_nodes = has_nodes && stray_nodes(&connection, beyond.min(tip.size)).map_err(sqlite)?;
-        connection.execute_batch("COMMIT").map_err(sqlite)?;
+        let version = connection.pragma_query_value(None, "data_version", |row| row.get(0)).map_err(sqlite)?;
+        if !hold {
+            connection.execute_batch("COMMIT").map_err(sqlite)?;
+        }
+        let live = live && !hold;
         Ok(Self {
             path,
             connection,
@@ -154,6 +149,7 @@ impl Reader {
             stray_contents,
             stray_nodes,
             live,
+            version,
             identity,
             uri,
             _copy: copy,
@@ -277,129 +273,6 @@ impl Reader {
     pub fn failed(&self, source: rusqlite::Error) -> StoreError {
         self.sqlite(source)
     }
-
-    /// A bookkeeping position.
-    pub fn cursor(&self, name: &str) -> Result<Option<u64>, StoreError> {
-        let found = self.connection.query_row("SELECT position FROM cursor WHERE name = ?1", [name], |row| row.get::<_, i64>(0));
-        match found {
-            Ok(position) => Ok(u64::try_from(position).ok()),
-            Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
-            Err(source) => Err(self.sqlite(source)),
-        }
-    }
-
-    /// Seqs of the entries that pass `filter`, ascending.
-    pub fn seqs(&self, filter: &Filter) -> Result<Vec<u64>, StoreError> {
-        let sql = format!("SELECT seq FROM entry NOT INDEXED WHERE seq >= 0 AND seq < ? AND {} ORDER BY seq", filter.sql());
-        let mut select = self.connection.prepare(&sql).map_err(|e| self.sqlite(e))?;
-        let size = rusqlite::types::Value::Integer(i64::try_from(self.tip.size).unwrap_or(i64::MAX));
-        let parameters = std::iter::once(size).chain(filter.parameters.iter().cloned());
-        let rows = select.query_map(params_from_iter(parameters), |row| row.get::<_, i64>(0)).map_err(|e| self.sqlite(e))?;
-        rows.map(|seq| seq.map(i64::cast_unsigned)).collect::<Result<_, _>>().map_err(|e| self.sqlite(e))
-    }
-
-    /// Fields of an entry that have a content row.
-    pub fn content_fields(&self, seq: u64) -> Result<Vec<FieldId>, StoreError> {
-        let sql = "SELECT id FROM content NOT INDEXED WHERE id >= ?1 AND id < ?2";
-        let mut select = self.connection.prepare_cached(sql).map_err(|e| self.sqlite(e))?;
-        let rows = select.query_map([content_id(seq), content_id(seq + 1)], |row| row.get::<_, i64>(0)).map_err(|e| self.sqlite(e))?;
-        let field = |id: rusqlite::Result<i64>| id.map(|id| u8::try_from(id & 63).ok().and_then(FieldId::new));
-        rows.filter_map(|id| field(id).transpose()).collect::<Result<_, _>>().map_err(|e| self.sqlite(e))
-    }
-
-    /// A stored tree node.
-    pub fn node(&self, level: u8, index: u64) -> Result<Option<Digest>, StoreError> {
-        if !self.has_nodes {
-            return Ok(None);
-        }
-        let mut select = self.connection.prepare_cached("SELECT hash FROM node NOT INDEXED WHERE id = ?1").map_err(|e| self.sqlite(e))?;
-        let found =
-            select.query_row([node_id(level, index)], |row| row.get_ref(0).map(|value| value.as_blob().ok().and_then(Digest::from_slice)));
-        match found {
-            Ok(hash) => Ok(hash),
-            Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
-            Err(error) if is_too_big(&error) => Ok(None),
-            Err(source) => Err(self.sqlite(source)),
-        }
-    }
-
-    /// Why the columns of that row do not make a body.
-    pub(super) fn why_malformed(&self, seq: u64) -> Result<columns::Malformed, StoreError> {
-        let sql = format!("SELECT {} FROM entry NOT INDEXED WHERE seq = ?1", columns::NAMES.join(","));
-        let mut select = self.connection.prepare(&sql).map_err(|e| self.sqlite(e))?;
-        let why = select.query_row([seq.cast_signed()], |row| {
-            let mut values: Row<'_> = [Value::Null; COUNT];
-            for (index, slot) in values.iter_mut().enumerate() {
-                *slot = function::value(row.get_ref(index)?);
-            }
-            Ok(columns::body(&values, &mut [0; MAX_BODY]).err())
-        });
-        match why {
-            Ok(why) => Ok(why.unwrap_or("the columns do not make a body")),
-            Err(error) if is_too_big(&error) => Ok("a value is larger than an entry can be"),
-            Err(error) => Err(self.sqlite(error)),
-        }
-    }
-
-    /// The leaf of an entry: that of its row, or what was kept of one that was removed.
-    pub fn leaf(&self, seq: u64) -> Result<Option<Digest>, StoreError> {
-        let own = self.leaf_of_row(seq)?;
-        if own.is_some() { Ok(own) } else { self.node(0, seq) }
-    }
-
-    /// The node at `level` and `index`, from stored nodes or made of those below it. `None` if something is missing.
-    pub fn subtree(&self, level: u8, index: u64) -> Result<Option<Digest>, StoreError> {
-        if level == 0 {
-            return self.leaf(index);
-        }
-        let stored = self.node(level, index)?;
-        if stored.is_some() || level >= STORED_LEVEL {
-            return Ok(stored);
-        }
-        let below = self.subtree(level - 1, index << 1)?.zip(self.subtree(level - 1, index << 1 | 1)?);
-        Ok(below.map(|(left, right)| tree::node(&left, &right)))
-    }
-
-    /// The first stored node of level 0 to 8 that starts at or behind `from` and ends by `end`: its first seq and level; of several
-    /// that start there the largest below a block's own, which does not show the checkpoints that cut the block.
-    pub(super) fn next_node(&self, from: u64, end: u64) -> Result<Option<(u64, u8)>, StoreError> {
-        let sql = "SELECT min(id) FROM node NOT INDEXED WHERE id >= ?1 AND id < ?2";
-        let mut found: Option<(u64, u8)> = None;
-        for level in (0..STORED_LEVEL).rev().chain([STORED_LEVEL]).filter(|_| self.has_nodes) {
-            let first = from.div_ceil(1 << level);
-            let mut select = self.connection.prepare_cached(sql).map_err(|e| self.sqlite(e))?;
-            let bounds = [node_id(level, first), node_id(level, end >> level)];
-            let id = select.query_row(bounds, |row| row.get::<_, Option<i64>>(0)).map_err(|e| self.sqlite(e))?;
-            let start = id.map(|id| (id & ((1 << 56) - 1)).cast_unsigned() << level);
-            if start == Some(from) {
-                return Ok(Some((from, level)));
-            }
-            if let Some(start) = start.filter(|start| found.is_none_or(|(nearest, _)| *start < nearest)) {
-                found = Some((start, level));
-            }
-        }
-        Ok(found)
-    }
-
-    /// Seq of the tombstone that explains why an entry is not there.
-    pub fn removed_by(&self, seq: u64) -> Result<Option<u64>, StoreError> {
-        if self.leaf_of_row(seq)?.is_some() {
-            return Ok(None);
-        }
-        Ok(Rules::read(Box::new(self), self.log_id)?.absence(seq)?.explained_by)
-    }
-
-    fn leaf_of_row(&self, seq: u64) -> Result<Option<Digest>, StoreError> {
-        let mut select = self.connection.prepare_cached("SELECT leaf FROM entry NOT INDEXED WHERE seq = ?1").map_err(|e| self.sqlite(e))?;
-        let found =
-            select.query_row([seq.cast_signed()], |row| row.get_ref(0).map(|value| value.as_blob().ok().and_then(Digest::from_slice)));
-        match found {
-            Ok(leaf) => Ok(leaf),
-            Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
-            Err(error) if is_too_big(&error) => Ok(None),
-            Err(source) => Err(self.sqlite(source)),
-        }
-    }
 }
 
 /// Whether SQLite refused to load a value of more than [`LONGEST`] bytes.
@@ -409,65 +282,6 @@ pub(super) fn is_too_big(error: &rusqlite::Error) -> bool {
 
 pub(super) fn content_id(seq: u64) -> i64 {
     i64::try_from(seq).ok().and_then(|seq| seq.checked_mul(64)).unwrap_or(i64::MAX)
-}
-
-/// Settings of every reading connection.
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
-    schema::distrust(connection)?;
-    function::register(connection)?;
-    // SQLite refuses to load a value that no writer makes: it is not worth its memory.
-    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST)?;
-    connection.execute_batch("PRAGMA query_only=ON; PRAGMA cache_size=-2048")
-}
-
-fn open(uri: &str) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(uri, flags)?;
-    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-    Ok(connection)
-}
-
-/// Opens a database for reading without writing beside it.
-pub(super) fn connect(path: &Path) -> Result<Opened, StoreError> {
-    let sqlite = |source| StoreError::from_sqlite(path, source);
-    let opened = |file: &Path, parameters: &str, copy, live| {
-        let uri = uri(file, parameters);
-        open(&uri).map(|connection| Opened { connection, uri, copy, live })
-    };
-    let wal = with_suffix(path, "-wal");
-    let wal_is_empty = wal.metadata().map_or(true, |meta| meta.len() == 0);
-    let shm_is_there = with_suffix(path, "-shm").exists();
-    if shm_is_there && let Ok(opened) = opened(path, "mode=ro", None, true) {
-        return Ok(opened);
-    }
-    if wal_is_empty {
-        // Nobody has it open: without the flag SQLite would create a -wal and a -shm beside it.
-        return opened(path, "immutable=1", None, false).map_err(sqlite);
-    }
-    let folder = private_folder()?;
-    let copy = folder.0.join("lowlight.db");
-    let state = || [path, &wal].map(|file| file.metadata().and_then(|meta| Ok((meta.len(), meta.modified()?))).ok());
-    // A writer that starts meanwhile may move the journal into the database between the two copies.
-    for _ in 0..3 {
-        let before = state();
-        for (from, to) in [(path, &copy), (&wal, &with_suffix(&copy, "-wal"))] {
-            std::fs::copy(from, to).map_err(|source| StoreError::from_io(from, source))?;
-        }
-        if state() == before {
-            break;
-        }
-    }
-    opened(&copy, "mode=ro", Some(folder), false).map_err(sqlite)
-}
-
-fn private_folder() -> Result<PrivateCopy, StoreError> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let mut random = [0_u8; 8];
-    let base = std::env::temp_dir();
-    crate::random::fill(&mut random).map_err(|source| StoreError::from_io(&base, source))?;
-    let path = base.join(format!("lowlight-{:016x}", u64::from_le_bytes(random)));
-    std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(|source| StoreError::from_io(&path, source))?;
-    Ok(PrivateCopy(path))
 }
 
 /// The log row; `None` when a column is not what it must be.

@@ -100,7 +100,7 @@ fn still_damaged(layout: &Layout) -> Result<bool, StoreError> {
     if path.symlink_metadata().is_err() {
         return Ok(false);
     }
-    let checked = super::reader::connect(&path).and_then(|super::reader::Opened { connection, copy: _copy, .. }| {
+    let checked = super::open::connect(&path).and_then(|super::open::Opened { connection, copy: _copy, .. }| {
         super::schema::identify(&connection, &path)?;
         let check = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
         let report = super::schema::compare(&connection).map_err(|source| StoreError::from_sqlite(&path, source))?;

@@ -10,7 +10,7 @@
 
 use super::columns::{self, COUNT, Value};
 use super::files::{self, Layout};
-use super::reader;
+use super::open;
 use super::schema::{self, Identity};
 use super::wal::{PER_BATCH, PER_ENTRY, WalCheckpointer};
 use super::{StoreError, files::private_file};
@@ -89,7 +89,7 @@ impl Store {
     fn open_locked(path: &Path) -> Result<Connection, StoreError> {
         files::create_database(path)?;
         // Looked at before it is opened for writing: a foreign or newer database and its journal stay byte for byte.
-        let probe = reader::connect(path)?;
+        let probe = open::connect(path)?;
         schema::identify(&probe.connection, path)?;
         drop(probe);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;

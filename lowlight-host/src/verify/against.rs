@@ -134,6 +134,11 @@ impl<'k> Against<'k> {
         Self { kept: kept.iter().map(|kept| (kept, State::Open)).collect(), keys, ..Self::default() }
     }
 
+    /// The same before anything was compared, without a journal.
+    pub(super) fn again(&self) -> Self {
+        Self { kept: self.kept.iter().map(|(kept, _)| (*kept, State::Open)).collect(), keys: self.keys, ..Self::default() }
+    }
+
     /// The log's own journal as well. To be opened before the log is, so that it is not ahead of it.
     pub fn with_journal(mut self, journal: Checkpoints) -> Result<Self, StoreError> {
         self.journal = Some(journal);

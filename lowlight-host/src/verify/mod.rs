@@ -203,10 +203,28 @@ pub enum Threads {
 /// Verifies a log directory or a database file, also against its own checkpoints and those in `against`; `progress` is
 /// told the seq after every entry, and the number of entries.
 pub fn log_with(path: &Path, threads: Threads, against: Against<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, StoreError> {
+    // Where a recorder removes entries while they are read, a pass sees half of it.
+    let (report, is_torn) = pass(path, threads, against.again(), progress, false)?;
+    if !is_torn {
+        return Ok(report);
+    }
+    // Then all is read from one snapshot, behind which the WAL grows.
+    Ok(pass(path, Threads::One, against, progress, true)?.0)
+}
+
+/// One pass over a log, and whether something was removed meanwhile.
+fn pass(
+    path: &Path,
+    threads: Threads,
+    against: Against<'_>,
+    progress: &mut dyn FnMut(u64, u64),
+    hold: bool,
+) -> Result<(Report, bool), StoreError> {
     // Before the log is opened: whoever writes to it meanwhile may write checkpoints of what this reader does not see.
     let dir = if path.is_dir() { Some(path) } else { path.parent().filter(|_| path.ends_with("lowlight.db")) };
     let journal = dir.map(Checkpoints::open).transpose()?;
     let reader = Reader::open(path)?;
+    let reader = if hold { Reader::open_held(reader.path())? } else { reader };
     let mut against = match journal {
         Some(journal) => against.with_journal(journal.of(reader.log_id()))?,
         None => against,
@@ -216,7 +234,8 @@ pub fn log_with(path: &Path, threads: Threads, against: Against<'_>, progress: &
         Threads::Two => judge(&reader, Ahead::start(&reader)?, &Ahead::at_end, &mut against, progress)?,
     };
     against.tell(&mut report);
-    Ok(report)
+    let is_torn = report.verdict == "broken" && reader.removes_meanwhile()?;
+    Ok((report, is_torn))
 }
 
 /// Verifies a log directory or a database file.

@@ -1,0 +1,93 @@
+//! Opening a database for reading without writing beside it.
+//!
+//! ```text
+//! -shm there -> live (read-only connection)    no -wal -> immutable    else -> private copy of db and -wal
+//! ```
+
+use super::reader::LONGEST;
+use super::recover::with_suffix;
+use super::writer::uri;
+use super::{StoreError, function, schema};
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, OpenFlags};
+use std::path::{Path, PathBuf};
+
+/// A connection for reading and what it reads from.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    pub(super) uri: String,
+    /// Holds the private copy, if one was needed.
+    pub(super) copy: Option<PrivateCopy>,
+    /// Whether somebody may be writing to the same file.
+    pub(super) live: bool,
+}
+
+/// A folder only we can read, removed when dropped.
+#[derive(Debug)]
+pub(super) struct PrivateCopy(PathBuf);
+
+impl Drop for PrivateCopy {
+    fn drop(&mut self) {
+        // A copy that cannot be removed is left to the system's own clean-up of temporary files.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Settings of every reading connection.
+pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    schema::distrust(connection)?;
+    function::register(connection)?;
+    // SQLite refuses to load a value that no writer makes: it is not worth its memory.
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST)?;
+    connection.execute_batch("PRAGMA query_only=ON; PRAGMA cache_size=-2048")
+}
+
+pub(super) fn open(uri: &str) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(uri, flags)?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+/// Opens a database for reading without writing beside it.
+pub(super) fn connect(path: &Path) -> Result<Opened, StoreError> {
+    let sqlite = |source| StoreError::from_sqlite(path, source);
+    let opened = |file: &Path, parameters: &str, copy, live| {
+        let uri = uri(file, parameters);
+        open(&uri).map(|connection| Opened { connection, uri, copy, live })
+    };
+    let wal = with_suffix(path, "-wal");
+    let wal_is_empty = wal.metadata().map_or(true, |meta| meta.len() == 0);
+    let shm_is_there = with_suffix(path, "-shm").exists();
+    if shm_is_there && let Ok(opened) = opened(path, "mode=ro", None, true) {
+        return Ok(opened);
+    }
+    if wal_is_empty {
+        // Nobody has it open: without the flag SQLite would create a -wal and a -shm beside it.
+        return opened(path, "immutable=1", None, false).map_err(sqlite);
+    }
+    let folder = private_folder()?;
+    let copy = folder.0.join("lowlight.db");
+    let state = || [path, &wal].map(|file| file.metadata().and_then(|meta| Ok((meta.len(), meta.modified()?))).ok());
+    // A writer that starts meanwhile may move the journal into the database between the two copies.
+    for _ in 0..3 {
+        let before = state();
+        for (from, to) in [(path, &copy), (&wal, &with_suffix(&copy, "-wal"))] {
+            std::fs::copy(from, to).map_err(|source| StoreError::from_io(from, source))?;
+        }
+        if state() == before {
+            break;
+        }
+    }
+    opened(&copy, "mode=ro", Some(folder), false).map_err(sqlite)
+}
+
+fn private_folder() -> Result<PrivateCopy, StoreError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let mut random = [0_u8; 8];
+    let base = std::env::temp_dir();
+    crate::random::fill(&mut random).map_err(|source| StoreError::from_io(&base, source))?;
+    let path = base.join(format!("lowlight-{:016x}", u64::from_le_bytes(random)));
+    std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(|source| StoreError::from_io(&path, source))?;
+    Ok(PrivateCopy(path))
+}
