@@ -11,6 +11,26 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 #[test]
+fn on_a_full_disk_retention_makes_room_out_of_the_reserve_and_recording_goes_on() {
+    let Some(disk) = Tmpfs::new("64m") else { return };
+    let dir = disk.path().join("log");
+    let policy = lowlight_host::removal::RetentionPolicy { max_bytes: 1 << 30, ..Default::default() };
+    let recorder =
+        quick(&dir).queue(64, 8 << 20).overflow(lowlight_core::OverflowPolicy::Block).block_for(LONG).retention(policy).open().unwrap();
+    wait_until("the reserve is there", || dir.join("reserve").exists());
+    // Something else takes most of the disk.
+    std::fs::write(disk.path().join("other"), vec![7; 16 << 20]).unwrap();
+    let text = "the door is open. ".repeat(3_000);
+    let tickets: Vec<_> = (0..1_500).map(|_| tell(&recorder, &text)).collect();
+    let durable = tickets.iter().filter(|ticket| matches!(ticket.wait_timeout(LONG), Outcome::Durable(_))).count();
+    let stats = recorder.stats();
+    assert_eq!(durable, 1_500, "80 MB went through 48 MB: {stats:?}");
+    assert!(stats.removed_entries > 0 && !alarms(&dir, "disk_full").is_empty(), "{stats:?}");
+    recorder.close(LONG).unwrap();
+    assert_eq!(lowlight_tests::verify(&dir).verdict, "intact");
+}
+
+#[test]
 fn a_full_disk_is_said_once_and_what_it_cost_stands_in_a_gap_when_there_is_space_again() {
     let Some(disk) = Tmpfs::new("2m") else { return };
     let dir = disk.path().join("log");

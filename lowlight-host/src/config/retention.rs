@@ -227,7 +227,7 @@ mod tests {
             let why = policy(toml).unwrap_err();
             assert!(why.contains(key), "{toml}: {why}");
         }
-        let nine: String = (0..9).map(|n| format!("[[rules]]\nstatus = \"s{n}\"\n")).collect();
+        let nine = (0..9).fold(String::new(), |all, n| format!("{all}[[rules]]\nstatus = \"s{n}\"\n"));
         assert!(policy(&nine).unwrap_err().contains("at most 8"));
     }
 }

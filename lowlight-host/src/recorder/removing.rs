@@ -13,7 +13,7 @@ use super::worker::Worker;
 use super::{Shared, now};
 use crate::checkpoints::Checkpoints;
 use crate::removal::{Choice, EraseError, Plan, RetentionPolicy, Room, RuleEntries as _};
-use crate::store::{Altered, BLOCK, ERASED, Layout, REMOVED, Reader, Store, StoreError};
+use crate::store::{Altered, BLOCK, Block256, ERASED, Layout, REMOVED, Reader, Store, StoreError, reserve};
 use lowlight_core::entry::codec::decode;
 use lowlight_core::entry::{Cause, Clock, Event, Facts};
 use lowlight_core::{LogId, Sink as _};
@@ -27,6 +27,10 @@ use std::time::{Duration, Instant};
 const PIECE: Duration = Duration::from_millis(15);
 /// How long after a failure, or a reader that holds the WAL, the next attempt is made.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Bytes of records after which the free room is looked at.
+const LOOK_EVERY: usize = 1 << 20;
+/// Pieces of the database that are given back to a full disk: 8 MiB.
+const VACUUMS: u32 = 32;
 /// The wall clock was set by more than this during the run: ages cannot be trusted.
 const CLOCK_JUMP: u64 = 24 * 3600 * 1_000_000_000;
 
@@ -94,12 +98,12 @@ pub(super) struct Removing {
     /// Newest tombstone after which the WAL is still to be cut.
     traces: Option<u64>,
     vacuum: bool,
+    /// Bytes of records since the free room was looked at, about.
+    written: usize,
     not_before: Option<Instant>,
     choose_at: Option<Instant>,
     is_choosing: bool,
     is_blocked: bool,
-    /// Storage had no space: the next choice makes some.
-    pub is_starving: bool,
     /// Wall clock minus monotonic clock when the run began, ns.
     offset: i64,
 }
@@ -117,13 +121,18 @@ impl Removing {
             cuts: Vec::new(),
             traces: None,
             vacuum: false,
+            written: 0,
             not_before: None,
             choose_at: None,
             is_choosing: false,
             is_blocked: false,
-            is_starving: false,
             offset,
         }
+    }
+
+    /// Whether ages cannot be trusted, because the clock was set during the run.
+    fn is_unsafe(&self, shared: &Shared) -> bool {
+        self.offset.abs_diff(shared.clock_offset()) > CLOCK_JUMP
     }
 
     fn has_work(&self) -> bool {
@@ -311,8 +320,65 @@ impl Worker<'_> {
             self.shared.lock().stats.removal_problem = None;
             return Ok(());
         }
-        removing.vacuum = store.vacuum_some(removing.is_starving)?;
+        removing.vacuum = store.vacuum_some(false)?;
         Ok(())
+    }
+
+    /// After a batch: makes room while there is still some. A log that may lose entries never takes the last of it.
+    pub(super) fn keep_room(&mut self, written: usize) {
+        self.removing.written += written;
+        if self.removing.choose_at.is_none() || self.removing.written < LOOK_EVERY {
+            return;
+        }
+        self.removing.written = 0;
+        if reserve::missing(&Layout::new(&self.shared.options.path)) > 0 {
+            self.make_room();
+        }
+    }
+
+    /// Storage has no space for the batch at hand: where retention can make some, this does so at once, out of what was kept
+    /// back for it. `false` when nothing came of it.
+    pub(super) fn make_room(&mut self) -> bool {
+        if self.removing.choose_at.is_none() || self.removing.is_unsafe(self.shared) {
+            return false;
+        }
+        let options = &self.shared.options;
+        let layout = Layout::new(&options.path);
+        reserve::give_up(&layout);
+        let at = (now(), self.shared.clock());
+        let chosen = Reader::open(&options.path).and_then(|reader| {
+            // A twentieth of the log is enough to go on with for a while.
+            let wanted = layout.database().metadata().map_or(0, |meta| meta.len() / 20).max(4 << 20);
+            Choice::in_force(&reader, at, Room::of(&reader, options.min_free, wanted))
+        });
+        // What the WAL has still to add to the database takes its room now, so that the WAL can begin anew.
+        let cut = |worker: &Self| worker.store.as_ref().is_none_or(|store| store.truncate_wal().unwrap_or(false));
+        let _is_cut = cut(self);
+        let Some(plans) = chosen.ok().map(|choice| choice.plans()).filter(|plans| !plans.is_empty()) else { return false };
+        self.removing.order = Some(Order { plans, reason: None, answer: None, blocked: None, is_chosen: false, more: false });
+        // Whether the batch is there after all is asked again when it is written again.
+        let doubtful = self.doubtful.take();
+        let written = self.write(&[]).is_ok();
+        self.doubtful = doubtful;
+        if !written {
+            self.removing.order = None;
+            return false;
+        }
+        self.seal(false);
+        let mut steps = Ok(());
+        while steps.is_ok() && (!self.removing.is_loaded || !self.removing.tasks.is_empty()) && self.removing.not_before.is_none() {
+            let Some(mut store) = self.store.take() else { break };
+            steps = self.removal_step(&mut store);
+            store.rollback();
+            self.store = Some(store);
+            let _is_cut = cut(self);
+        }
+        // What was freed inside the database is of no use to the journal, nor to the next time.
+        if let (Ok(()), Some(store)) = (&steps, &self.store) {
+            steps = (0..VACUUMS).try_for_each(|_| store.vacuum_some(true).map(drop)).and_then(|()| store.truncate_wal().map(drop));
+            reserve::keep(&layout);
+        }
+        steps.is_ok()
     }
 
     /// As much of the first task as fits into one transaction.
@@ -341,7 +407,9 @@ impl Worker<'_> {
                 let block = first / BLOCK * BLOCK;
                 let runs: Vec<_> = task.runs.iter().take_while(|run| run.start < block + BLOCK).cloned().collect();
                 match store.remove_entries(block, &runs, &self.removing.cuts, &may_go)? {
-                    Ok(count) => entries += count,
+                    Ok(Block256::Done(count)) => entries += count,
+                    // The rest of it is for the next transaction.
+                    Ok(Block256::Lightened(_)) => break,
                     Err(Altered { seq }) => altered.push(seq),
                 }
                 task.runs.iter_mut().for_each(|run| run.start = run.start.max(block + BLOCK));
@@ -383,19 +451,17 @@ impl Worker<'_> {
 
     /// Chooses what retention removes on a thread of its own, which reads the log as anybody does.
     fn start_choosing(&mut self, shared: &Arc<Shared>) {
-        let removing = &mut self.removing;
-        let jump = removing.offset.abs_diff(shared.clock_offset());
-        if jump > CLOCK_JUMP {
-            removing.choose_at = None;
+        if self.removing.is_unsafe(shared) {
+            self.removing.choose_at = None;
             self.alarms
                 .push(("retention_stopped", "the clock was set by more than a day: nothing is removed until the next start".to_owned()));
             return;
         }
-        let wanted = if std::mem::take(&mut removing.is_starving) { u64::MAX } else { 0 };
+        reserve::keep(&Layout::new(&shared.options.path));
         let (shared, at) = (Arc::clone(shared), (now(), shared.clock()));
         let choose = move || {
             let chosen = Reader::open(&shared.options.path).and_then(|reader| {
-                let room = Room::of(&reader, shared.options.min_free, wanted);
+                let room = Room::of(&reader, shared.options.min_free, 0);
                 Choice::in_force(&reader, at, room)
             });
             let (plans, blocked, more) = match chosen {
@@ -406,6 +472,7 @@ impl Worker<'_> {
             shared.lock().orders.push_back(Order { plans, reason: None, answer: None, blocked, is_chosen: true, more });
             shared.work.notify_one();
         };
+        let removing = &mut self.removing;
         removing.is_choosing = std::thread::Builder::new().name("lowlight-choose".to_owned()).spawn(choose).is_ok();
         removing.choose_at = Some(Instant::now() + removing.interval);
     }

@@ -37,7 +37,7 @@ pub(super) struct Worker<'s> {
     pub(super) losses: Losses,
     pub(super) alarms: Vec<(&'static str, String)>,
     pub(super) predecessor: Option<Predecessor>,
-    doubtful: Option<Doubtful>,
+    pub(super) doubtful: Option<Doubtful>,
     /// Whether the attempt that closing is owed was made.
     last_attempt: bool,
     /// Open without verifying, once.
@@ -53,7 +53,7 @@ pub(super) struct Worker<'s> {
 }
 
 /// A batch whose COMMIT failed and that may be there all the same.
-struct Doubtful {
+pub(super) struct Doubtful {
     first: u64,
     leaf: Digest,
     outcomes: Vec<Outcome>,
@@ -236,6 +236,7 @@ impl Worker<'_> {
                 Ok(outcomes) => {
                     self.settled(&items, &outcomes);
                     self.seal(false);
+                    self.keep_room(items.iter().map(|item| item.prepared.weight()).sum());
                     return true;
                 }
                 Err(error) => {
@@ -284,11 +285,13 @@ impl Worker<'_> {
         if !matches!(error, StoreError::Busy(_) | StoreError::Full { .. }) {
             self.store = None;
         }
+        if matches!(error, StoreError::Full { .. }) && self.make_room() {
+            *pause = FIRST_PAUSE;
+        }
         let mut state = self.shared.lock();
         state.stats.waiting = Some(error.to_string());
         if matches!(error, StoreError::Full { .. }) {
             state.ring.set_full_reason(GapReason::DiskFull);
-            self.removing.is_starving = true;
             if !self.alarms.iter().any(|(code, _)| *code == "disk_full") {
                 self.alarms.push(("disk_full", "storage had no space or was read-only; what was dropped stands in a gap entry".to_owned()));
             }
@@ -320,7 +323,7 @@ impl Worker<'_> {
     }
 
     /// One attempt at a batch, start entries first if they are still to be written.
-    fn write(&mut self, items: &[Box<Item>]) -> Result<Vec<Outcome>, StoreError> {
+    pub(super) fn write(&mut self, items: &[Box<Item>]) -> Result<Vec<Outcome>, StoreError> {
         let mut store = match self.store.take() {
             Some(store) => store,
             None => self.open()?,

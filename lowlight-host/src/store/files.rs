@@ -37,6 +37,11 @@ impl Layout {
         self.dir.join("run")
     }
 
+    /// Room to give up when the disk is full.
+    pub fn reserve(&self) -> PathBuf {
+        self.dir.join("reserve")
+    }
+
     /// Damaged files that were moved aside.
     pub fn quarantine(&self) -> PathBuf {
         self.dir.join("quarantine")

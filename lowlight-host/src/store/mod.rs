@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/lowlight.db (+ -wal, -shm)   the log          DIR/lowlight.lock   held while a batch is written
 //! DIR/run/<n>.lock                 held by run n    DIR/quarantine/     damaged files, moved aside
+//! DIR/reserve                      room to give up when the disk is full, where retention can make more
 //! ```
 //!
 //! 1. A batch is acknowledged only after COMMIT has returned, with synchronous=FULL and psow=0.
@@ -20,6 +21,7 @@ mod open;
 mod reader;
 mod recover;
 mod remove;
+pub(crate) mod reserve;
 mod rules;
 mod runs;
 mod scan;
@@ -33,7 +35,7 @@ pub use error::StoreError;
 pub use files::Layout;
 pub use reader::{Filter, Reader};
 pub use recover::{Quarantined, quarantine};
-pub use remove::{Altered, BLOCK, Contents, MayGo};
+pub use remove::{Altered, BLOCK, Block256, Contents, MayGo};
 pub use rules::{ERASED, REMOVED};
 pub use runs::{Crashed, RunLock};
 pub use source::{AtEnd, DbSource};

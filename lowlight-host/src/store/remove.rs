@@ -25,6 +25,8 @@ use std::ops::Range;
 
 /// Rows of content that one transaction deletes.
 pub const CHUNK: usize = 500;
+/// Bytes of content that one transaction deletes; they are written as zeros.
+const CHUNK_BYTES: u64 = 1 << 20;
 /// Entries of a block.
 pub const BLOCK: u64 = 1 << STORED_LEVEL;
 /// Kinds that are never deleted, as SQL.
@@ -129,13 +131,13 @@ impl Store {
         runs: &[Range<u64>],
         cuts: &[u64],
         may_go: &MayGo<'_>,
-    ) -> Result<Result<u64, Altered>, StoreError> {
+    ) -> Result<Result<Block256, Altered>, StoreError> {
         let block = self.block(first).map_err(|source| self.error(source))?;
         let named = |seq: u64| runs.iter().any(|run| run.contains(&seq));
         let goes = |(seq, row): (&u64, &Entry)| (named(*seq) && !row.is_kept && is_free(row, may_go)).then_some(*seq);
         let going: std::collections::BTreeSet<u64> = block.rows.iter().filter_map(goes).collect();
         if going.is_empty() {
-            return Ok(Ok(0));
+            return Ok(Ok(Block256::Done(0)));
         }
         let gone = |seq: u64| going.contains(&seq);
         let leaf_before = match first.checked_sub(1) {
@@ -152,8 +154,34 @@ impl Store {
         }
         let next_is_there = self.leaf(first + BLOCK)?.is_some();
         let Some(nodes) = block.nodes_after(&gone, cuts, next_is_there) else { return Ok(Err(Altered { seq: first })) };
+        if let Some(deleted) = self.lighten(&going).map_err(|source| self.error(source))? {
+            return Ok(Ok(Block256::Lightened(deleted)));
+        }
         self.write_block(&block, &going, &nodes).map_err(|source| self.error(source))?;
-        Ok(Ok(going.len() as u64))
+        Ok(Ok(Block256::Done(going.len() as u64)))
+    }
+
+    /// Deletes content of the first of those entries, when all of it is more than one transaction should write.
+    fn lighten(&self, going: &std::collections::BTreeSet<u64>) -> rusqlite::Result<Option<u64>> {
+        let (Some(first), Some(last)) = (going.first(), going.last()) else { return Ok(None) };
+        let sql = "SELECT id, octet_length(value) FROM content WHERE id >= ?1 AND id < ?2 ORDER BY id";
+        let mut select = self.connection().prepare_cached(sql)?;
+        let mut rows = select.query([content_id(*first), content_id(last + 1)])?;
+        let (mut ids, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = rows.next()? {
+            let id: i64 = row.get(0)?;
+            if going.contains(&(id >> 6).cast_unsigned()) {
+                ids.push(id);
+                bytes += row.get::<_, Option<i64>>(1)?.unwrap_or(0).cast_unsigned();
+            }
+            if bytes > CHUNK_BYTES {
+                drop(rows);
+                let mut delete = self.connection().prepare_cached("DELETE FROM content WHERE id = ?1")?;
+                ids.iter().try_for_each(|id| delete.execute([id]).map(drop))?;
+                return Ok(Some(ids.len() as u64));
+            }
+        }
+        Ok(None)
     }
 
     fn block(&self, first: u64) -> rusqlite::Result<Block> {
@@ -216,16 +244,16 @@ impl Store {
     /// [`StoreError`] when the database cannot be read or written.
     pub fn remove_contents(&self, run: &Range<u64>, fields: u64, may_go: Option<&MayGo<'_>>) -> Result<Contents, StoreError> {
         let sqlite = |source| self.error(source);
-        let sql = "SELECT id FROM content WHERE id >= ?1 AND id < ?2 ORDER BY id";
+        let sql = "SELECT id, octet_length(value) FROM content WHERE id >= ?1 AND id < ?2 ORDER BY id";
         let mut select = self.connection().prepare_cached(sql).map_err(sqlite)?;
         let mut rows = select.query([content_id(run.start), content_id(run.end)]).map_err(sqlite)?;
-        let (mut ids, mut next, mut looked_at) = (Vec::new(), run.end, 0);
+        let (mut ids, mut next, mut looked_at, mut bytes) = (Vec::new(), run.end, 0, 0);
         let mut asked: Option<(u64, bool)> = None;
         while let Some(row) = rows.next().map_err(sqlite)? {
             let id: i64 = row.get(0).map_err(sqlite)?;
             let seq = (id >> 6).cast_unsigned();
             // A piece ends between two entries.
-            if asked.is_none_or(|(before, _)| before != seq) && (ids.len() >= CHUNK || looked_at >= 16 * CHUNK) {
+            if asked.is_none_or(|(before, _)| before != seq) && (ids.len() >= CHUNK || bytes > CHUNK_BYTES || looked_at >= 16 * CHUNK) {
                 next = seq;
                 break;
             }
@@ -241,6 +269,7 @@ impl Store {
                 }
             };
             if is_free {
+                bytes += row.get::<_, Option<i64>>(1).map_err(sqlite)?.unwrap_or(0).cast_unsigned();
                 ids.push(id);
             }
         }
@@ -321,6 +350,15 @@ impl Store {
             Err(source) => Err(self.error(source)),
         }
     }
+}
+
+/// What was done to a block of 256.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Block256 {
+    /// So many entries went.
+    Done(u64),
+    /// So many values of entries that are to go went first: there is more than one transaction should write.
+    Lightened(u64),
 }
 
 /// What one piece of content removal did.
