@@ -1,7 +1,7 @@
 """The pass over the entries: format.md sections 8.2 and 8.3, and what of 8.4 and 13 is done on the way."""
 
 from codec import UNKNOWN
-from removal import NEVER_REMOVED, Rules
+from removal import Rules
 from tree import commitment, genesis
 
 ORDER_FAULTS = ("missing", "inserted", "reordered", "broken")
@@ -211,6 +211,8 @@ class Chain:
 
     def contents(self, row, contents):
         """8.3, contents: `contents` maps field ids to (salt, value); None where there is none."""
+        contents = {field: content for field, content in contents.items()
+                    if not self.rules.is_overwritten(row.seq, field, content[0])}
         known = {field for field in contents if any(slot["field"] == field for slot in row.slots)}
         self.pending += row.kind != UNKNOWN and self.rules.is_pending(row.seq, known)
         for slot in row.slots:
@@ -236,8 +238,9 @@ class Chain:
                 self.problems.add(row.seq, "content_mismatch", "field %d: %s" % (slot["field"], fault))
         if set(contents) - {slot["field"] for slot in row.slots}:
             self.problems.add(row.seq, "content_mismatch", "content without a slot")
-        if row.kind in NEVER_REMOVED and self.rules.covers_entry(row.seq):
-            self.problems.add(row.seq, "policy_violation", "an entry of this kind is never removed")
+        fault = self.rules.fault_of_entry(row)
+        if fault:
+            self.problems.add(row.seq, "policy_violation", fault)
 
     def check_rules(self, first=0, end=2**63):
         """13.2: tombstones and policies themselves, after the pass: what is wrong with the row comes first."""

@@ -6,7 +6,7 @@ import json
 from chain import Chain, Problems
 from columns import LeafOnly, Removed, Row, WrongLine, parse_object, plain_int, row_from_json, row_to_json, unhex
 from notes import inclusion, root_from_inclusion
-from removal import OPEN, POLICY_KIND, TOMBSTONE, TOP, Rules
+from removal import OPEN, OVERWRITTEN, POLICY_KIND, TOMBSTONE, TOP, Rules
 from tree import Tree, edge_levels, genesis, right_edge, root_of
 from verifier import Unreadable, report, unreadable
 
@@ -126,6 +126,7 @@ class Export:
         self.digest = hashlib.sha256()
         self.entries = self.records = self.between = 0
         self.first = self.last = self.chain = None
+        self.policies = []  # seqs of entry lines of kind policy in the range
 
     def run(self):
         """The report."""
@@ -139,11 +140,19 @@ class Export:
         self.chain.rules = self.head.rules(self.problems)
         self.end_of_lines(self.middle())
         self.chain.check_rules(self.head.first, self.head.end)
+        self.uncounted()
         self.root()
         if self.lines.array and not self.lines.closed:
             self.problems.add(None, "malformed", "the closing bracket is absent")
         root = self.head.root.hex() if self.chain.sound else None
         return report(self.problems, self.entries, self.records, self.first, self.last, root, self.chain)
+
+    def uncounted(self):
+        """13.2: policies in the range that a preamble which has any element does not have."""
+        counted = {seq for seq, _, _ in self.chain.rules.policies} if self.head.tombstones else set(self.policies)
+        for seq in self.policies:
+            if seq not in counted:
+                self.problems.add(seq, "policy_violation", "a policy that the preamble lacks")
 
     def start_tree(self):
         """Tree at `first`, None when the number of hashes does not fit."""
@@ -224,6 +233,8 @@ class Export:
             return
         if seq > chain.expected:
             chain.skip_to(seq)
+        if not row.leaf_only and row.kind == POLICY_KIND:
+            self.policies.append(seq)
         fine = chain.place(row)
         contents = {} if row.leaf_only else {k: v for k, v in row.contents.items() if v != (None, None)}
         if fine and not isinstance(row, LeafOnly):
@@ -319,8 +330,9 @@ def explanations(log, first, end):
 
 
 def contents_of(log, seq):
-    """Contents of an entry: field ids to (salt, value)."""
-    return {field: log.content[seq * 64 + field] for field in range(64) if seq * 64 + field in log.content}
+    """Contents of an entry: field ids to (salt, value); those that were overwritten are absent."""
+    found = {field: log.content.get(seq * 64 + field, (OVERWRITTEN, None)) for field in range(64)}
+    return {field: content for field, content in found.items() if content[0] != OVERWRITTEN}
 
 
 def removed_lines(log, start, end):

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 
-from codec import KINDS, POLICY
+from codec import KINDS, POLICY, UNKNOWN
 from notes import Key, Malformed, ed25519
 
 TOP = 8  # level of the blocks from which whole entries are removed
@@ -11,6 +11,7 @@ NEVER_REMOVED = {KINDS.index(name) for name in ("open", "policy", "key_change", 
 UNDECLARED = {"number": 0, "max_entries": 0, "max_bytes": 0, "rules": []}
 NO_RULE = {"min_age_s": 0, "max_age_s": 0, "content_only": 0}
 SECOND = 1_000_000_000
+OVERWRITTEN = bytes(16)  # the salt of a content row that is about to be deleted
 
 
 class Tombstone:
@@ -33,6 +34,25 @@ def rule_for(policy, kind, status):
         if rule["kind"] in (None, kind) and rule["status"] in (None, status):
             return rule
     return NO_RULE
+
+
+def age_at(tombstone, row):
+    """Age of an entry at a tombstone, in nanoseconds."""
+    return 0 if tombstone.clock == 0 or row.clock == 0 else max(0, tombstone.recorded - row.recorded)
+
+
+def is_due(policy, rule, age):
+    """Whether content under a rule of a policy may go at an age."""
+    if age < rule["min_age_s"] * SECOND:
+        return False
+    old = rule["max_age_s"] != 0 and age >= rule["max_age_s"] * SECOND
+    return old or policy["max_entries"] != 0 or policy["max_bytes"] != 0
+
+
+def rules_of(policy):
+    """All rules of a policy; that for entries that match none is one of them unless there is a rule that all match."""
+    for_all = any(rule["kind"] is None and rule["status"] is None for rule in policy["rules"])
+    return policy["rules"] if for_all else [*policy["rules"], NO_RULE]
 
 
 def less(ours, theirs):
@@ -64,10 +84,12 @@ class Rules:
 
     def __init__(self, log_id=b"", rows=()):
         self.log_id, self.key, self.tombstones = log_id, None, []
+        self.opening, self.names_key = None, False  # the open entry, and whether it names an erasure key
         self.policies = []  # (seq, policy, signature), the open entry first
         for row in rows:
             if row.kind == OPEN and row.seq == 0:
                 self.policies.append((0, row.event["policy"], None))
+                self.opening, self.names_key = row, row.event["erasure_vkey"] is not None
                 self.key = erasure_key(row.event["erasure_vkey"])
             elif row.kind == POLICY_KIND:
                 self.policies.append((row.seq, row.event["policy"], row.event["signature"]))
@@ -115,17 +137,24 @@ class Rules:
                 found = policy
         return found if found["number"] else UNDECLARED
 
-    def allows(self, tombstone, row):
-        """Whether a tombstone of cause retention allows the removal of content of an entry."""
+    def allows(self, tombstone, row, whole=False):
+        """Whether a tombstone of cause retention allows the removal of content of an entry, or of the whole entry."""
         policy = self.in_force(tombstone.seq)
-        status = row.status if row.kind == INFERENCE else None
-        rule, age = rule_for(policy, row.kind, status), max(0, tombstone.recorded - row.recorded)
-        if tombstone.clock == 0 or row.clock == 0:
-            age = 0
-        if age < rule["min_age_s"] * SECOND:
+        rule = rule_for(policy, row.kind, row.status if row.kind == INFERENCE else None)
+        return is_due(policy, rule, age_at(tombstone, row)) and not (whole and rule["content_only"])
+
+    def too_early(self, tombstone):
+        """Whether nothing in the log can have been old enough for a tombstone of cause retention."""
+        if self.opening is None:
             return False
-        old = rule["max_age_s"] != 0 and age >= rule["max_age_s"] * SECOND
-        return old or policy["max_entries"] != 0 or policy["max_bytes"] != 0
+        policy, age = self.in_force(tombstone.seq), age_at(tombstone, self.opening)
+        return not any(is_due(policy, rule, age) for rule in rules_of(policy)
+                       if not (tombstone.whole and rule["content_only"]))
+
+    def is_overwritten(self, seq, field, salt):
+        """13.1: whether a content row is absent: covered, and its salt zeros."""
+        return type(salt) is bytes and salt == OVERWRITTEN and any(
+            tombstone.covers_field(field) for tombstone in self.covering(seq))
 
     def slot(self, row, field):
         """What explains a slot without a content row: None (nothing), True, or False (explained, not allowed)."""
@@ -134,9 +163,15 @@ class Rules:
             return None
         return any(tombstone.policy is None or self.allows(tombstone, row) for tombstone in covering)
 
-    def covers_entry(self, seq):
-        """Whether a tombstone of whole entries covers a seq."""
-        return any(tombstone.whole for tombstone in self.covering(seq))
+    def fault_of_entry(self, row):
+        """13.1: why an entry that is there must not go although a tombstone of whole entries covers it, else None."""
+        covering = [tombstone for tombstone in self.covering(row.seq) if tombstone.whole]
+        if not covering or row.kind in (TOMBSTONE, UNKNOWN):
+            return None
+        if row.kind in NEVER_REMOVED:
+            return "an entry of this kind is never removed"
+        allowed = any(tombstone.policy is None or self.allows(tombstone, row, True) for tombstone in covering)
+        return None if allowed else "removal of the whole entry"
 
     def is_pending(self, seq, fields):
         """Whether an entry that is there, or content of it that is there, is to go."""
@@ -154,7 +189,8 @@ class Rules:
             before = self.in_force(seq)
             if policy["number"] <= before["number"]:
                 yield seq, "number is not larger than that in force"
-            if before["number"] and keeps_less(policy, before) and not self.is_signed(seq, policy, signature):
+            needs_key = before["number"] or self.names_key
+            if needs_key and keeps_less(policy, before) and not self.is_signed(seq, policy, signature):
                 yield seq, "keeps less than the policy in force and is not signed"
 
     def faults_of(self, tombstone):
@@ -168,6 +204,8 @@ class Rules:
         if tombstone.policy is not None and (
                 tombstone.policy == 0 or tombstone.policy != self.in_force(tombstone.seq)["number"]):
             yield "not under the policy in force"
+        if tombstone.policy is not None and self.too_early(tombstone):
+            yield "nothing was old enough"
 
     def is_signed(self, seq, policy, signature):
         """Whether the erasure key signed a policy."""

@@ -1,7 +1,7 @@
 """Removal from a log in memory, as section 13 of format.md asks for it: tombstones first, then rows, then nodes."""
 
 from notes import Key, public_key, sign
-from removal import TOP, signed_text
+from removal import OVERWRITTEN, TOP, signed_text
 from tree import edge_levels, root_of
 from writer import BASE_TIME, Log, fixed, open_event
 
@@ -53,6 +53,14 @@ def remove_content(log, runs, fields=range(64)):
             log.content.pop(seq * 64 + field, None)
 
 
+def overwrite_content(log, runs, fields=range(64)):
+    """Overwrites content rows that are about to be deleted: salts with zeros, values with something as long."""
+    for key in [seq * 64 + field for seq in seqs_of(runs) for field in fields]:
+        if key in log.content:
+            value = log.content[key][1]
+            log.content[key] = (OVERWRITTEN, value and "0" * len(value.encode()))
+
+
 def remove_entries(log, runs, cuts=()):
     """Deletes whole entries; their nodes are cut where checkpoints of the journal end."""
     seqs = set(seqs_of(runs))
@@ -86,10 +94,10 @@ def pieces(log, cuts):
         start, last = seq if start is None else start, seq
 
 
-def small_log(name="removal", policy=RETENTION, **columns):
-    """Entries of several kinds and statuses with contents; nothing is removed yet."""
+def small_log(name="removal", policy=RETENTION, opening=None, **columns):
+    """Entries of several kinds and statuses with contents; nothing is removed yet. `opening`: columns of entry 0."""
     log = Log(name)
-    log.add("open", event=open_event(log.log_id, policy=policy, erasure_vkey=str(ERASURE_KEY)))
+    log.add("open", opening, event=open_event(log.log_id, policy=policy, erasure_vkey=str(ERASURE_KEY)))
     log.add("inference", {"operation": "chat", "model": "tiny-1b", "status": "ok", **columns},
             contents=[(0, "question", None), (1, "answer", None), (40, None, None)])
     log.add("inference", {"operation": "chat", "model": "tiny-1b", "status": "error", **columns},
@@ -142,6 +150,8 @@ def sample_log(name="sample removed"):
     for number in range(20):
         log.add("log", at(400 + number), contents=[(2, "after %d" % number, None)])
     add_tombstone(log, [(514, 516)], policy=2, days=420)
-    remove_content(log, [(100, 101), (601, 602), (780, 781)])
+    add_tombstone(log, [(800, 803)], [2], days=421)
+    remove_content(log, [(100, 101), (601, 602), (780, 781), (802, 803)])
+    overwrite_content(log, [(800, 801)])
     remove_entries(log, runs, (70, 130, 300, 650))
     return log

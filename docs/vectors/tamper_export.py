@@ -170,13 +170,13 @@ class TamperExport:
         return False
 
     def preamble_entry(self):
-        """An entry of the preamble: altered, out of order, or the open entry left out."""
+        """An entry of the preamble: altered, out of order, or the open entry or a policy left out."""
         found = json.loads(self.head)
         entries = found["tombstones"]
         if not entries:
             return None
         index = self.rng.randrange(len(entries))
-        one, what = entries[index], self.rng.choice(["run", "prev", "leaf", "proof", "event", "less", "order", "open"])
+        one, what = entries[index], self.rng.choice(["run", "prev", "leaf", "proof", "event", "less", "order", "open", "policy"])
         if what == "run":
             one["run"] += 1
         elif what in ("prev", "leaf", "event"):
@@ -188,6 +188,10 @@ class TamperExport:
             one["proof"].pop()
         elif what == "open":
             entries.pop(0)
+        elif what == "policy":
+            if one["kind"] != "policy" or not any(line.startswith('{"seq":%d,"kind":' % one["seq"]) for line in self.lines):
+                return None  # nobody can tell that a policy outside of the range was left out
+            del entries[index]
         else:
             entries.insert(index, entries[-1])
         self.head = dump(found)

@@ -96,6 +96,16 @@ class RemovedTamper:
         self.drop(seq)
         return "tombstone %d removed" % seq
 
+    def zero_salt(self):
+        """Content overwritten that no tombstone covers."""
+        key = self.a_content()
+        if key is None:
+            return None
+        self.set("content", key, "salt", bytes(16))
+        if self.rng.random() < 0.5:
+            self.set("content", key, "value", "")
+        return "content %d: salt overwritten" % key
+
     def survivor(self):
         """Entries beside a gap removed, sometimes with the leaf of one in their place."""
         gaps = self.absent_runs()
@@ -132,4 +142,4 @@ class RemovedTamper:
         return "block %d removed" % block
 
 
-KINDS = ["low_node", "low_node", "tombstone", "tombstone_gone", "survivor", "refill", "dig"]
+KINDS = ["low_node", "low_node", "tombstone", "tombstone_gone", "survivor", "refill", "dig", "zero_salt"]

@@ -16,6 +16,7 @@ from tree import Tree, genesis
 APPLICATION_ID = 0x4C574C54
 FORMAT_MD = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "format.md")
 LISTED = 100
+NO_TEXT = 0  # in place of a value that is not TEXT: it matches no commitment and is not NULL
 SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)  # the latter for a message that is not UTF-8
 
 
@@ -234,10 +235,10 @@ class Database:
         while self.next_content and (seq is None or self.next_content[0] >> 6 <= seq):
             key, salt, value = self.next_content
             if value is not None and not isinstance(value, SqlText):
-                salt = None  # text of another type is no content, whatever its bytes
+                value = NO_TEXT
             if key >> 6 == seq:
                 found[key & 63] = (salt, value)
-            elif not self.orphans or self.orphans[-1] != key >> 6:
+            elif not self.chain.rules.is_overwritten(key >> 6, key & 63, salt) and self.orphans[-1:] != [key >> 6]:
                 self.orphans.append(key >> 6)
             self.next_content = next(self.content, None)
         return found

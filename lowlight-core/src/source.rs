@@ -120,6 +120,8 @@ pub struct Covered {
     pub refused: u64,
     /// Whether a tombstone says that the entry itself is to go.
     pub is_whole: bool,
+    /// And none of those that do was allowed to.
+    pub is_whole_refused: bool,
 }
 
 /// The tombstones of a log, all of them, before its entries are read.

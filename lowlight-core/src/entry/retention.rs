@@ -95,7 +95,21 @@ impl<'a> Retention<'a> {
 
     /// Whether content of an entry of `age_s` seconds may be removed.
     pub fn allows(&self, facts: &Facts<'_>, age_s: u64) -> bool {
-        let rule = self.rule(facts.kind.number(), facts.status);
+        self.lets_go(&self.rule(facts.kind.number(), facts.status), age_s)
+    }
+
+    /// Whether the whole entry may be.
+    pub fn allows_whole(&self, facts: &Facts<'_>, age_s: u64) -> bool {
+        self.allows(facts, age_s) && !self.rule(facts.kind.number(), facts.status).content_only
+    }
+
+    /// Whether nothing of that age may be removed at all; `whole` says what is meant by removed.
+    pub fn keeps_all(&self, age_s: u64, whole: bool) -> bool {
+        let rest = RetentionRule::default();
+        !self.rules.iter().chain([&rest]).any(|rule| self.lets_go(rule, age_s) && !(whole && rule.content_only))
+    }
+
+    fn lets_go(&self, rule: &RetentionRule<'_>, age_s: u64) -> bool {
         let is_old = rule.max_age_s != 0 && age_s >= rule.max_age_s;
         age_s >= rule.min_age_s && (is_old || self.max_entries != 0 || self.max_bytes != 0)
     }

@@ -28,6 +28,10 @@ impl<const P: usize> Verifier<P> {
         if !open.check {
             return;
         }
+        // Overwritten, and about to be deleted.
+        if salt == Some([0; 16]) && open.covered.fields >> field.get() & 1 == 1 {
+            return;
+        }
         let slot = open.slots.iter().find(|slot| slot.field == field);
         open.seen |= 1 << field.get();
         let detail = match (slot, salt, value) {
@@ -70,8 +74,9 @@ impl<const P: usize> Verifier<P> {
         let open = &mut self.contents;
         let Some(seq) = open.seq.take().filter(|_| open.check) else { return };
         let (seen, covered) = (open.seen, open.covered);
-        let absent = open.slots.iter().fold(0_u64, |mask, slot| mask | 1 << slot.field.get()) & !seen;
-        if covered.is_whole || covered.fields & seen != 0 {
+        let slots = open.slots.iter().fold(0_u64, |mask, slot| mask | 1 << slot.field.get());
+        let absent = slots & !seen;
+        if covered.is_whole || covered.fields & seen & slots != 0 {
             self.result.pending += 1;
         }
         if absent == 0 {

@@ -178,6 +178,8 @@ impl<const P: usize> Verifier<P> {
             self.contents.covered = covered;
             if covered.is_whole && matches!(kind, Kind::Open | Kind::Policy | Kind::KeyChange | Kind::Import) {
                 self.report(seq, ProblemKind::PolicyViolation, "a tombstone names this entry, which is never removed");
+            } else if covered.is_whole_refused && kind != Kind::Tombstone {
+                self.report(seq, ProblemKind::PolicyViolation, "a tombstone names this entry, which the retention policy keeps");
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use super::query::Conditions;
 use super::{Failure, Outcome, load_config, say, stdout, text};
 use crate::recorder::Removed;
 use crate::removal::{Erase, EraseError, Found, Runs, fields, find};
-use crate::store::{Layout, Reader};
+use crate::store::{Filter, Layout, Reader};
 use serde_json::json;
 use std::io::{IsTerminal as _, Write};
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(super) fn run(cli: &Cli, args: &EraseArgs) -> Outcome {
     let is_pending = reader.has_pending_removal()?;
     drop(reader);
     if found.entries == 0 {
-        say("nothing matches that is not erased already");
+        say("nothing to erase: no entry that matches has such content");
         if is_pending && !args.dry_run {
             let recorder = load_config(cli)?.config.builder(&cli.path).upkeep().open()?;
             let finished = recorder.finish_removal(Duration::from_secs(args.wait));
@@ -57,7 +57,12 @@ pub(super) fn run(cli: &Cli, args: &EraseArgs) -> Outcome {
     let erased = with_progress(&recorder, "erasing", |recorder| recorder.erase(&erase, Duration::from_secs(args.wait)));
     let _stats = recorder.close(Duration::from_secs(30));
     let beyond = not_reached(&Layout::new(&cli.path));
+    let left = find(&Reader::open(&cli.path)?, &Filter::default(), Some(&found.runs), fields)?;
     match erased {
+        Ok(_) if left.entries > 0 => {
+            say(&format!("{} is still there; run `lowlight verify`", summary(&left)));
+            Ok(1)
+        }
         Ok(removed) => tell(cli, &removed, &found, &beyond),
         Err(error) => pending(&error),
     }

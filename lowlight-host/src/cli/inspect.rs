@@ -154,7 +154,7 @@ fn export(args: &InspectArgs, report: &Report, lines: &mut Lines<'_, impl Write>
             continue;
         }
         match parse_line(line) {
-            Line::Entry { seq, body, leaf, openings } => lines.entry(seq, &body, &leaf.to_string(), Some(openings.len()))?,
+            Line::Entry { seq, body, leaf, openings, .. } => lines.entry(seq, &body, &leaf.to_string(), Some(openings.len()))?,
             Line::LeafOnly { seq, leaf } => {
                 let leaf = leaf.to_string();
                 lines.line(&json!({ "seq": seq, "leaf": leaf }), &format!("{seq:>8}  leaf only   leaf {}", short(&leaf)))?;

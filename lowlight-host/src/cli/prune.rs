@@ -20,6 +20,10 @@ pub(super) fn run(cli: &Cli, args: &PruneArgs) -> Outcome {
     let in_force = Rules::read(Box::new(&reader), reader.log_id())?.in_force().clone();
     let wanted = config.retention.as_ref().and_then(|retention| retention.policy().ok());
     let policy = applies(&in_force, wanted);
+    if config.retention.is_none() && !policy.removes_nothing() {
+        let number = policy.number;
+        say(&format!("there is no [retention] in the configuration: policy {number} of the log is in force; an empty [retention] ends it"));
+    }
     if policy.removes_nothing() {
         let why = "no retention: set [retention] in the configuration, for instance max_age = \"30d\"";
         return Err(Failure::Usage(why.to_owned()));
@@ -56,7 +60,7 @@ pub(super) fn run(cli: &Cli, args: &PruneArgs) -> Outcome {
         say(&format!("{blocked}; what is younger than its min_age stays"));
     }
     for seq in &removed.altered {
-        say(&format!("entry {seq} does not fit its hash: nothing of its block of 256 was removed; run `lowlight verify`"));
+        say(&format!("entry {seq} does not fit its hash and stays, with those around it; run `lowlight verify`"));
     }
     Ok(u8::from(!removed.altered.is_empty()))
 }

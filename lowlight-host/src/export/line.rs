@@ -95,6 +95,8 @@ pub enum Line {
     Entry {
         /// Its seq.
         seq: u64,
+        /// Its kind.
+        kind: Kind,
         /// Its body, encoded from the values.
         body: Vec<u8>,
         /// The leaf it states.
@@ -209,7 +211,10 @@ pub(super) fn parse_object(object: &Object) -> Line {
     let mut openings = Vec::new();
     let body = body(object, &mut openings);
     match (body, leaf) {
-        (Ok(body), Some(leaf)) => Line::Entry { seq, body, leaf, openings },
+        (Ok(body), Some(leaf)) => {
+            let kind = object.get("kind").and_then(serde_json::Value::as_str).and_then(Kind::from_name).unwrap_or(Kind::Unknown);
+            Line::Entry { seq, kind, body, leaf, openings }
+        }
         (Ok(_), None) => Line::Malformed { seq: Some(seq), leaf: None, why: "the leaf is not 32 bytes of lower-case hex" },
         (Err(why), leaf) => Line::Malformed { seq: Some(seq), leaf, why },
     }

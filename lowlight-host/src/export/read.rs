@@ -5,7 +5,7 @@ use super::{MAX_LINE, rules, unhex};
 use crate::removal::Rules;
 use crate::store::StoreError;
 use crate::verify::{self, Against, Report};
-use lowlight_core::entry::FieldId;
+use lowlight_core::entry::{FieldId, Kind};
 use lowlight_core::source::{EntrySource, Item, Start, Tombstones};
 use lowlight_core::tree::subtree_level;
 use lowlight_core::verify::{MAX_PROBLEMS, Problem, ProblemKind, Verifier};
@@ -58,6 +58,10 @@ pub struct ExportSource<R> {
     ended: bool,
     leaf_only: u64,
     rules: Option<Rules<'static>>,
+    /// Entries of the preamble that count; `None` when it has none at all.
+    known: Option<Vec<u64>>,
+    /// Policies of the range that are not among them.
+    unknown_policies: Vec<u64>,
 }
 
 enum Read {
@@ -80,6 +84,8 @@ impl<R: BufRead> ExportSource<R> {
             ended: false,
             leaf_only: 0,
             rules: None,
+            known: None,
+            unknown_policies: Vec::new(),
         }
     }
 
@@ -268,6 +274,12 @@ impl<R: BufRead> EntrySource for ExportSource<R> {
         let place = self.opening;
         self.leaf_only += u64::from(place.is_none() && matches!(self.current, Some(Line::LeafOnly { .. })));
         self.opening = Some(place.map_or(0, |place| place + 1));
+        if let (Some(Line::Entry { seq, kind: Kind::Policy, .. }), None, Some(known)) = (&self.current, place, &self.known)
+            && !known.contains(seq)
+            && self.unknown_policies.len() < MAX_PROBLEMS
+        {
+            self.unknown_policies.push(*seq);
+        }
         Ok(self.current.as_ref().and_then(|line| item(line, place)))
     }
 
@@ -319,7 +331,10 @@ pub fn verify_export_with<R: BufRead>(input: R, mut against: Against<'_>, progre
     let mut proved = false;
     let mut found = against.begin(preamble.log_id);
     match rules::read(&preamble, &mut found) {
-        Ok(Some(rules)) => source.rules = Some(rules),
+        Ok(Some((rules, known))) => {
+            source.rules = Some(rules);
+            source.known = (!preamble.tombstones.is_empty()).then_some(known);
+        }
         Ok(None) => return Report::unreadable("not a lowlight export: its first line is not the preamble of an export (tombstones)"),
         Err(error) => return Report::unreadable(error),
     }
@@ -336,6 +351,7 @@ pub fn verify_export_with<R: BufRead>(input: R, mut against: Against<'_>, progre
         let in_range = |problem: &&Problem| problem.seq.is_some_and(|seq| (preamble.first..preamble.end).contains(&seq));
         let problems = source.rules.iter().flat_map(Rules::problems).filter(in_range);
         problems.for_each(|problem| verifier.add_problem(*problem));
+        source.unknown_policies.iter().for_each(|seq| verifier.add_problem(rules::absent_policy(*seq)));
         shared.borrow_mut().end_of_export(preamble.size, proved.then_some(preamble.root), verifier);
         Ok(())
     });

@@ -22,9 +22,15 @@ impl RuleEntries for Proved {
     }
 }
 
+/// What a line of kind policy in the range is when the preamble does not have it.
+pub(super) fn absent_policy(seq: u64) -> Problem {
+    let detail = "a policy of the range is not in the preamble, so that what tombstones may do is judged by another";
+    Problem { seq: Some(seq), kind: ProblemKind::PolicyViolation, detail, span: 1 }
+}
+
 /// Those of a preamble that count; what is wrong with the others is added to `found`. `None` when one has not the form of
 /// an entry line with its proof.
-pub(super) fn read(preamble: &Preamble, found: &mut Vec<Problem>) -> Result<Option<Rules<'static>>, StoreError> {
+pub(super) fn read(preamble: &Preamble, found: &mut Vec<Problem>) -> Result<Option<(Rules<'static>, Vec<u64>)>, StoreError> {
     let mut proved = Vec::new();
     let mut last = None;
     for value in &preamble.tombstones {
@@ -44,7 +50,8 @@ pub(super) fn read(preamble: &Preamble, found: &mut Vec<Problem>) -> Result<Opti
     if !opens {
         proved.clear();
     }
-    Rules::read(Box::new(Proved(proved)), preamble.log_id).map(Some)
+    let seqs = proved.iter().filter_map(|body| decode(body).ok()).map(|entry| entry.header.seq).collect();
+    Ok(Some((Rules::read(Box::new(Proved(proved)), preamble.log_id)?, seqs)))
 }
 
 /// One of them, as it stands there.
@@ -69,7 +76,7 @@ impl Stated {
 
     /// Its body, if it is one of the three kinds and in the log.
     fn prove(&self, preamble: &Preamble) -> Option<Vec<u8>> {
-        let Line::Entry { seq, body, leaf, openings } = &self.line else { return None };
+        let Line::Entry { seq, body, leaf, openings, .. } = &self.line else { return None };
         let entry = decode(body).ok()?;
         let is_rule = match &entry.event {
             // What signatures are made for depends on it.

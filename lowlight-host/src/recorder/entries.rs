@@ -180,7 +180,7 @@ fn retention(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>, run: u64) ->
     })?;
     let Some(wanted) = worker.shared.options.retention.as_ref().filter(|wanted| !wanted.keeps_the_same(&before)) else { return Ok(before) };
     let wanted = RetentionPolicy { number: before.number.saturating_add(1), ..wanted.clone() };
-    let is_free = before.as_entry().is_undeclared() || !wanted.as_entry().keeps_less_than(&before.as_entry());
+    let is_free = (before.as_entry().is_undeclared() && erasure_vkey.is_none()) || !wanted.as_entry().keeps_less_than(&before.as_entry());
     let mut signature = None;
     if !is_free {
         let key = LogKey::load_erasure(batch.sink().layout())?.filter(|key| erasure_vkey == Some(key.key().to_string()));

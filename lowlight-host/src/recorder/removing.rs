@@ -12,7 +12,7 @@
 use super::worker::Worker;
 use super::{Shared, now};
 use crate::checkpoints::Checkpoints;
-use crate::removal::{Choice, EraseError, Plan, RetentionPolicy, Room, RuleEntries as _};
+use crate::removal::{ALL_FIELDS, Choice, EraseError, Plan, RetentionPolicy, Room, RuleEntries as _};
 use crate::store::{Altered, BLOCK, Block256, ERASED, Layout, REMOVED, Reader, Store, StoreError, reserve};
 use lowlight_core::entry::codec::decode;
 use lowlight_core::entry::{Cause, Clock, Event, Facts};
@@ -70,6 +70,8 @@ struct Task {
     seq: u64,
     fields: u64,
     runs: VecDeque<Range<u64>>,
+    /// Of an erasure: what is still to be overwritten before anything is deleted.
+    blank: VecDeque<Range<u64>>,
     /// The policy it appeals to, and when.
     by_policy: Option<(RetentionPolicy, i64, Clock)>,
 }
@@ -97,6 +99,8 @@ pub(super) struct Removing {
     cuts: Vec<u64>,
     /// Newest tombstone after which the WAL is still to be cut.
     traces: Option<u64>,
+    /// Pages may hold copies of what is erased: the database is written anew before the WAL is cut.
+    rewrite: bool,
     vacuum: bool,
     /// Bytes of records since the free room was looked at, about.
     written: usize,
@@ -120,6 +124,7 @@ impl Removing {
             log: None,
             cuts: Vec::new(),
             traces: None,
+            rewrite: false,
             vacuum: false,
             written: 0,
             not_before: None,
@@ -146,9 +151,10 @@ impl Removing {
         [work, choose].into_iter().flatten().min()
     }
 
-    /// Whether somebody waits for an answer, and nothing is in the way.
+    /// Whether somebody waits for an answer, or an erasure is not finished, and nothing is in the way.
     pub(super) fn is_owed(&self) -> bool {
-        !self.waiting.is_empty() && self.not_before.is_none()
+        let is_erasing = self.traces.is_some() || self.tasks.iter().any(|task| task.by_policy.is_none());
+        (!self.waiting.is_empty() || is_erasing || !self.is_loaded) && self.not_before.is_none()
     }
 
     /// The recorder ends: whoever waits is told that the rest is for the next one.
@@ -184,7 +190,7 @@ impl Removing {
     }
 
     fn answer(&mut self, upto: u64) {
-        let nothing_left = self.tasks.is_empty();
+        let nothing_left = self.tasks.is_empty() && self.traces.is_none();
         let is_done = |waiter: &Waiter| waiter.removed.tombstones.last().map_or(nothing_left, |last| *last <= upto);
         for waiter in self.waiting.extract_if(.., |waiter| is_done(waiter)) {
             // Who has gone away does not want it.
@@ -193,11 +199,14 @@ impl Removing {
     }
 
     /// Reads which tombstones are still to be carried out, inside a batch.
-    fn load(&mut self, store: &Store, dir: &Layout) -> Result<(), StoreError> {
-        let done = store.cursor(REMOVED)?;
-        let erased = store.cursor(ERASED)?;
+    fn load(&mut self, store: &mut Store, dir: &Layout) -> Result<(), StoreError> {
+        // Bookkeeping is no evidence: what it says beyond the log is not believed.
+        let size = store.begin()?.size();
+        let cursor = |name| Ok::<_, StoreError>(store.cursor(name)?.filter(|seq| *seq < size));
+        let (done, erased) = (cursor(REMOVED)?, cursor(ERASED)?);
         self.log = store.log_id();
         self.tasks.clear();
+        let mut is_erasing = false;
         let mut in_force = RetentionPolicy::default();
         store.each(&mut |body| {
             let Ok(entry) = decode(body) else { return };
@@ -205,17 +214,25 @@ impl Removing {
             match &entry.event {
                 Event::Open(open) => in_force = RetentionPolicy::new(&open.policy),
                 Event::Policy(policy) => in_force = RetentionPolicy::new(&policy.policy),
-                Event::Tombstone(tombstone) if done.is_none_or(|done| header.seq > done) => {
+                Event::Tombstone(tombstone) if erased.is_none_or(|erased| header.seq > erased) => {
+                    is_erasing |= tombstone.cause == Cause::Erasure;
+                    if done.is_some_and(|done| header.seq <= done) {
+                        return;
+                    }
                     let by_policy =
                         matches!(tombstone.cause, Cause::Retention(_)).then(|| (in_force.clone(), header.recorded, header.clock));
                     // What a forged one says about entries that come after it is not carried out.
-                    let runs = tombstone.runs.iter().map(|run| run.start..run.end().min(header.seq)).collect();
-                    self.tasks.push_back(Task { seq: header.seq, fields: tombstone.fields, runs, by_policy });
+                    let runs: VecDeque<_> = tombstone.runs.iter().map(|run| run.start..run.end().min(header.seq)).collect();
+                    let blank = if by_policy.is_none() { runs.clone() } else { VecDeque::new() };
+                    self.tasks.push_back(Task { seq: header.seq, fields: tombstone.fields, runs, blank, by_policy });
                 }
                 _ => {}
             }
         })?;
         self.traces = done.filter(|done| erased.is_none_or(|erased| erased < *done));
+        // What was deleted before may have left copies of what is to be erased now.
+        self.rewrite = is_erasing && done.is_some();
+        self.answer(erased.unwrap_or(0));
         self.cuts.clear();
         if let Some(log) = self.log.filter(|_| !self.tasks.is_empty()) {
             let mut journal = Checkpoints::open(dir.dir())?.of(log);
@@ -285,7 +302,6 @@ impl Worker<'_> {
         let removing = &mut self.removing;
         removing.not_before = None;
         if !removing.is_loaded {
-            store.begin()?;
             removing.load(store, &Layout::new(&self.shared.options.path))?;
             store.rollback();
             if removing.tasks.is_empty() && removing.traces.is_none() {
@@ -305,7 +321,10 @@ impl Worker<'_> {
             return Ok(());
         }
         if let Some(upto) = removing.traces {
-            if !store.truncate_wal()? {
+            if removing.rewrite {
+                removing.rewrite = !store.rewrite()?;
+            }
+            if removing.rewrite || !store.truncate_wal()? {
                 removing.not_before = Some(Instant::now() + PAUSE);
                 self.shared.lock().stats.removal_problem =
                     Some("a reader keeps the log open: what was erased is still in its WAL".to_owned());
@@ -389,6 +408,18 @@ impl Worker<'_> {
             self.removing.is_loaded = false;
             return Ok(());
         }
+        if let Some(task) = self.removing.tasks.iter_mut().find(|task| !task.blank.is_empty()) {
+            let fields = if task.fields == 0 { ALL_FIELDS } else { task.fields };
+            while begun.elapsed() < PIECE
+                && let Some(run) = task.blank.front_mut()
+            {
+                run.start = store.blank_contents(run, fields)?;
+                if run.is_empty() {
+                    task.blank.pop_front();
+                }
+            }
+            return store.commit_removal();
+        }
         let Some(mut task) = self.removing.tasks.pop_front() else { return Ok(()) };
         let mut altered = Vec::new();
         let (mut entries, mut contents) = (0, 0);
@@ -396,12 +427,17 @@ impl Worker<'_> {
             && let Some(run) = task.runs.front_mut()
         {
             let by_policy = task.by_policy.clone();
+            let is_whole = task.fields == 0;
+            let is_allowed = |policy: &RetentionPolicy, facts: &Facts<'_>, age| {
+                if is_whole { policy.as_entry().allows_whole(facts, age) } else { policy.as_entry().allows(facts, age) }
+            };
             let may_go = |facts: &Facts<'_>| {
-                by_policy.as_ref().is_none_or(|(policy, at, clock)| policy.as_entry().allows(facts, facts.age_s(*at, *clock)))
+                by_policy.as_ref().is_none_or(|(policy, at, clock)| is_allowed(policy, facts, facts.age_s(*at, *clock)))
             };
             if task.fields != 0 {
                 let piece = store.remove_contents(run, task.fields, by_policy.as_ref().map(|_| &may_go as _))?;
                 contents += piece.deleted;
+                altered.extend(piece.altered);
                 run.start = piece.next;
             } else if let Some(first) = store.first_removable(run)? {
                 let block = first / BLOCK * BLOCK;
@@ -436,7 +472,7 @@ impl Worker<'_> {
 
     fn count_removed(&mut self, tombstone: u64, entries: u64, contents: u64, altered: &[u64]) {
         for seq in altered {
-            let why = format!("entry {seq} does not fit its hash: nothing of its block of 256 is removed; run `lowlight verify`");
+            let why = format!("entry {seq} does not fit its hash: it stays, with those around it; run `lowlight verify`");
             self.alarms.push(("removal_stopped", why));
         }
         self.removing.count(tombstone, &|removed| {

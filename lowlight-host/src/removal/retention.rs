@@ -11,13 +11,17 @@
 //! 3. Older tombstones whose runs join the new ones are named with them: what explains gaps does not grow with time.
 
 use super::{ALL_FIELDS, Plan, RetentionPolicy, RuleEntries as _, Rules, Runs};
-use crate::store::{BLOCK, Reader, StoreError};
+use crate::store::{BLOCK, Filter, Reader, StoreError};
+use lowlight_core::chain;
 use lowlight_core::entry::codec::decode;
 use lowlight_core::entry::{Cause, Clock, Event, Facts, Kind, MAX_RUNS};
+use lowlight_core::source::{EntrySource as _, Item};
 use std::ops::Range;
 
 /// Most entries of one choice.
 pub const MOST: usize = 1 << 16;
+/// What others take of the disk costs the log at most this part of it at a time: a quarter.
+const MOST_FOR_OTHERS: u64 = 4;
 /// Of a limit that is exceeded so much is freed besides, that not every batch exceeds it again: a twentieth.
 const HEADROOM: u64 = 20;
 
@@ -81,6 +85,9 @@ struct Chooser<'r> {
     clock: Clock,
     /// Entries behind it lie in a block that is not complete.
     blocks_end: u64,
+    named: Named,
+    /// The first entry that does not fit its leaf, and how many do not.
+    altered: Option<(u64, u64)>,
     whole: Vec<u64>,
     contents: Vec<u64>,
     by_kind: std::collections::BTreeMap<&'static str, u64>,
@@ -100,7 +107,9 @@ pub fn choose(
 ) -> Result<Choice, StoreError> {
     let blocks_end = reader.tip().size / BLOCK * BLOCK;
     let by_kind = std::collections::BTreeMap::new();
-    let mut chooser = Chooser { reader, policy, now, clock, blocks_end, whole: Vec::new(), contents: Vec::new(), by_kind };
+    let named = Named::read(reader, removed, blocks_end)?;
+    let (whole, contents, altered) = (Vec::new(), Vec::new(), None);
+    let mut chooser = Chooser { reader, policy, now, clock, blocks_end, named, altered, whole, contents, by_kind };
     chooser.too_old()?;
     let mut blocked = None;
     let number = |sql: &str| reader.connection().query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(|e| reader.failed(e));
@@ -117,8 +126,10 @@ pub fn choose(
     let (page, pages, free) = (pragma("page_size")?, pragma("page_count")?, pragma("freelist_count")?);
     let used = pages.saturating_sub(free) * page;
     let excess = if policy.max_bytes > 0 && used > policy.max_bytes { used - policy.max_bytes + policy.max_bytes / HEADROOM } else { 0 };
+    // What is free inside the database need not be freed again, and a disk that others fill is no reason to lose all.
+    let missing = room.wanted.saturating_sub(free * page).min(used / MOST_FOR_OTHERS);
     // Only who has a limit agreed to lose what is not old.
-    let wanted = if policy.max_bytes > 0 || policy.max_entries > 0 { excess.max(room.wanted) } else { 0 };
+    let wanted = if policy.max_bytes > 0 || policy.max_entries > 0 { excess.max(missing) } else { 0 };
     if wanted > 0 {
         let average = (used / present.max(1)).max(1);
         let already = chooser.whole.len() as u64;
@@ -128,7 +139,7 @@ pub fn choose(
             blocked.get_or_insert(format!("about {megabytes} MiB are over the limit and not old enough to go"));
         }
     }
-    chooser.finish(blocked, removed)
+    chooser.finish(blocked)
 }
 
 impl Chooser<'_> {
@@ -143,9 +154,7 @@ impl Chooser<'_> {
         let cut = self.now.saturating_sub(i64::try_from(least).unwrap_or(i64::MAX).saturating_mul(1_000_000_000));
         let sql = format!("SELECT {COLUMNS} FROM entry INDEXED BY entry_recorded WHERE recorded <= ?1 AND {REMOVABLE} ORDER BY recorded");
         self.scan(&sql, cut, &mut |this, found| {
-            if found.max_age_s > 0 && found.age_s >= found.max_age_s.max(found.min_age_s) {
-                this.take(found)?;
-            }
+            this.take(found, &|found| found.max_age_s > 0 && found.age_s >= found.max_age_s.max(found.min_age_s))?;
             Ok(this.has_room())
         })
     }
@@ -158,8 +167,8 @@ impl Chooser<'_> {
         let sql = format!("SELECT {COLUMNS} FROM entry NOT INDEXED WHERE seq < ?1 AND {REMOVABLE} ORDER BY seq");
         let end = i64::try_from(self.reader.tip().size).unwrap_or(i64::MAX);
         self.scan(&sql, end, &mut |this, found| {
-            let may_go = found.age_s >= found.min_age_s && !known.contains(&found.seq) && (found.goes_whole || contents);
-            if may_go && this.take(found)? {
+            let may_go = |found: &Candidate| found.age_s >= found.min_age_s && (found.goes_whole || contents);
+            if !known.contains(&found.seq) && this.take(found, &may_go)? {
                 left -= 1;
             }
             Ok(left > 0 && this.has_room())
@@ -167,8 +176,20 @@ impl Chooser<'_> {
         Ok(left)
     }
 
-    /// Chooses one; `false` when it has nothing to lose, or not yet.
-    fn take(&mut self, found: &Candidate) -> Result<bool, StoreError> {
+    /// Chooses one that is wanted; `false` when it is not, has nothing to lose, or not yet.
+    fn take(&mut self, found: &Candidate, is_wanted: &dyn Fn(&Candidate) -> bool) -> Result<bool, StoreError> {
+        // What columns and indexes say is only a hint: whoever edits them is not to choose what is removed.
+        if !is_wanted(found) || self.named.has(found) {
+            return Ok(false);
+        }
+        let Some(found) = self.authentic(found.seq)? else {
+            let (first, count) = self.altered.unwrap_or((found.seq, 0));
+            self.altered = Some((first.min(found.seq), count + 1));
+            return Ok(false);
+        };
+        if !is_wanted(&found) {
+            return Ok(false);
+        }
         if found.goes_whole {
             let is_complete = found.seq < self.blocks_end;
             if is_complete {
@@ -186,6 +207,22 @@ impl Chooser<'_> {
             self.contents.push(found.seq);
         }
         Ok(has_content)
+    }
+
+    /// The entry as its leaf vouches for it; `None` when it does not.
+    fn authentic(&self, seq: u64) -> Result<Option<Candidate>, StoreError> {
+        let reader = self.reader;
+        let prev = if seq == 0 { Some(reader.log_id().genesis()) } else { reader.leaf(seq - 1)? };
+        let mut source = reader.source(seq..seq + 1, &Filter::default(), false);
+        let Some(Item::Entry { body, leaf, .. }) = source.next()? else { return Ok(None) };
+        let fits = prev.is_some_and(|prev| chain::leaf(&prev, body) == leaf);
+        let Some(entry) = decode(body).ok().filter(|_| fits) else { return Ok(None) };
+        let status = match &entry.event {
+            Event::Inference(inference) => Some(inference.status),
+            _ => None,
+        };
+        let facts = Facts { kind: entry.event.kind(), status, recorded: entry.header.recorded, clock: entry.header.clock };
+        Ok(Some(self.judge(seq, &facts)))
     }
 
     fn scan(
@@ -213,19 +250,26 @@ impl Chooser<'_> {
         let kind = Kind::from_number(u8::try_from(number(1)?).ok()?)?;
         let status = row.get_ref(2).ok()?.as_str_or_null().ok()?;
         let clock = if number(4)? == 0 { Clock::Unset } else { Clock::Rtc };
-        let facts = Facts { kind, status, recorded: number(3)?, clock };
-        let policy = self.policy.as_entry();
-        let rule = policy.rule(kind.number(), status);
-        let age_s = facts.age_s(self.now, self.clock);
-        Some(Candidate { seq, kind, goes_whole: !rule.content_only, age_s, min_age_s: rule.min_age_s, max_age_s: rule.max_age_s })
+        Some(self.judge(seq, &Facts { kind, status, recorded: number(3)?, clock }))
     }
 
-    fn finish(self, blocked: Option<String>, removed: Option<u64>) -> Result<Choice, StoreError> {
+    fn judge(&self, seq: u64, facts: &Facts<'_>) -> Candidate {
+        let policy = self.policy.as_entry();
+        let rule = policy.rule(facts.kind.number(), facts.status);
+        let (kind, age_s) = (facts.kind, facts.age_s(self.now, self.clock));
+        Candidate { seq, kind, goes_whole: !rule.content_only, age_s, min_age_s: rule.min_age_s, max_age_s: rule.max_age_s }
+    }
+
+    fn finish(self, blocked: Option<String>) -> Result<Choice, StoreError> {
+        let altered = self
+            .altered
+            .map(|(first, count)| format!("{count} entries do not fit their hashes and stay, the first is {first}: run `lowlight verify`"));
+        let blocked = altered.or(blocked);
         let more = !self.has_room();
         let entries = self.whole.len() as u64;
         let mut whole = Runs::of(self.whole);
         if !whole.is_empty() {
-            for (seq, runs) in carried_out(self.reader, removed, self.blocks_end)? {
+            for (seq, runs) in self.named.carried_out {
                 let joined = whole.and(runs.into_iter().chain(std::iter::once(seq..seq + 1)));
                 if joined.len() <= whole.len().max(MAX_RUNS) {
                     whole = joined;
@@ -241,26 +285,39 @@ const COLUMNS: &str = "seq, kind, status, recorded, clock";
 /// Kinds that can be removed on their own account.
 const REMOVABLE: &str = "kind IN (1, 2, 3, 4, 5) AND seq >= 0";
 
-/// Seq and runs of a tombstone.
-type Named = (u64, Vec<Range<u64>>);
+/// What tombstones of the log name already.
+#[derive(Debug, Default)]
+struct Named {
+    whole: Runs,
+    contents: Runs,
+    /// Those of retention and whole entries that were carried out and lie in a complete block themselves, oldest first.
+    carried_out: Vec<(u64, Vec<Range<u64>>)>,
+}
 
-/// Tombstones of retention and whole entries that were carried out and lie in a complete block themselves, oldest first.
-fn carried_out(reader: &Reader, removed: Option<u64>, blocks_end: u64) -> Result<Vec<Named>, StoreError> {
-    let mut found = Vec::new();
-    let Some(removed) = removed else { return Ok(found) };
-    reader.each(&mut |body| {
-        let Ok(entry) = decode(body) else { return };
-        let seq = entry.header.seq;
-        if let Event::Tombstone(tombstone) = &entry.event
-            && tombstone.fields == 0
-            && matches!(tombstone.cause, Cause::Retention(_))
-            && seq <= removed
-            && seq < blocks_end
-        {
-            found.push((seq, tombstone.runs.iter().map(|run| run.start..run.end()).collect()));
-        }
-    })?;
-    Ok(found)
+impl Named {
+    fn read(reader: &Reader, removed: Option<u64>, blocks_end: u64) -> Result<Self, StoreError> {
+        let (mut named, mut whole, mut contents) = (Self::default(), Vec::new(), Vec::new());
+        reader.each(&mut |body| {
+            let Ok(entry) = decode(body) else { return };
+            let (seq, Event::Tombstone(tombstone)) = (entry.header.seq, &entry.event) else { return };
+            let runs: Vec<_> = tombstone.runs.iter().map(|run| run.start..run.end()).collect();
+            if tombstone.fields != 0 {
+                contents.extend(runs.into_iter().filter(|_| tombstone.fields == ALL_FIELDS));
+                return;
+            }
+            whole.extend(runs.iter().cloned());
+            let is_done = removed.is_some_and(|removed| seq <= removed) && seq < blocks_end;
+            if is_done && matches!(tombstone.cause, Cause::Retention(_)) {
+                named.carried_out.push((seq, runs));
+            }
+        })?;
+        (named.whole, named.contents) = (Runs::join(whole), Runs::join(contents));
+        Ok(named)
+    }
+
+    fn has(&self, found: &Candidate) -> bool {
+        self.whole.contains(found.seq) || (!found.goes_whole && self.contents.contains(found.seq))
+    }
 }
 
 impl Choice {
@@ -270,6 +327,11 @@ impl Choice {
     ///
     /// As for [`choose`].
     pub fn in_force(reader: &Reader, at: (i64, Clock), room: Room) -> Result<Self, StoreError> {
+        if !reader.rule_index_is_whole()? {
+            let why =
+                "its index of tombstones and policies does not hold what the table holds, so nothing is removed; run `lowlight verify`";
+            return Err(StoreError::Unsafe { path: reader.path().to_path_buf(), why: why.to_owned() });
+        }
         let policy = Rules::read(Box::new(reader), reader.log_id())?.in_force().clone();
         if policy.removes_nothing() {
             return Ok(Self { policy, ..Self::default() });

@@ -14,7 +14,7 @@ use super::policy::RetentionPolicy;
 use crate::store::StoreError;
 use lowlight_core::LogId;
 use lowlight_core::entry::codec::decode;
-use lowlight_core::entry::{Cause, Clock, Event, Facts, Header, Policy, Tombstone};
+use lowlight_core::entry::{Cause, Clock, Event, Facts, Header, Kind, Policy, Tombstone};
 use lowlight_core::note::{self, Algorithm, Key};
 use lowlight_core::source::{Absence, Covered, Tombstones};
 use lowlight_core::verify::{Problem, ProblemKind};
@@ -75,6 +75,8 @@ struct Reading<'k> {
     log_id: LogId,
     problems: Option<&'k mut Vec<Problem>>,
     erasure_vkey: Option<String>,
+    /// Entry 0, when it opens the log.
+    opened: Option<Facts<'static>>,
     in_force: Rc<RetentionPolicy>,
     policies: Vec<RetentionPolicy>,
     any_whole: bool,
@@ -124,6 +126,7 @@ impl<'e> Rules<'e> {
             log_id: self.log_id,
             problems,
             erasure_vkey: None,
+            opened: None,
             in_force: Rc::default(),
             policies: Vec::new(),
             any_whole: false,
@@ -197,20 +200,25 @@ impl Tombstones for Rules<'_> {
 
     fn covered(&mut self, seq: u64, facts: &Facts<'_>) -> Result<Covered, StoreError> {
         self.go_to(seq)?;
-        let (mut covered, mut allowed) = (Covered::default(), 0);
+        let (mut covered, mut allowed, mut whole_allowed) = (Covered::default(), 0, false);
         for run in self.open_runs() {
             let fields = if run.fields == 0 { u64::MAX } else { run.fields };
             covered.fields |= fields;
             covered.is_whole |= run.fields == 0;
-            let is_allowed = run.by_policy.is_none_or(|(recorded, is_set, policy)| {
-                let age = facts.age_s(recorded, if is_set { Clock::Rtc } else { Clock::Unset });
-                self.policies.get(policy).is_some_and(|policy| policy.as_entry().allows(facts, age))
-            });
-            if is_allowed {
+            let Some((recorded, is_set, policy)) = run.by_policy else {
+                allowed |= fields;
+                whole_allowed |= run.fields == 0;
+                continue;
+            };
+            let age = facts.age_s(recorded, if is_set { Clock::Rtc } else { Clock::Unset });
+            let policy = self.policies.get(policy).map(RetentionPolicy::as_entry);
+            if policy.as_ref().is_some_and(|policy| policy.allows(facts, age)) {
                 allowed |= fields;
             }
+            whole_allowed |= run.fields == 0 && policy.is_some_and(|policy| policy.allows_whole(facts, age));
         }
         covered.refused = covered.fields & !allowed;
+        covered.is_whole_refused = covered.is_whole && !whole_allowed;
         Ok(covered)
     }
 }
@@ -229,6 +237,8 @@ impl Reading<'_> {
             Event::Open(open) if entry.header.seq == 0 => {
                 self.erasure_vkey = open.erasure_vkey.map(str::to_owned);
                 self.in_force = Rc::new(RetentionPolicy::new(&open.policy));
+                let (kind, recorded, clock) = (Kind::Open, entry.header.recorded, entry.header.clock);
+                self.opened = Some(Facts { kind, status: None, recorded, clock });
             }
             Event::Policy(policy) => self.policy(entry.header.seq, policy),
             Event::Tombstone(tombstone) => self.tombstone(&entry.header, tombstone),
@@ -241,7 +251,10 @@ impl Reading<'_> {
         let before = before.as_entry();
         if policy.number <= before.number {
             self.problem(seq, "its number is not larger than that of the policy before");
-        } else if !before.is_undeclared() && entry.policy.keeps_less_than(&before) && !self.is_signed(seq, &policy, entry) {
+        } else if (!before.is_undeclared() || self.erasure_vkey.is_some())
+            && entry.policy.keeps_less_than(&before)
+            && !self.is_signed(seq, &policy, entry)
+        {
             self.problem(seq, "it keeps less than the policy before, and the erasure key that entry 0 names has not signed it");
         }
         self.in_force = Rc::new(policy);
@@ -272,8 +285,11 @@ impl Reading<'_> {
                 None
             }
             Cause::Retention(number) => {
+                let oldest = self.opened.map_or(u64::MAX, |opened| opened.age_s(header.recorded, header.clock));
                 if number == 0 || number != self.in_force.number {
                     self.problem(seq, "a tombstone appeals to a retention policy that was not in force");
+                } else if self.in_force.as_entry().keeps_all(oldest, is_whole) {
+                    self.problem(seq, "the log was not old enough for its retention policy to remove anything");
                 }
                 let is_set = header.clock != Clock::Unset;
                 Some((header.recorded, is_set, self.policy_place()))

@@ -126,12 +126,24 @@ impl Reader {
         self.connection.query_row(sql, [], |row| row.get(0)).map_err(|e| self.sqlite(e))
     }
 
+    /// Whether the index of tombstones and policies has as many, with the same seqs in sum, as the table.
+    pub fn rule_index_is_whole(&self) -> Result<bool, StoreError> {
+        let sum = |how: &str| {
+            let sql = format!("SELECT count(*), total(seq) FROM entry {how} WHERE kind IN (6, 7)");
+            self.connection.query_row(&sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, f64>(1)?.to_bits())))
+        };
+        // Without the index there is nothing that could lie.
+        let Ok(by_index) = sum("INDEXED BY entry_rules") else { return Ok(true) };
+        Ok(by_index == sum("NOT INDEXED").map_err(|e| self.sqlite(e))?)
+    }
+
     /// Whether there is a tombstone that was not carried out to the end.
     pub fn has_pending_removal(&self) -> Result<bool, StoreError> {
         let sql = "SELECT max(seq) FROM entry NOT INDEXED WHERE kind = 6";
         let newest = self.connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).map_err(|e| self.sqlite(e))?;
         let erased = self.cursor(ERASED)?;
-        Ok(newest.is_some_and(|newest| erased.is_none_or(|erased| erased < newest.cast_unsigned())))
+        let size = self.tip.size;
+        Ok(newest.is_some_and(|newest| erased.filter(|erased| *erased < size).is_none_or(|erased| erased < newest.cast_unsigned())))
     }
 
     /// Seq of the tombstone that explains why an entry is not there.

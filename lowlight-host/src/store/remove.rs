@@ -16,9 +16,9 @@ use super::reader::content_id;
 use super::writer::node_id;
 use super::{Store, StoreError};
 use lowlight_core::entry::codec::decode;
-use lowlight_core::entry::{Facts, Kind};
+use lowlight_core::entry::{Facts, FieldId, Kind, SlotState};
 use lowlight_core::tree::{STORED_LEVEL, node, subtree_level};
-use lowlight_core::{Digest, Event, chain};
+use lowlight_core::{Commitment, Digest, Event, Salt, chain};
 use rusqlite::params;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -154,34 +154,43 @@ impl Store {
         }
         let next_is_there = self.leaf(first + BLOCK)?.is_some();
         let Some(nodes) = block.nodes_after(&gone, cuts, next_is_there) else { return Ok(Err(Altered { seq: first })) };
-        if let Some(deleted) = self.lighten(&going).map_err(|source| self.error(source))? {
-            return Ok(Ok(Block256::Lightened(deleted)));
+        match self.lighten(&block, &going).map_err(|source| self.error(source))? {
+            Err(altered) => return Ok(Err(altered)),
+            Ok(Some(deleted)) => return Ok(Ok(Block256::Lightened(deleted))),
+            Ok(None) => {}
         }
         self.write_block(&block, &going, &nodes).map_err(|source| self.error(source))?;
         Ok(Ok(Block256::Done(going.len() as u64)))
     }
 
-    /// Deletes content of the first of those entries, when all of it is more than one transaction should write.
-    fn lighten(&self, going: &std::collections::BTreeSet<u64>) -> rusqlite::Result<Option<u64>> {
-        let (Some(first), Some(last)) = (going.first(), going.last()) else { return Ok(None) };
-        let sql = "SELECT id, octet_length(value) FROM content WHERE id >= ?1 AND id < ?2 ORDER BY id";
+    /// Checks the content of those entries, and deletes that of the first of them when all of it is more than one transaction
+    /// should write.
+    fn lighten(&self, block: &Block, going: &std::collections::BTreeSet<u64>) -> rusqlite::Result<Result<Option<u64>, Altered>> {
+        let (Some(first), Some(last)) = (going.first(), going.last()) else { return Ok(Ok(None)) };
+        let sql = "SELECT id, salt, value FROM content WHERE id >= ?1 AND id < ?2 ORDER BY id";
         let mut select = self.connection().prepare_cached(sql)?;
         let mut rows = select.query([content_id(*first), content_id(last + 1)])?;
         let (mut ids, mut bytes) = (Vec::new(), 0);
         while let Some(row) = rows.next()? {
             let id: i64 = row.get(0)?;
-            if going.contains(&(id >> 6).cast_unsigned()) {
+            let seq = (id >> 6).cast_unsigned();
+            if going.contains(&seq) {
                 ids.push(id);
-                bytes += row.get::<_, Option<i64>>(1)?.unwrap_or(0).cast_unsigned();
+                let body = block.rows.get(&seq).and_then(|row| row.body.as_deref());
+                let (fits, length) = content_fits(body, row, id)?;
+                if !fits {
+                    return Ok(Err(Altered { seq }));
+                }
+                bytes += length;
             }
             if bytes > CHUNK_BYTES {
                 drop(rows);
                 let mut delete = self.connection().prepare_cached("DELETE FROM content WHERE id = ?1")?;
                 ids.iter().try_for_each(|id| delete.execute([id]).map(drop))?;
-                return Ok(Some(ids.len() as u64));
+                return Ok(Ok(Some(ids.len() as u64)));
             }
         }
-        Ok(None)
+        Ok(Ok(None))
     }
 
     fn block(&self, first: u64) -> rusqlite::Result<Block> {
@@ -244,16 +253,18 @@ impl Store {
     /// [`StoreError`] when the database cannot be read or written.
     pub fn remove_contents(&self, run: &Range<u64>, fields: u64, may_go: Option<&MayGo<'_>>) -> Result<Contents, StoreError> {
         let sqlite = |source| self.error(source);
-        let sql = "SELECT id, octet_length(value) FROM content WHERE id >= ?1 AND id < ?2 ORDER BY id";
+        let sql = "SELECT id, salt, value FROM content WHERE id >= ?1 AND id < ?2 ORDER BY id";
         let mut select = self.connection().prepare_cached(sql).map_err(sqlite)?;
         let mut rows = select.query([content_id(run.start), content_id(run.end)]).map_err(sqlite)?;
         let (mut ids, mut next, mut looked_at, mut bytes) = (Vec::new(), run.end, 0, 0);
-        let mut asked: Option<(u64, bool)> = None;
+        let (mut asked, mut altered): (Option<(u64, Free)>, _) = (None, None);
         while let Some(row) = rows.next().map_err(sqlite)? {
             let id: i64 = row.get(0).map_err(sqlite)?;
             let seq = (id >> 6).cast_unsigned();
             // A piece ends between two entries.
-            if asked.is_none_or(|(before, _)| before != seq) && (ids.len() >= CHUNK || bytes > CHUNK_BYTES || looked_at >= 16 * CHUNK) {
+            if asked.as_ref().is_none_or(|(before, _)| *before != seq)
+                && (ids.len() >= CHUNK || bytes > CHUNK_BYTES || looked_at >= 16 * CHUNK)
+            {
                 next = seq;
                 break;
             }
@@ -261,35 +272,95 @@ impl Store {
             if fields >> (id & 63) & 1 == 0 {
                 continue;
             }
-            let (_, is_free) = match asked.filter(|(before, _)| *before == seq) {
-                Some(known) => known,
-                None => {
-                    let is_free = may_go.map_or(Ok(true), |may_go| self.is_free(seq, may_go)).map_err(sqlite)?;
-                    *asked.insert((seq, is_free))
-                }
-            };
-            if is_free {
-                bytes += row.get::<_, Option<i64>>(1).map_err(sqlite)?.unwrap_or(0).cast_unsigned();
-                ids.push(id);
+            if asked.as_ref().is_none_or(|(before, _)| *before != seq) {
+                asked = Some((seq, may_go.map_or(Ok(Free::Always), |may_go| self.is_free(seq, may_go)).map_err(sqlite)?));
             }
+            let body = match &asked {
+                Some((_, Free::Never)) => continue,
+                Some((_, Free::WhenItFits(body))) => Some(body.as_slice()),
+                _ => None,
+            };
+            let (fits, length) = content_fits(body, row, id).map_err(sqlite)?;
+            if body.is_some() && !fits {
+                altered = altered.or(Some(seq));
+                continue;
+            }
+            bytes += length;
+            ids.push(id);
         }
         drop(rows);
         let mut delete = self.connection().prepare_cached("DELETE FROM content WHERE id = ?1").map_err(sqlite)?;
         for id in &ids {
             delete.execute([id]).map_err(sqlite)?;
         }
-        Ok(Contents { deleted: ids.len() as u64, next })
+        Ok(Contents { deleted: ids.len() as u64, next, altered })
+    }
+
+    /// Overwrites content of the entries in `run`, of the fields in the bitmap, with zeros and blanks of the same length, where it
+    /// stands: deleting rows moves others about and leaves copies of them behind, which must hold nothing any more. About
+    /// [`CHUNK`] rows; returns where the next piece begins.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the database cannot be read or written.
+    pub fn blank_contents(&self, run: &Range<u64>, fields: u64) -> Result<u64, StoreError> {
+        let sqlite = |source| self.error(source);
+        let sql = "SELECT id, octet_length(value) FROM content WHERE id >= ?1 AND id < ?2 AND salt <> zeroblob(16) ORDER BY id";
+        let mut select = self.connection().prepare_cached(sql).map_err(sqlite)?;
+        let mut rows = select.query([content_id(run.start), content_id(run.end)]).map_err(sqlite)?;
+        let (mut found, mut next, mut bytes) = (Vec::new(), run.end, 0);
+        while let Some(row) = rows.next().map_err(sqlite)? {
+            let id: i64 = row.get(0).map_err(sqlite)?;
+            if found.len() >= CHUNK || bytes > CHUNK_BYTES {
+                next = (id >> 6).cast_unsigned();
+                break;
+            }
+            if fields >> (id & 63) & 1 == 1 {
+                let length = row.get::<_, Option<i64>>(1).map_err(sqlite)?;
+                bytes += length.unwrap_or(0).cast_unsigned();
+                found.push((id, length.and_then(|length| usize::try_from(length).ok())));
+            }
+        }
+        drop(rows);
+        let mut update =
+            self.connection().prepare_cached("UPDATE content SET salt = zeroblob(16), value = ?2 WHERE id = ?1").map_err(sqlite)?;
+        for (id, length) in found {
+            update.execute(params![id, length.map(|length| " ".repeat(length))]).map_err(sqlite)?;
+        }
+        Ok(next)
+    }
+
+    /// Writes the database anew, so that no page holds copies of what was moved about in it, outside a batch. `false` when it
+    /// is in use.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when there is no room for it, or it cannot be written.
+    pub fn rewrite(&self) -> Result<bool, StoreError> {
+        // The copy is as large as the log: it must not be made in memory.
+        let vacuum = self.connection().execute_batch("PRAGMA temp_store=FILE; VACUUM");
+        let restored = self.connection().execute_batch("PRAGMA temp_store=MEMORY");
+        match vacuum.and(restored) {
+            Ok(()) => Ok(true),
+            Err(error)
+                if matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)) =>
+            {
+                Ok(false)
+            }
+            Err(source) => Err(self.error(source)),
+        }
     }
 
     /// Whether the entry may lose content.
-    fn is_free(&self, seq: u64, may_go: &MayGo<'_>) -> rusqlite::Result<bool> {
+    fn is_free(&self, seq: u64, may_go: &MayGo<'_>) -> rusqlite::Result<Free> {
         let sql = format!("SELECT {} FROM entry NOT INDEXED WHERE seq = ?1", function::call());
         let mut select = self.connection().prepare_cached(&sql)?;
         let mut rows = select.query([seq.cast_signed()])?;
         // Content of no entry belongs to nothing that anybody wants to keep.
-        let Some(row) = rows.next()? else { return Ok(true) };
+        let Some(row) = rows.next()? else { return Ok(Free::Always) };
         let body = row.get_ref(0)?.as_blob().ok().and_then(function::unpacked).map(|(_, _, body)| body.to_vec());
-        Ok(is_free(&Entry { leaf: Digest([0; 32]), body, is_kept: false }, may_go))
+        let entry = Entry { leaf: Digest([0; 32]), body, is_kept: false };
+        Ok(if is_free(&entry, may_go) { entry.body.map_or(Free::Never, Free::WhenItFits) } else { Free::Never })
     }
 
     /// The first entry of `run` that a tombstone of whole entries can remove, inside a batch.
@@ -361,9 +432,37 @@ pub enum Block256 {
     Lightened(u64),
 }
 
+/// Whether content of an entry may go.
+enum Free {
+    Always,
+    Never,
+    /// Where it fits the commitments of this body.
+    WhenItFits(Vec<u8>),
+}
+
+/// Whether a content row (id, salt, value) is what the entry committed to, as far as that can be said; and its length.
+fn content_fits(body: Option<&[u8]>, row: &rusqlite::Row<'_>, id: i64) -> rusqlite::Result<(bool, u64)> {
+    let salt = row.get_ref(1)?.as_blob().ok().and_then(|salt| <[u8; 16]>::try_from(salt).ok());
+    let value = row.get_ref(2)?.as_bytes_or_null().ok().flatten();
+    let length = value.map_or(0, <[u8]>::len) as u64;
+    let field = u8::try_from(id & 63).ok().and_then(FieldId::new);
+    let slot =
+        body.and_then(|body| decode(body).ok()).and_then(|entry| entry.fields.iter().find(|slot| Some(slot.field) == field).copied());
+    let fits = match (slot, salt, value, field) {
+        (Some(slot), Some(salt), Some(value), Some(field)) => {
+            salt == [0; 16] || Commitment::new(&Salt(salt), field, value).0 == slot.commitment
+        }
+        (Some(slot), Some(_), None, _) => slot.state == SlotState::HashOnly,
+        _ => false,
+    };
+    Ok((fits, length))
+}
+
 /// What one piece of content removal did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contents {
+    /// An entry whose content is not what it committed to, and stays.
+    pub altered: Option<u64>,
     /// Rows deleted.
     pub deleted: u64,
     /// Where the next piece begins; the end of the run when nothing is left.
