@@ -1,8 +1,8 @@
 """Vector cases of databases with removals (format.md section 13): honest ones, and one per single failure."""
 
-from remover import (DAY, ERASURE_KEY, ERASURE_SEED, RETENTION, RUNS, add_policy, add_tombstone, large_log, remove_content,
-                     remove_entries, removed_log, rule, small_log)
-from writer import Log, fixed, open_event
+from remover import (DAY, ERASURE_KEY, ERASURE_SEED, RETENTION, RUNS, add_policy, add_tombstone, large_log, overwrite_content,
+                     remove_content, remove_entries, removed_log, rule, small_log)
+from writer import BASE_TIME, Log, fixed, open_event
 
 JUNK = fixed("junk", 32)
 LIMITED = {**RETENTION, "max_entries": 1000}
@@ -36,7 +36,7 @@ def contents(maker):
     maker.case("removed-content-bytes", "content gone by a limit of bytes", None,
                log=erased([(4, 5)], [2], 1, 0, log=small_log(policy={**RETENTION, "max_bytes": 1000})))
     maker.case("removed-content-of-pending", "an entry covered whole is there, its content is gone", None,
-               log=erased([(3, 4)], (), 1, 181, log=small_log(policy=LIMITED)))
+               log=erased([(4, 5)], (), 1, 2))
     log = small_log()
     add_tombstone(log, [(3, 4)], [4], 1, 2)
     maker.case("removed-content-both", "retention would not allow it, an erasure covers it too", None,
@@ -71,6 +71,162 @@ def content_faults(maker):
           log=erased([(4, 5)], [2], 0, log=small_log(policy={**LIMITED, "number": 0})))
     fault("two-retentions", "two tombstones of retention cover it, none allows it", (3, at_entry),
           log=erased([(3, 4)], [4], 1, log=erased([(3, 5)], [4], 1, 2, gone=[])))
+
+
+def overwritten(fields, runs=((1, 2),), covered=None, policy=None, days=400, log=None):
+    """A small log whose content in `fields` was overwritten, and a tombstone of `covered` (else `fields`)."""
+    log = erased(list(runs), fields if covered is None else covered, policy, days, gone=[], log=log)
+    overwrite_content(log, runs, fields)
+    return log
+
+
+def overwriting(maker):
+    """13.1: content rows whose salt is zeros."""
+    def case(name, about, log, first=None, change=None):
+        """One vector."""
+        maker.case("removed-zero-" + name, about, first, change, log=log)
+
+    def row(position, **values):
+        """Changes one content row."""
+        return lambda rows, _: rows["content"][position].update(values)
+
+    def add(key, position):
+        """Adds an overwritten content row."""
+        return lambda rows, _: rows["content"].insert(position, {"id": key, "salt": bytes(16), "value": ""})
+
+    wrong, refused = (1, "content_mismatch"), "policy_violation"
+    case("salt", "covered content that was overwritten: it counts as erased and is not pending", overwritten([0, 1]))
+    case("partly", "of the covered content of one entry some was overwritten", overwritten([0], covered=[0, 1]))
+    case("value", "a salt of zeros, the value still there", overwritten([0]), None, row(0, value="question"))
+    case("null", "a salt of zeros, no value", overwritten([0]), None, row(0, value=None))
+    case("hash-only", "the salt of a covered hash-only slot overwritten", overwritten([40]))
+    case("hash-only-value", "a covered hash-only slot with a salt of zeros and a value", overwritten([40]), None, row(2, value="0"))
+    case("whole", "content of a covered entry that is still there was overwritten", overwritten([2], [(4, 5)], (), 1, 2))
+    case("retention", "content overwritten by age", overwritten([2], [(4, 5)], None, 1, 2))
+    case("min-age", "content overwritten, younger than the least age", overwritten([0, 5], [(2, 3)], None, 1, 1), (2, refused))
+    case("no-slot", "an overwritten content row without a slot, covered", overwritten([0], covered=[0, 2]), None, add(64 + 2, 2))
+    case("no-slot-not-covered", "an overwritten content row without a slot, not covered", overwritten([0]), wrong, add(64 + 2, 2))
+    case("other-field", "a salt of zeros, a tombstone of another field", overwritten([1], covered=[0]), wrong)
+    case("other-entry", "a salt of zeros, a tombstone of another entry", overwritten([4], [(3, 4)]), wrong, row(0, salt=bytes(16)))
+    log = small_log()
+    overwrite_content(log, [(1, 2)], [1])
+    case("not-covered", "a salt of zeros and no tombstone", log, wrong)
+    case("not-covered-hash-only", "a hash-only slot with a salt of zeros and no tombstone: nothing can be checked", small_log(),
+         None, row(2, salt=bytes(16)))
+    case("salt-15", "covered content with a salt of 15 zero bytes", overwritten([0]), wrong, row(0, salt=bytes(15)))
+    case("salt-one", "covered content with a salt of zeros but for one bit", overwritten([0]), wrong,
+         row(0, salt=bytes(15) + b"\1"))
+    case("left", "overwritten content of an entry that is gone: covered, so it is absent", removed_log(), None, add(60 * 64 + 2, 0))
+    case("left-not-covered", "overwritten content of an entry that never was", removed_log(), (9000, "content_mismatch"),
+         lambda rows, _: rows["content"].append({"id": 9000 * 64 + 2, "salt": bytes(16), "value": ""}))
+
+
+def present(maker):
+    """13.1: entries that are there although tombstones of whole entries cover them, and how old they are."""
+    def case(name, about, log, seq=None):
+        """One vector."""
+        maker.case("removed-present-" + name, about, None if seq is None else (seq, "policy_violation"), log=log)
+
+    def covered(runs, days=2, log=None, **columns):
+        """Entries covered by a tombstone of cause retention and all there."""
+        return erased(runs, (), 1, days, gone=[], log=log, **columns)
+
+    def limited(days, seq=3):
+        """Entry 3 covered, under a limit of entries."""
+        return covered([(seq, seq + 1)], days, small_log(policy=LIMITED))
+
+    case("young", "an entry that is there, younger than its least age", covered([(1, 2)]), 1)
+    case("max-age", "an entry that is there, younger than its greatest age, and no limit", covered([(1, 2)], 29), 1)
+    case("old", "an entry that is there and old enough", covered([(1, 2)], 31))
+    case("content-only", "an entry that is there, and whose rule says content only", limited(181), 3)
+    case("content-only-gone", "a content_only entry covered whole, only its content is gone", erased(
+        [(3, 4)], (), 1, 181, log=small_log(policy=LIMITED)), 3)
+    case("limit", "an entry that is there, old enough for a limit of entries", limited(2, 1))
+    case("clock", "an entry that is there, its clock was not set", covered([(4, 5)], log=small_log(clock=0)), 4)
+    log = small_log()
+    log.add("lifecycle", event={"case": 4, "digest": fixed("digest", 32)})
+    case("no-rule", "an entry that is there and matches no rule, and no limit", covered([(6, 7)], log=log), 6)
+    log = small_log(policy=LIMITED)
+    log.add("lifecycle", event={"case": 4, "digest": fixed("digest", 32)})
+    case("no-rule-limit", "an entry that is there and matches no rule, a limit of entries", covered([(6, 7)], log=log))
+    log = small_log()
+    add_tombstone(log, [(1, 2)], [0], days=2)
+    case("tombstone", "a young tombstone inside of a run of old entries", covered([(4, 5), (6, 7)], log=log))
+    log = small_log()
+    log.add("unknown", {"raw": b"\x02future body"})
+    case("unknown", "an entry that is not understood inside of a run", covered([(4, 5), (6, 7)], log=log))
+    case("two", "two tombstones of whole entries, the second allows it", covered([(1, 2)], 31, covered([(1, 2)])))
+    case("two-young", "two tombstones of whole entries, none allows it", covered([(1, 2)], 3, covered([(1, 2)])), 1)
+    case("erased", "an erasure of a field does not allow the removal of the entry", erased(
+        [(1, 2)], [0], log=covered([(1, 2)]), gone=[]), 1)
+    case("erasure", "an erasure of content has no age to wait for", erased([(1, 2), (3, 5)], [0, 2, 4], days=0))
+    case("erasure-pending", "an erasure of content that is still there, at once", erased([(1, 2)], [0], days=0, gone=[]))
+    maker.case("removed-erasure-whole-young", "an erasure of whole entries, one is there: the entry has no fault", (6, "policy_violation"),
+               log=erased([(4, 5)], (), days=0, gone=[]))
+    maker.case("removed-present-failed", "an entry that is there, covered, younger than its least age, changed",
+               (1, "modified"), column(1, run=9), log=covered([(1, 2)]))
+
+
+def early(maker):
+    """13.2: tombstones of cause retention that come too early for everything, and some that just do not."""
+    def case(name, about, is_fine, log, seq=6):
+        """One vector."""
+        maker.case("removed-early-" + name, about, None if is_fine else (seq, "policy_violation"), log=log)
+
+    def field(days, policy=RETENTION, opening=None, **columns):
+        """Content covered by retention, and all there: only the tombstone itself can have a fault."""
+        return erased([(4, 5)], [2], 1, days, gone=[], log=small_log(policy=policy, opening=opening), **columns)
+
+    def whole(policy, days=2):
+        """A young tombstone covered whole: only the tombstone at 7 can have a fault."""
+        log = small_log(policy=policy)
+        add_tombstone(log, [(1, 2)], [0])
+        return erased([(6, 7)], (), 1, days, gone=[], log=log)
+
+    day = BASE_TIME + DAY * 1_000_000_000
+    waits = {"max_entries": 1000}
+    case("max-age", "no limit, and entry 0 younger than every greatest age", False, field(0.5))
+    case("nanosecond", "a nanosecond before entry 0 is old enough", False, field(1, recorded=day - 1))
+    case("exact", "entry 0 exactly old enough", True, field(1))
+    case("only-one", "old enough for one rule, younger than the least age of it", False, field(
+        1, with_rules(1, rule(3, None, 2 * DAY, DAY))))
+    case("limit-min-age", "a limit, and entry 0 younger than the least age of all rules", False, field(
+        1, with_rules(1, rule(3, None, 3 * DAY, 0), rule(None, None, 2 * DAY, 0), **waits)))
+    case("limit-exact", "a limit, and entry 0 exactly as old as one least age", True, field(
+        2, with_rules(1, rule(3, None, 3 * DAY, 0), rule(None, None, 2 * DAY, 0), **waits)))
+    case("limit-no-match", "a limit, and entries that match no rule", True, field(0, with_rules(1, rule(3, None, 2 * DAY, 0), **waits)))
+    case("limit-status", "a limit, and a rule of one status and any kind, which not all match", True, field(
+        0, with_rules(1, rule(None, "error", 2 * DAY, 0), max_bytes=1000)))
+    case("no-rules", "no rules and no limit", False, field(400, with_rules(1)))
+    case("no-rules-limit", "no rules and a limit", True, field(0, with_rules(1, max_bytes=1000)))
+    every = rule(None, None, 0, DAY, 1)
+    case("content-only", "whole entries, and a rule for all that says content only", False, whole(with_rules(1, every, **waits)), 7)
+    case("content-only-field", "content, and a rule for all that says content only", True, field(2, with_rules(1, every, **waits)))
+    case("content-only-no-match", "whole entries, rules that say content only, entries that match none, a limit", True, whole(
+        with_rules(1, rule(3, None, 0, DAY, 1), **waits)))
+    case("content-only-no-limit", "whole entries, rules that say content only, entries that match none, no limit", False, whole(
+        with_rules(1, rule(3, None, 0, DAY, 1))), 7)
+    case("content-only-one", "whole entries, one of the rules does not say content only", True, whole(
+        with_rules(1, rule(1, None, 0, DAY), every)))
+    case("clock", "the clock of entry 0 was not set", False, field(400, opening={"clock": 0}))
+    case("clock-tombstone", "the clock of the tombstone was not set", False, field(400, clock=0))
+    case("clock-limit", "the clock of entry 0 was not set, a limit and no least age", True, field(0, LIMITED, {"clock": 0}))
+    case("negative", "a tombstone older than entry 0", False, field(-9))
+    longer = {**RETENTION, "number": 2, "rules": [rule(3, None, 0, 2 * DAY), *RETENTION["rules"][1:]]}
+    log = small_log()
+    add_policy(log, longer)
+    case("in-force", "old enough for the policy of the open entry, not for that in force", False, erased(
+        [(4, 5)], [2], 2, 1, gone=[], log=log), 7)
+    log = large_log("early")
+    add_tombstone(log, [(6, 100), (102, 512)], policy=2, days=0.5)
+    remove_entries(log, [(6, 100), (102, 512)])
+    case("gone", "entries gone before anything was old enough", False, log, 516)
+    log = Log("no open")
+    log.add("log", contents=[(2, "zero", None)])
+    add_policy(log, RETENTION)
+    add_tombstone(log, [(0, 1)], [2], 1, 0.5)
+    maker.case("removed-early-no-open", "entry 0 is not open: nothing is too early, and a policy needs no signature",
+               (0, "malformed"), log=log)
 
 
 def tombstone_faults(maker):
@@ -124,7 +280,23 @@ def policies(maker):
     shorter = with_rules(2, rule(None, None, 0, 60))
     case("longer", "a policy that keeps more, not signed", after(longer), True)
     case("signed", "a policy that keeps less, signed by the erasure key", after(shorter, ERASURE_SEED), True)
-    case("declared", "a policy after none was declared", after(shorter, before={**LIMITED, "number": 0}), True)
+    undeclared = {**LIMITED, "number": 0}
+    case("declared", "a policy after none was declared, and no erasure key is named", after(
+        shorter, before=undeclared, erasure_vkey=None), True)
+    case("declared-signed", "a policy after none was declared, signed by the erasure key", after(
+        shorter, ERASURE_SEED, undeclared), True)
+    case("declared-unsigned", "a policy after none was declared, an erasure key is named, not signed", after(
+        shorter, before=undeclared))
+    case("declared-other-key", "a policy after none was declared, signed by another key", after(
+        shorter, fixed("another key", 32), undeclared))
+    case("declared-bad-key", "a policy after none was declared, and the erasure key is none", after(
+        shorter, ERASURE_SEED, undeclared, erasure_vkey="vectors-erasure+00000000+AAAA"))
+    case("declared-empty-key", "a policy after none was declared, and the erasure key is an empty text", after(
+        shorter, before=undeclared, erasure_vkey=""))
+    case("declared-limit", "a policy with a limit after none was declared, not signed", after(
+        with_rules(1, max_bytes=10**12), before=undeclared))
+    case("declared-keeps", "a policy that keeps all after none was declared, not signed", after(
+        with_rules(1, rule(3, None, DAY, 0), rule(2, None, 0, 0, 1)), before=undeclared), True)
     case("split", "other rules that keep the same", after(with_rules(
         2, rule(2, None, 180 * DAY, 0, 1), rule(1, "error", 2 * DAY, 10 * DAY), rule(3, "ok", 0, 60),
         rule(1, "ok", DAY, 30 * DAY), rule(1, None, DAY, 30 * DAY), rule(3, None, 0, DAY))), True)
@@ -257,7 +429,7 @@ def gap_faults(maker):
     fault("above-changed", "the node above two blocks changed", (511, "root_mismatch"), node_change(9, 0, JUNK))
     fault("stray-8", "a node of level 8 of no block", (None, "root_mismatch"), node_change(8, 5, JUNK))
     fault("content-left", "content of an entry that is gone", (60, "content_mismatch"),
-          lambda rows, _: rows["content"].insert(5, {"id": 60 * 64 + 2, "salt": bytes(16), "value": "left"}))
+          lambda rows, _: rows["content"].insert(5, {"id": 60 * 64 + 2, "salt": JUNK[:16], "value": "left"}))
     fault("tombstone-gone", "the tombstone that explains the gaps gone", (1, "unexplained_gap"), drop(517))
     fault("tombstone-changed", "a tombstone changed: it explains less, and is not what was signed into the chain",
           (102, "unexplained_gap"), column(517, event=explained_by([RUNS[0], RUNS[1], RUNS[2]]).entries[516]["event"]))
@@ -273,4 +445,4 @@ def gap_faults(maker):
           drop(*range(1, 512)), log=large_log("untold"))
 
 
-PARTS = (contents, content_faults, tombstone_faults, policies, gaps, gap_faults)
+PARTS = (contents, content_faults, overwriting, present, early, tombstone_faults, policies, gaps, gap_faults)

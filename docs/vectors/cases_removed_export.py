@@ -2,9 +2,10 @@
 
 import json
 
-from cases_removed import erased, explained_by
+from cases_removed import after, erased, explained_by, overwritten, with_rules
 from exports import dump, export_objects, export_text, join, trailer_for
-from remover import RUNS, add_tombstone, large_log, remove_content, removed_log, small_log
+from remover import (DAY, ERASURE_SEED, RETENTION, RUNS, add_policy, add_tombstone, large_log, remove_content, remove_entries,
+                     removed_log, rule, small_log)
 from writer import fixed
 
 JUNK = fixed("junk", 32).hex()
@@ -166,4 +167,108 @@ def policies(maker):
         lines[:next(n for n, line in enumerate(lines) if n and json.loads(line)["seq"] == 128)]))
 
 
-PARTS = (honest, preambles, lines, policies)
+def overwriting(maker):
+    """13.1: salts of zeros."""
+    def zero(seq, place=0, **values):
+        """Overwrites one slot of a line."""
+        return lambda found: found[at(found, seq)]["fields"][place].update(salt="00" * 16, **values)
+
+    def case(name, about, change, first=None, log=None):
+        """One vector."""
+        maker.objects("removed-zero-" + name, about, first, change, log=log or erased([(1, 2)], [0, 40], gone=[]))
+
+    case("salt", "covered content with a salt of zeros: it counts as erased", zero(1, value="0000"))
+    case("value", "a salt of zeros, the value still there", zero(1))
+    case("hash-only", "a covered hash-only slot with a salt of zeros", zero(1, 2))
+    case("min-age", "a salt of zeros, younger than the least age", zero(2), (2, "policy_violation"), erased([(2, 3)], [0], 1, 1, gone=[]))
+    case("other-field", "a salt of zeros, a tombstone of another field", zero(1, 1), (1, "content_mismatch"))
+    case("not-covered", "a salt of zeros and no tombstone", zero(4), (4, "content_mismatch"), small_log())
+    case("not-covered-hash-only", "a hash-only slot with a salt of zeros and no tombstone: nothing can be checked", zero(1, 2),
+         None, small_log())
+    maker.text("removed-zero-left-out", "an export leaves out what was overwritten", None, export_text(overwritten([0, 1])))
+
+
+def ages(maker):
+    """13.1 and 13.2: entries that are there and covered whole, and tombstones that come too early."""
+    def case(name, about, seq, log, /, **asked):
+        """One vector."""
+        maker.text("removed-" + name, about, seq and (seq, "policy_violation"), export_text(log, **asked))
+
+    def covered(runs, days=2, log=None):
+        """Entries covered by a tombstone of cause retention and all there."""
+        return erased(runs, (), 1, days, gone=[], log=log)
+
+    limited = {**RETENTION, "max_entries": 1000}
+    case("present-young", "an entry that is there, covered whole, younger than its least age", 1, covered([(1, 2)]))
+    case("present-young-outside", "the same, the tombstone outside of the range", 1, covered([(1, 2)]), end=3)
+    case("present-young-leaf-only", "the same, the entry left out by the filter", None, covered([(1, 2)]), keep={0, 3})
+    case("present-old", "an entry that is there, covered whole, old enough", None, covered([(1, 2)], 31))
+    case("present-content-only", "an entry that is there, covered whole, and whose rule says content only", 3, covered(
+        [(3, 4)], 181, small_log(policy=limited)))
+    log = small_log()
+    add_tombstone(log, [(1, 2)], [0], days=2)
+    case("present-tombstone", "a young tombstone inside of a run of old entries", None, covered([(4, 5), (6, 7)], log=log))
+    early = erased([(4, 5)], [2], 1, 0.5, gone=[])
+    case("early", "a tombstone too early for everything", 6, early)
+    case("early-outside", "a tombstone too early for everything, outside of the range", None, early, end=5)
+    case("early-leaf-only", "a tombstone too early for everything, left out by the filter", 6, early, keep={0, 4})
+    case("early-without-open", "a tombstone too early for everything, entry 0 outside of the range", 6, early, first=4)
+    case("early-exact", "a tombstone not too early by a hair", None, erased([(4, 5)], [2], 1, 1, gone=[]))
+    waits = with_rules(1, rule(None, None, 2 * DAY, 0), max_entries=1000)
+    case("early-limit", "a limit, and entry 0 younger than every least age", 6, erased(
+        [(4, 5)], [2], 1, 1, gone=[], log=small_log(policy=waits)))
+    log = large_log("early")
+    add_tombstone(log, [(6, 100), (102, 512)], policy=2, days=0.5)
+    remove_entries(log, [(6, 100), (102, 512)])
+    case("early-gone", "entries gone before anything was old enough", 516, log)
+
+
+def with_policy(count=1, gone=None):
+    """A small log with more policies, from 6 on, and content of 1 and 4 erased; what of it is gone."""
+    log = small_log()
+    for number in range(2, 2 + count):
+        add_policy(log, {**RETENTION, "number": number})
+    return erased([(1, 2), (4, 5)], [0, 2], log=log, gone=gone)
+
+
+def declared(seed=None):
+    """A log whose undeclared policy is followed by one that keeps less, and with content erased."""
+    log = after(with_rules(1, rule(None, None, 0, 60)), seed, with_rules(0))
+    return erased([(2, 3)], [2], log=log)
+
+
+def left_out(maker):
+    """13.2: policies in the range that the preamble lacks, and which policies must be signed."""
+    def case(name, about, expected, change, log=None, /, **asked):
+        """One vector; `change` gets what is in the preamble."""
+        maker.objects("removed-policy-" + name, about, expected, lambda found: change(found[0]["tombstones"]),
+                      log=log or with_policy(), **asked)
+
+    def keep(found):
+        """Changes nothing."""
+
+    lacks = (6, "policy_violation")
+    case("counts", "a policy in the range and in the preamble", None, keep)
+    case("left-out", "a policy in the range left out of the preamble", lacks, lambda found: found.pop(1))
+    case("left-out-second", "the second of two policies in the range left out", (7, "policy_violation"),
+         lambda found: found.pop(2), with_policy(2))
+    case("left-out-only-open", "nothing but the open entry in the preamble", (1, "content_mismatch"),
+         lambda found: found.__delitem__(slice(1, None)))
+    case("left-out-only-open-range", "nothing but the open entry in the preamble, nothing absent in the range", lacks,
+         lambda found: found.__delitem__(slice(1, None)), with_policy(gone=[]), first=4)
+    case("left-out-open", "the open entry left out, so nothing counts, no policy either", lacks, lambda found: found.pop(0),
+         with_policy(gone=[]), first=4)
+    case("left-out-leaf-only", "a policy left out of the preamble, and by the filter", None, lambda found: found.pop(1), keep={1, 4})
+    case("left-out-outside", "a policy outside of the range left out of the preamble", None, lambda found: found.pop(1), end=5)
+    case("left-out-altered", "a policy in the range altered in the preamble", (6, "root_mismatch"), lambda found: found[1].update(run=9))
+    case("left-out-empty", "a policy in the range and nothing in the preamble", None, lambda found: found.clear(),
+         with_policy(gone=[]), first=4)
+    none = after({**RETENTION, "number": 2})
+    case("no-tombstone", "a policy in the range of a log without tombstones, nothing in the preamble", None, keep, none)
+    case("declared-unsigned", "a policy after none was declared, an erasure key is named, not signed", (1, "policy_violation"), keep,
+         declared())
+    case("declared-signed", "a policy after none was declared, signed by the erasure key", None, keep, declared(ERASURE_SEED))
+    case("declared-outside", "a policy after none was declared, not signed, outside of the range", None, keep, declared(), first=2)
+
+
+PARTS = (honest, preambles, lines, policies, overwriting, ages, left_out)

@@ -169,6 +169,10 @@ class TamperExport:
                     return True
         return False
 
+    def has_entry(self, seq):
+        """Whether a line of a whole entry has a seq."""
+        return any(found["seq"] == seq and "kind" in found for found in map(json.loads, self.lines))
+
     def preamble_entry(self):
         """An entry of the preamble: altered, out of order, or the open entry or a policy left out."""
         found = json.loads(self.head)
@@ -189,7 +193,7 @@ class TamperExport:
         elif what == "open":
             entries.pop(0)
         elif what == "policy":
-            if one["kind"] != "policy" or not any(line.startswith('{"seq":%d,"kind":' % one["seq"]) for line in self.lines):
+            if one["kind"] != "policy" or not self.has_entry(one["seq"]):
                 return None  # nobody can tell that a policy outside of the range was left out
             del entries[index]
         else:

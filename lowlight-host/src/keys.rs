@@ -76,7 +76,7 @@ impl LogKey {
         Self::read(&erasure_file(layout))
     }
 
-    fn read(path: &Path) -> Result<Option<Self>, StoreError> {
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>, StoreError> {
         let mut text = String::new();
         match files::read_private(path)? {
             None => return Ok(None),
@@ -121,7 +121,7 @@ impl LogKey {
         Self::write(layout, &erasure_file(layout), name)
     }
 
-    fn write(layout: &Layout, path: &Path, name: &str) -> Result<Self, StoreError> {
+    pub(crate) fn write(layout: &Layout, path: &Path, name: &str) -> Result<Self, StoreError> {
         let refuse = |why: &str| Err(StoreError::Unsafe { path: path.to_path_buf(), why: why.to_owned() });
         if !is_name(name) || name.len() > MAX_NAME {
             return refuse("cannot be made: a name (--name) has 1 to 128 bytes without white space and plus signs");
@@ -158,11 +158,21 @@ impl LogKey {
         Key { name: &self.name, algorithm: Algorithm::Ed25519, public: self.signer.public() }
     }
 
+    /// The public key, when it is used for cosignatures.
+    pub fn cosigner(&self) -> Key<'_> {
+        Key { algorithm: Algorithm::CosignatureV1, ..self.key() }
+    }
+
     /// Writes the signature line for a checkpoint's text behind it.
     pub fn sign(&mut self, text: &str, out: &mut String) {
-        let key = Key { name: &self.name, algorithm: Algorithm::Ed25519, public: self.signer.public() };
+        self.sign_as(Algorithm::Ed25519, text, 0, out);
+    }
+
+    /// Writes a line of either kind; `time` is for cosignatures, Unix seconds.
+    pub fn sign_as(&mut self, algorithm: Algorithm, text: &str, time: u64, out: &mut String) {
+        let key = Key { name: &self.name, algorithm, public: self.signer.public() };
         // A key in memory does not fail, and a String takes every line.
-        let Ok(_written) = key.sign(&mut self.signer, text, 0, out);
+        let Ok(_written) = key.sign(&mut self.signer, text, time, out);
     }
 
     /// Signs entry `seq` of a log, which says that `new` takes the place of `old` (`docs/format.md`, section 3); `old` is empty

@@ -32,6 +32,7 @@ pub mod store;
 pub mod time;
 pub mod verify;
 pub mod view;
+pub mod witness;
 
 #[doc(hidden)]
 pub mod cli;

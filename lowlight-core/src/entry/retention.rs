@@ -106,7 +106,8 @@ impl<'a> Retention<'a> {
     /// Whether nothing of that age may be removed at all; `whole` says what is meant by removed.
     pub fn keeps_all(&self, age_s: u64, whole: bool) -> bool {
         let rest = RetentionRule::default();
-        !self.rules.iter().chain([&rest]).any(|rule| self.lets_go(rule, age_s) && !(whole && rule.content_only))
+        let has_last = self.rules.iter().any(|rule| rule.kind.is_none() && rule.status.is_none());
+        !self.rules.iter().chain((!has_last).then_some(&rest)).any(|rule| self.lets_go(rule, age_s) && !(whole && rule.content_only))
     }
 
     fn lets_go(&self, rule: &RetentionRule<'_>, age_s: u64) -> bool {

@@ -11,6 +11,7 @@
 //! 2. A signature counts only when name and id are those of a key that is trusted; other lines are skipped, and a line of
 //!    a trusted key that does not verify makes the whole note invalid.
 
+pub mod attest;
 pub mod base64;
 pub mod checkpoint;
 pub mod cosignature;
@@ -19,6 +20,7 @@ pub mod proof_file;
 #[cfg(feature = "ed25519")]
 pub mod witness;
 
+pub use attest::Attestation;
 pub use checkpoint::Checkpoint;
 pub use key::{Algorithm, Key};
 #[cfg(feature = "ed25519")]

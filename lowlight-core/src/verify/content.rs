@@ -22,7 +22,7 @@ pub(super) struct OpenContents {
 impl<const P: usize> Verifier<P> {
     pub(super) fn content(&mut self, seq: u64, field: FieldId, salt: Option<[u8; 16]>, value: Option<&[u8]>) {
         if self.contents.seq != Some(seq) {
-            return self.stray_content(seq);
+            return self.stray_content(seq, salt == Some([0; 16]));
         }
         let open = &mut self.contents;
         if !open.check {
@@ -48,8 +48,11 @@ impl<const P: usize> Verifier<P> {
     }
 
     /// Content without an entry row of that seq.
-    fn stray_content(&mut self, seq: u64) {
+    fn stray_content(&mut self, seq: u64, is_blank: bool) {
         self.close_contents();
+        if is_blank && self.gaps.is_explained(seq) {
+            return;
+        }
         let cut_off = seq >= self.expected && self.tip.as_ref().is_some_and(|tip| seq > tip.last_seq && seq < tip.size);
         let is_due = seq >= self.expected || self.gaps.is_explained(seq);
         if is_due && !self.gaps.is_excused(seq) && !cut_off && !self.row_to_come(seq) {

@@ -16,6 +16,7 @@ mod clock;
 mod entries;
 mod remove;
 mod removing;
+mod room;
 mod sealing;
 mod span;
 mod stats;

@@ -27,10 +27,6 @@ use std::time::{Duration, Instant};
 const PIECE: Duration = Duration::from_millis(15);
 /// How long after a failure, or a reader that holds the WAL, the next attempt is made.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Bytes of records after which the free room is looked at.
-const LOOK_EVERY: usize = 1 << 20;
-/// Pieces of the database that are given back to a full disk: 8 MiB.
-const VACUUMS: u32 = 32;
 /// The wall clock was set by more than this during the run: ages cannot be trusted.
 const CLOCK_JUMP: u64 = 24 * 3600 * 1_000_000_000;
 
@@ -66,7 +62,7 @@ pub(super) struct Order {
 
 /// A tombstone whose work is not done.
 #[derive(Debug)]
-struct Task {
+pub(super) struct Task {
     seq: u64,
     fields: u64,
     runs: VecDeque<Range<u64>>,
@@ -90,10 +86,10 @@ pub(super) struct Removing {
     /// The order whose tombstones are being written, and their seqs so far.
     pub order: Option<Order>,
     pub seqs: Vec<u64>,
-    tasks: VecDeque<Task>,
+    pub(super) tasks: VecDeque<Task>,
     waiting: Vec<Waiter>,
     /// Tombstones are still to be looked for.
-    is_loaded: bool,
+    pub(super) is_loaded: bool,
     log: Option<LogId>,
     /// Sizes of checkpoints, ascending.
     cuts: Vec<u64>,
@@ -103,9 +99,9 @@ pub(super) struct Removing {
     rewrite: bool,
     vacuum: bool,
     /// Bytes of records since the free room was looked at, about.
-    written: usize,
-    not_before: Option<Instant>,
-    choose_at: Option<Instant>,
+    pub(super) written: usize,
+    pub(super) not_before: Option<Instant>,
+    pub(super) choose_at: Option<Instant>,
     is_choosing: bool,
     is_blocked: bool,
     /// Wall clock minus monotonic clock when the run began, ns.
@@ -136,7 +132,7 @@ impl Removing {
     }
 
     /// Whether ages cannot be trusted, because the clock was set during the run.
-    fn is_unsafe(&self, shared: &Shared) -> bool {
+    pub(super) fn is_unsafe(&self, shared: &Shared) -> bool {
         self.offset.abs_diff(shared.clock_offset()) > CLOCK_JUMP
     }
 
@@ -298,7 +294,7 @@ impl Worker<'_> {
         }
     }
 
-    fn removal_step(&mut self, store: &mut Store) -> Result<(), StoreError> {
+    pub(super) fn removal_step(&mut self, store: &mut Store) -> Result<(), StoreError> {
         let removing = &mut self.removing;
         removing.not_before = None;
         if !removing.is_loaded {
@@ -341,63 +337,6 @@ impl Worker<'_> {
         }
         removing.vacuum = store.vacuum_some(false)?;
         Ok(())
-    }
-
-    /// After a batch: makes room while there is still some. A log that may lose entries never takes the last of it.
-    pub(super) fn keep_room(&mut self, written: usize) {
-        self.removing.written += written;
-        if self.removing.choose_at.is_none() || self.removing.written < LOOK_EVERY {
-            return;
-        }
-        self.removing.written = 0;
-        if reserve::missing(&Layout::new(&self.shared.options.path)) > 0 {
-            self.make_room();
-        }
-    }
-
-    /// Storage has no space for the batch at hand: where retention can make some, this does so at once, out of what was kept
-    /// back for it. `false` when nothing came of it.
-    pub(super) fn make_room(&mut self) -> bool {
-        if self.removing.choose_at.is_none() || self.removing.is_unsafe(self.shared) {
-            return false;
-        }
-        let options = &self.shared.options;
-        let layout = Layout::new(&options.path);
-        reserve::give_up(&layout);
-        let at = (now(), self.shared.clock());
-        let chosen = Reader::open(&options.path).and_then(|reader| {
-            // A twentieth of the log is enough to go on with for a while.
-            let wanted = layout.database().metadata().map_or(0, |meta| meta.len() / 20).max(4 << 20);
-            Choice::in_force(&reader, at, Room::of(&reader, options.min_free, wanted))
-        });
-        // What the WAL has still to add to the database takes its room now, so that the WAL can begin anew.
-        let cut = |worker: &Self| worker.store.as_ref().is_none_or(|store| store.truncate_wal().unwrap_or(false));
-        let _is_cut = cut(self);
-        let Some(plans) = chosen.ok().map(|choice| choice.plans()).filter(|plans| !plans.is_empty()) else { return false };
-        self.removing.order = Some(Order { plans, reason: None, answer: None, blocked: None, is_chosen: false, more: false });
-        // Whether the batch is there after all is asked again when it is written again.
-        let doubtful = self.doubtful.take();
-        let written = self.write(&[]).is_ok();
-        self.doubtful = doubtful;
-        if !written {
-            self.removing.order = None;
-            return false;
-        }
-        self.seal(false);
-        let mut steps = Ok(());
-        while steps.is_ok() && (!self.removing.is_loaded || !self.removing.tasks.is_empty()) && self.removing.not_before.is_none() {
-            let Some(mut store) = self.store.take() else { break };
-            steps = self.removal_step(&mut store);
-            store.rollback();
-            self.store = Some(store);
-            let _is_cut = cut(self);
-        }
-        // What was freed inside the database is of no use to the journal, nor to the next time.
-        if let (Ok(()), Some(store)) = (&steps, &self.store) {
-            steps = (0..VACUUMS).try_for_each(|_| store.vacuum_some(true).map(drop)).and_then(|()| store.truncate_wal().map(drop));
-            reserve::keep(&layout);
-        }
-        steps.is_ok()
     }
 
     /// As much of the first task as fits into one transaction.

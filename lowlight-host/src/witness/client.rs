@@ -1,0 +1,174 @@
+//! Asking a witness: over a Unix socket, or the standard streams of a command that reaches it.
+//!
+//! 1. Nothing a witness says counts but what it signed.
+
+use super::{Answer, MAX_LINE, MAX_REQUEST};
+use crate::random;
+use lowlight_core::note::{Attestation, Key, Note, attest};
+use std::io::{BufRead as _, BufReader, Read as _, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Where a witness is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A Unix socket.
+    Socket(PathBuf),
+    /// A command with its arguments, which speaks with it on its standard streams.
+    Command(Vec<String>),
+}
+
+/// Why a witness gave no answer that counts.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WitnessError {
+    /// It cannot be reached, or broke off.
+    #[error("the witness cannot be reached: {0}")]
+    Unreachable(std::io::Error),
+    /// It refused.
+    #[error("the witness refuses ({status}): {reason}")]
+    Refused {
+        /// As in HTTP.
+        status: u16,
+        /// What it says.
+        reason: String,
+    },
+    /// What it says is not signed by its key, or not an answer to this.
+    #[error("what the witness says does not count: {0}")]
+    Untrusted(&'static str),
+}
+
+impl From<std::io::Error> for WitnessError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Unreachable(error)
+    }
+}
+
+enum Stream {
+    Socket(UnixStream),
+    Command(Child),
+}
+
+/// A connection to a witness.
+pub struct Client {
+    stream: Stream,
+    input: BufReader<Box<dyn std::io::Read + Send>>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let Stream::Command(child) = &mut self.stream {
+            drop(child.stdin.take());
+            // One that does not end by itself when its input does is not waited for.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Client {
+    /// Connects; on a socket an answer may take `patience`.
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError::Unreachable`].
+    pub fn connect(endpoint: &Endpoint, patience: Duration) -> Result<Self, WitnessError> {
+        let (stream, input): (_, Box<dyn std::io::Read + Send>) = match endpoint {
+            Endpoint::Socket(path) => {
+                let socket = UnixStream::connect(path)?;
+                socket.set_read_timeout(Some(patience))?;
+                socket.set_write_timeout(Some(patience))?;
+                let input = socket.try_clone()?;
+                (Stream::Socket(socket), Box::new(input))
+            }
+            Endpoint::Command(words) => {
+                let (program, arguments) = words.split_first().ok_or_else(|| std::io::Error::other("an empty command"))?;
+                let mut command = Command::new(program);
+                command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+                let mut child = command.spawn()?;
+                let input = child.stdout.take().ok_or_else(|| std::io::Error::other("no output"))?;
+                (Stream::Command(child), Box::new(input))
+            }
+        };
+        Ok(Self { stream, input: BufReader::new(input) })
+    }
+
+    fn ask(&mut self, request: &[u8]) -> Result<Answer, WitnessError> {
+        match &mut self.stream {
+            Stream::Socket(socket) => socket.write_all(request)?,
+            Stream::Command(child) => {
+                let input = child.stdin.as_mut().ok_or_else(|| std::io::Error::other("it has ended"))?;
+                input.write_all(request)?;
+                input.flush()?;
+            }
+        }
+        let mut line = String::new();
+        (&mut self.input).take(MAX_LINE as u64).read_line(&mut line)?;
+        let parsed = line.strip_suffix('\n').and_then(|line| line.split_once(' ')).and_then(|(status, length)| {
+            let length = length.parse::<usize>().ok().filter(|length| *length <= MAX_REQUEST)?;
+            Some((status.parse().ok()?, length))
+        });
+        let (status, length) = parsed.ok_or_else(|| std::io::Error::other("not an answer of a witness"))?;
+        let mut body = vec![0; length];
+        self.input.read_exact(&mut body)?;
+        let body = String::from_utf8(body).map_err(|_| std::io::Error::other("not text"))?;
+        Ok(Answer { status, body })
+    }
+
+    /// Sends an `add-checkpoint` request; the cosignature line, which is checked by whoever has the checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError::Refused`] with 409 and the size it is at, or another reason.
+    pub fn add(&mut self, request: &[u8]) -> Result<String, WitnessError> {
+        let mut bytes = format!("add {}\n", request.len()).into_bytes();
+        bytes.extend_from_slice(request);
+        accepted(self.ask(&bytes)?)
+    }
+
+    /// The newest checkpoint it cosigned of that log; `None` when it has none.
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError`].
+    pub fn latest(&mut self, origin: &str) -> Result<Option<String>, WitnessError> {
+        let note = accepted(self.ask(format!("latest {origin}\n").as_bytes())?)?;
+        Ok((!note.is_empty()).then_some(note))
+    }
+
+    /// Size and root that it remembers of that log now, signed by `key`.
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError`], also when what it says is old or not signed.
+    pub fn attest(&mut self, origin: &str, key: &Key<'_>) -> Result<(u64, lowlight_core::Digest), WitnessError> {
+        let mut nonce = [0; 32];
+        random::fill(&mut nonce)?;
+        let hex = crate::export::hex(&nonce);
+        let body = accepted(self.ask(format!("attest {origin} {hex}\n").as_bytes())?)?;
+        let untrusted = WitnessError::Untrusted;
+        let note = Note::parse(body.as_bytes()).map_err(|_| untrusted("it is not a note"))?;
+        let signed = note.signature_of(key).map_err(|_| untrusted("its signature does not verify"))?;
+        signed.ok_or(untrusted("it is not signed by the key that attests"))?;
+        let said = Attestation::parse(note.text).map_err(|_| untrusted("it is not an attestation"))?;
+        if said.origin != origin || said.nonce != nonce || attest::nonce(&hex) != Some(said.nonce) {
+            return Err(untrusted("it answers another question"));
+        }
+        Ok((said.size, said.root))
+    }
+}
+
+fn accepted(answer: Answer) -> Result<String, WitnessError> {
+    match answer.status {
+        200 => Ok(answer.body),
+        status => Err(WitnessError::Refused { status, reason: answer.body.trim_end().to_owned() }),
+    }
+}
