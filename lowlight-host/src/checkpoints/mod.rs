@@ -12,8 +12,10 @@
 //! 3. `partial` are the nodes below level 8 of the tree at that size; with the stored nodes they give its root for ever.
 
 mod journal;
+mod witnessed;
 
 pub use journal::Journal;
+pub use witnessed::{Witnessed, add as add_witnessed, newest as newest_witnessed};
 
 use crate::export::unhex;
 use crate::store::{Layout, StoreError};

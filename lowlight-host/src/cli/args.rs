@@ -67,6 +67,8 @@ pub enum Command {
     Erase(EraseArgs),
     /// Make, show or replace the key that signs checkpoints
     Keys(KeysArgs),
+    /// Be a witness: remember how large logs were, where their boxes cannot make it forget
+    Witness(WitnessArgs),
     /// Check file system, permissions, clock, space and settings
     Doctor(DoctorArgs),
     /// Show the effective configuration
@@ -282,6 +284,43 @@ pub struct EraseArgs {
     /// How long to wait for readers that keep what is erased in the WAL, s
     #[arg(long, value_name = "SECONDS", default_value = "60")]
     pub wait: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct WitnessArgs {
+    /// Directory of the witness: of another account, disk or machine than the logs it witnesses
+    #[arg(long, value_name = "DIR")]
+    pub state: PathBuf,
+    #[command(subcommand)]
+    pub action: WitnessAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum WitnessAction {
+    /// Make keys and an empty state; prints the two vkeys that the recorder's configuration needs
+    Init {
+        /// What the witness is called
+        #[arg(long)]
+        name: String,
+    },
+    /// Witness the logs of this key
+    Trust {
+        /// vkey, as `lowlight keys show` prints it
+        vkey: String,
+    },
+    /// Forget a log, so that its slot is free for another
+    Free {
+        /// Its origin, as `witness show` prints it
+        origin: String,
+    },
+    /// Print the keys and the logs it remembers
+    Show,
+    /// Answer requests on standard input and output, or on a Unix socket
+    Serve {
+        /// Listen here, for one connection after the other
+        #[arg(long, value_name = "FILE")]
+        socket: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]

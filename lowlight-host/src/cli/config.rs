@@ -7,7 +7,7 @@ use std::io::Write;
 
 /// Every key with its default as JSON and, where it is another one, that of `record`: a pipe can wait. In the order of the
 /// guide.
-const KEYS: [(&str, &str, &str); 21] = [
+const KEYS: [(&str, &str, &str); 22] = [
     ("enabled", "true", ""),
     ("app", "null", ""),
     ("environment", "null", ""),
@@ -27,6 +27,7 @@ const KEYS: [(&str, &str, &str); 21] = [
     ("checkpoint_interval_s", "60", ""),
     ("verify_at_start", "\"tail\"", ""),
     ("retention", "null", ""),
+    ("witness", "null", ""),
     ("event_types", "[]", ""),
     ("redact", "{}", ""),
 ];
@@ -94,6 +95,7 @@ mod tests {
             verify_at_start = "off"
             event_types = []
             [retention]
+            [witness]
             [redact]
         "#;
         let config: Config = basic_toml::from_str(all).unwrap();

@@ -25,6 +25,7 @@ mod stop;
 mod tail;
 mod text;
 mod verify;
+mod witness;
 
 pub use args::Cli;
 
@@ -99,6 +100,7 @@ fn run(cli: &Cli) -> Outcome {
         Command::Verify(args) => verify::run(cli, args),
         Command::Checkpoint(args) => checkpoint::run(cli, args),
         Command::Prove(args) => prove::run(cli, args),
+        Command::Witness(args) => witness::run(cli, args),
         Command::Prune(args) => prune::run(cli, args),
         Command::Erase(args) => erase::run(cli, args),
         Command::Keys(args) => keys::run(cli, args),

@@ -3,7 +3,7 @@
 use super::args::Cli;
 use super::query::sqlite;
 use super::{Failure, Outcome, stdout, text};
-use crate::checkpoints::Checkpoints;
+use crate::checkpoints::{Checkpoints, newest_witnessed};
 use crate::store::columns::Col;
 use crate::store::{Layout, Reader};
 use crate::view::decimal;
@@ -95,7 +95,8 @@ pub(super) fn run(cli: &Cli) -> Outcome {
         "runs": runs(&reader)?,
         "times": times(&reader)?,
         "bytes": sizes(cli, &reader),
-        "chain": { "head": reader.tip().head.to_string(), "sealed": sealed(cli, &reader)?, "verified": false },
+        "chain": { "head": reader.tip().head.to_string(), "size": reader.tip().size, "sealed": sealed(cli, &reader)?,
+            "witnessed": newest_witnessed(&cli.path, reader.log_id())?.map(|newest| newest.size), "verified": false },
     });
     let mut out = stdout();
     if cli.json {
@@ -219,8 +220,11 @@ fn print(report: &Value, out: &mut impl Write) -> std::io::Result<()> {
     let open = number_at("/runs/not_stopped");
     writeln!(out, "{}, {open} not stopped", text::plural(number_at("/runs/known"), "run", "runs"))?;
     writeln!(out, "{} database, {} wal", text::bytes(number_at("/bytes/database")), text::bytes(number_at("/bytes/wal")))?;
-    let (sealed, entries) = (number_at("/chain/sealed"), number_at("/entries"));
-    writeln!(out, "{} sealed by its own checkpoints, {} open", text::plural(sealed, "entry", "entries"), entries.saturating_sub(sealed))?;
+    let (sealed, size) = (number_at("/chain/sealed"), number_at("/chain/size"));
+    writeln!(out, "{} sealed by its own checkpoints, {} open", text::plural(sealed, "entry", "entries"), size.saturating_sub(sealed))?;
+    if let Some(witnessed) = report.pointer("/chain/witnessed").and_then(Value::as_u64) {
+        writeln!(out, "{} cosigned by a witness", text::plural(witnessed, "entry", "entries"))?;
+    }
     writeln!(out, "head {} (not verified here; run `lowlight verify`)", text_at("/chain/head"))?;
     let head = ["model", "count", "not ok", "p50 ms", "p90 ms", "p99 ms", "ttft p50", "tokens in", "out", "cost USD"];
     let mut table = vec![head.map(str::to_owned).to_vec()];

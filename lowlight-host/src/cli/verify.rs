@@ -155,7 +155,8 @@ fn print(report: &Report, source: &Path, has_checkpoint: bool, out: &mut impl Wr
     gaps(report, out)?;
     if let Some(sealed) = report.sealed.filter(|_| report.verdict == "intact") {
         let open = report.last_seq.map_or(0, |last| (last + 1).saturating_sub(sealed));
-        writeln!(out, "sealed up to {} by its own checkpoints, {open} open", text::plural(sealed, "entry", "entries"))?;
+        let witnessed = report.witnessed.map_or(String::new(), |size| format!(", {size} of them cosigned by a witness"));
+        writeln!(out, "sealed up to {} by its own checkpoints{witnessed}, {open} open", text::plural(sealed, "entry", "entries"))?;
     }
     if let Some(entry) = &report.entry {
         writeln!(out, "{}", text::safe(&entry.to_string()))?;

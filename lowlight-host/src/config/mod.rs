@@ -4,8 +4,10 @@
 //! 2. A file that is named but not there, or not valid, stops the program before anything is recorded.
 
 mod retention;
+mod witness;
 
 pub use retention::{RetentionConfig, RuleConfig, Size};
+pub use witness::WitnessConfig;
 
 use crate::record::ContentMode;
 use crate::recorder::{Builder, MAX_BATCH, MAX_QUEUE, Recorder, VerifyAtStart};
@@ -40,6 +42,7 @@ pub struct Config {
     pub checkpoint_interval_s: Option<u64>,
     pub verify_at_start: Option<Verify>,
     pub retention: Option<RetentionConfig>,
+    pub witness: Option<WitnessConfig>,
     pub event_types: Option<Vec<String>>,
     pub redact: Option<RedactConfig>,
 }
@@ -110,6 +113,14 @@ pub enum ConfigError {
     /// The retention is none that can be kept.
     #[error("{origin}: retention: {why}")]
     Retention {
+        /// What is wrong, with its key.
+        why: String,
+        /// Where it was set.
+        origin: String,
+    },
+    /// The witness cannot be asked.
+    #[error("{origin}: witness: {why}")]
+    Witness {
         /// What is wrong, with its key.
         why: String,
         /// Where it was set.
@@ -186,6 +197,9 @@ impl Loaded {
         }
         if let Some(Err(why)) = it.retention.as_ref().map(RetentionConfig::policy) {
             return Err(ConfigError::Retention { why, origin: self.source("retention").to_owned() });
+        }
+        if let Some(Err(why)) = it.witness.as_ref().map(WitnessConfig::options) {
+            return Err(ConfigError::Witness { why, origin: self.source("witness").to_owned() });
         }
         let foreign = it.event_types.iter().flatten().find(|name| !is_token(name, 64));
         foreign.map_or(Ok(()), |name| wrong("event_types", format!("{name:?}"), "names of 1 to 64 of a-z 0-9 _ . -"))
@@ -311,6 +325,9 @@ impl Config {
             if let Some(seconds) = retention.interval_s {
                 builder = builder.retention_interval(Duration::from_secs(seconds.max(1)));
             }
+        }
+        if let Some(Ok(options)) = self.witness.as_ref().map(WitnessConfig::options) {
+            builder = builder.witness(options);
         }
         if let Some(verify) = self.verify_at_start {
             builder = builder.verify_at_start(match verify {

@@ -1,6 +1,6 @@
 //! How a recorder is set up.
 
-use super::{Recorder, RecorderError, Shared, worker};
+use super::{Recorder, RecorderError, Shared, WitnessOptions, worker};
 use crate::record::ContentMode;
 use crate::redact::{RedactConfig, Redactor};
 use crate::removal::RetentionPolicy;
@@ -65,6 +65,7 @@ pub struct Builder {
     pub(super) retention: Option<RetentionPolicy>,
     pub(super) retention_interval: Duration,
     pub(super) min_free: u64,
+    pub(super) witness: Option<WitnessOptions>,
     pub(super) is_upkeep: bool,
     pub(super) on_pressure: Option<Arc<Callback>>,
 }
@@ -100,6 +101,7 @@ impl Builder {
             retention: None,
             retention_interval: Duration::from_secs(300),
             min_free: 0,
+            witness: None,
             is_upkeep: false,
             on_pressure: None,
         }
@@ -173,6 +175,13 @@ impl Builder {
     #[must_use]
     pub fn min_free(mut self, bytes: u64) -> Self {
         self.min_free = bytes;
+        self
+    }
+
+    /// A witness that cosigns each checkpoint, and is asked at start whether the log is what it was. Default: none.
+    #[must_use]
+    pub fn witness(mut self, witness: WitnessOptions) -> Self {
+        self.witness = Some(witness);
         self
     }
 

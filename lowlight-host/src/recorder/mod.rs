@@ -14,6 +14,7 @@
 mod builder;
 mod clock;
 mod entries;
+mod opening;
 mod remove;
 mod removing;
 mod room;
@@ -21,6 +22,7 @@ mod sealing;
 mod span;
 mod stats;
 mod ticket;
+mod witnessing;
 mod worker;
 
 pub use builder::{Builder, MAX_BATCH, MAX_QUEUE, Pressure, VerifyAtStart};
@@ -29,6 +31,7 @@ pub use removing::Removed;
 pub use span::Span;
 pub use stats::{Lost, Stats};
 pub use ticket::{LossReason, Outcome, Ticket};
+pub use witnessing::WitnessOptions;
 
 use crate::record::{ContentMode, Preparation, Prepared, Record, RecordError};
 use crate::redact::{RedactError, Redactor};
@@ -104,6 +107,8 @@ struct State {
     above_mark: bool,
     /// Removals that callers, or the retention policy, ask for.
     orders: std::collections::VecDeque<removing::Order>,
+    /// What other threads found, to be written as alarms.
+    alarms: Vec<(&'static str, String)>,
 }
 
 impl State {
@@ -155,6 +160,7 @@ impl Shared {
             turn: 0,
             above_mark: false,
             orders: std::collections::VecDeque::new(),
+            alarms: Vec::new(),
         };
         Self {
             options,

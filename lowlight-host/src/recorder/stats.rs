@@ -24,6 +24,10 @@ pub struct Stats {
     pub verify_problem: Option<String>,
     /// What is wrong with checkpoints or the key that signs them, if something is.
     pub checkpoint_problem: Option<String>,
+    /// Entries up to the newest checkpoint that the witness has cosigned in this run.
+    pub witnessed: Option<u64>,
+    /// Why the witness has not cosigned the newest one, if it has not.
+    pub witness_problem: Option<String>,
     /// Whole entries that were removed.
     pub removed_entries: u64,
     /// Content values that were removed from entries that stay.

@@ -11,10 +11,10 @@
 use super::entries::{self, Entropy};
 use super::removing::{Order, Removing};
 use super::sealing::Sealing;
-use super::{Item, LossReason, MAX_BATCH, Outcome, Shared, State, VerifyAtStart, after, now};
+use super::witnessing::Witnessing;
+use super::{Item, LossReason, MAX_BATCH, Outcome, Shared, State, after, now};
 use crate::keys;
-use crate::store::{Layout, Quarantined, RunLock, Store, StoreError, quarantine};
-use crate::verify;
+use crate::store::{Layout, RunLock, Store, StoreError};
 use lowlight_core::entry::{GapReason, Predecessor};
 use lowlight_core::{Batch, Digest, LogId, Losses};
 use std::sync::atomic::Ordering;
@@ -28,6 +28,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(60);
 pub(super) struct Worker<'s> {
     pub(super) shared: &'s Shared,
     pub(super) sealing: Sealing,
+    witnessing: Option<Witnessing>,
     pub(super) removing: Removing,
     /// The log says that the next key takes the place of the key.
     pub(super) rotating: bool,
@@ -41,9 +42,9 @@ pub(super) struct Worker<'s> {
     /// Whether the attempt that closing is owed was made.
     last_attempt: bool,
     /// Open without verifying, once.
-    skip_verify: bool,
+    pub(super) skip_verify: bool,
     /// What is wrong with the log, when a batch found it damaged.
-    damage: Option<String>,
+    pub(super) damage: Option<String>,
     /// The log in which the entries that begin this run are durable.
     pub(super) run_log: Option<LogId>,
     /// Wall clock minus monotonic clock at the start or the last step, ns.
@@ -93,6 +94,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
     let options = &shared.options;
     let mut worker = Worker {
         shared,
+        witnessing: Witnessing::start(shared),
         sealing: Sealing::new(Layout::new(&options.path), options.checkpoint_every, options.checkpoint_interval),
         removing: Removing::new(options.retention_interval, shared.clock_offset()),
         rotating: false,
@@ -209,7 +211,12 @@ impl Worker<'_> {
     }
 
     pub(super) fn seal(&mut self, is_end: bool) {
-        if let Err(error) = self.sealing.seal(is_end, now()) {
+        let before = self.sealing.newest_size();
+        let sealed = self.sealing.seal(is_end, now());
+        if let Some(witnessing) = self.witnessing.as_ref().filter(|_| self.sealing.newest_size() != before) {
+            witnessing.wake();
+        }
+        if let Err(error) = sealed {
             self.alarms.push(("checkpoint_failed", format!("a checkpoint could not be written: {error}")));
             self.shared.lock().stats.checkpoint_problem = Some(error.to_string());
         }
@@ -333,57 +340,6 @@ impl Worker<'_> {
         result
     }
 
-    fn open(&mut self) -> Result<Store, StoreError> {
-        let layout = Layout::new(&self.shared.options.path);
-        let quarantined = match self.damage.take() {
-            None => None,
-            // The damaged file is closed by now: this process must not hold open what it moves.
-            Some(why) => {
-                let moved = quarantine(&layout, &why)?;
-                // Found damaged by reading all of it, and sound by a quick look: do not go round in circles.
-                self.skip_verify = moved.is_none();
-                moved
-            }
-        };
-        let (store, found) = Store::open_or_recover(&layout)?;
-        if let Some(Quarantined { path, why, predecessor }) = quarantined.or(found) {
-            let name = path.strip_prefix(layout.dir()).unwrap_or(&path).display().to_string();
-            self.shared.lock().stats.quarantined = Some(format!("{} ({why})", path.display()));
-            self.alarms.push(("quarantined", format!("a damaged log was moved to {name}")));
-            self.predecessor = Some(predecessor);
-            self.run = None;
-            self.run_log = None;
-        }
-        if self.run_log.is_none() && !std::mem::take(&mut self.skip_verify) {
-            self.verify(&layout)?;
-        }
-        Ok(store)
-    }
-
-    /// Verifies what the options ask for; a fault becomes an alarm, a damaged database an error.
-    fn verify(&mut self, layout: &Layout) -> Result<(), StoreError> {
-        let found = match self.shared.options.verify {
-            VerifyAtStart::Off => return Ok(()),
-            VerifyAtStart::Tail => verify::log_tail(layout.dir(), 1_000),
-            VerifyAtStart::Full => verify::log(layout.dir()),
-        };
-        let problem = match found {
-            Ok(report) if report.is_damaged => {
-                return Err(StoreError::Corrupt { path: layout.database(), why: report.error.unwrap_or_default() });
-            }
-            Ok(report) => report.first_problem().or(report.error),
-            Err(StoreError::Missing(_)) => None,
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(problem) = problem {
-            if !self.alarms.iter().any(|(code, _)| *code == "verify_failed") {
-                self.alarms.push(("verify_failed", problem.clone()));
-            }
-            self.shared.lock().stats.verify_problem = Some(problem);
-        }
-        Ok(())
-    }
-
     fn write_to(&mut self, store: &mut Store, items: &[Box<Item>]) -> Result<Vec<Outcome>, StoreError> {
         let mut batch = Batch::begin(store)?;
         let (first, log) = (batch.head().size(), batch.sink().log_id());
@@ -401,6 +357,7 @@ impl Worker<'_> {
         let fresh = {
             let mut state = self.shared.lock();
             state.loss_since = None;
+            self.alarms.append(&mut state.alarms);
             state.ring.losses().take().collect::<Vec<_>>()
         };
         fresh.into_iter().for_each(|gap| self.losses.merge(gap));
@@ -474,7 +431,13 @@ impl Worker<'_> {
         let Some(mut store) = self.store.take() else { return };
         for attempt in 0_u64.. {
             let written = entries::stop(self, &mut store, attempt > 0);
-            let Err(error) = written else { return self.seal(true) };
+            let Err(error) = written else {
+                self.seal(true);
+                if !self.shared.lock().abandon {
+                    self.witnessing.take().into_iter().for_each(Witnessing::finish);
+                }
+                return;
+            };
             let mut state = self.shared.lock();
             state.stats.waiting = Some(error.to_string());
             let until = Instant::now() + pause;

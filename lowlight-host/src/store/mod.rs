@@ -34,7 +34,7 @@ pub use ahead::Ahead;
 pub use error::StoreError;
 pub use files::Layout;
 pub use reader::{Filter, Reader};
-pub use recover::{Quarantined, quarantine};
+pub use recover::{Quarantined, quarantine, set_aside};
 pub use remove::{Altered, BLOCK, Block256, Contents, MayGo};
 pub use rules::{ERASED, REMOVED};
 pub use runs::{Crashed, RunLock};

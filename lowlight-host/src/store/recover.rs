@@ -48,6 +48,20 @@ pub fn quarantine(layout: &Layout, why: &str) -> Result<Option<Quarantined>, Sto
     if !still_damaged(layout)? {
         return Ok(None);
     }
+    let path = move_aside(layout, "damaged", why)?;
+    let predecessor = describe(&path);
+    Ok(Some(Quarantined { path, why: format!("a damaged log ({why})"), predecessor }))
+}
+
+/// Moves a log that is not to be continued into the quarantine, under the writers' lock; the next one is to name `predecessor`.
+pub fn set_aside(layout: &Layout, predecessor: Predecessor, why: &str) -> Result<Quarantined, StoreError> {
+    let lock = private_file(&layout.lock())?;
+    lock.lock().map_err(|source| StoreError::from_io(&layout.lock(), source))?;
+    let path = move_aside(layout, "older", why)?;
+    Ok(Quarantined { path, why: why.to_owned(), predecessor })
+}
+
+fn move_aside(layout: &Layout, name: &str, why: &str) -> Result<PathBuf, StoreError> {
     let home = layout.quarantine();
     private_dir(&home)?;
     let (taken, bytes) = kept(&home).map_err(|source| StoreError::from_io(&home, source))?;
@@ -58,8 +72,8 @@ pub fn quarantine(layout: &Layout, why: &str) -> Result<Option<Quarantined>, Sto
         );
         return Err(StoreError::Unsafe { path: home, why });
     }
-    let target = (1..=u32::MAX).map(|number| home.join(format!("damaged-{number}"))).find(|path| !path.exists());
-    let target = target.unwrap_or_else(|| home.join("damaged"));
+    let target = (1..=u32::MAX).map(|number| home.join(format!("{name}-{number}"))).find(|path| !path.exists());
+    let target = target.unwrap_or_else(|| home.join(name));
     private_dir(&target)?;
     let database = layout.database();
     // The database goes last: until then the next start finds it damaged and finishes the move.
@@ -71,9 +85,7 @@ pub fn quarantine(layout: &Layout, why: &str) -> Result<Option<Quarantined>, Sto
     }
     files::sync_parent(&target.join("x"))?;
     files::sync_parent(&database)?;
-    let path = target.join("lowlight.db");
-    let predecessor = describe(&path);
-    Ok(Some(Quarantined { path, why: why.to_owned(), predecessor }))
+    Ok(target.join("lowlight.db"))
 }
 
 /// How many damaged logs there are, and the bytes of their files.

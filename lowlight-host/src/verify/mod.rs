@@ -7,7 +7,7 @@ mod against;
 
 pub use against::{Against, Kept};
 
-use crate::checkpoints::Checkpoints;
+use crate::checkpoints::{Checkpoints, newest_witnessed};
 use crate::export;
 use crate::removal::Rules;
 use crate::store::{Ahead, AtEnd, DbSource, Reader, StoreError};
@@ -52,6 +52,10 @@ pub struct Report {
     /// Entries up to the newest of the log's own checkpoints that they agree with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sealed: Option<u64>,
+    /// Entries up to the newest of them that a witness has cosigned, as the log's directory says; its signature was not checked
+    /// unless a policy or a key asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub witnessed: Option<u64>,
     /// The entry that a proof is about, with the fields it opens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entry: Option<serde_json::Value>,
@@ -135,6 +139,7 @@ impl Report {
             // Without a checkpoint kept elsewhere a chain shows none of these, however honest the log.
             not_checked: ["tail", "rewrite", "rollback"].into_iter().chain((verdict.removed > 0).then_some("retention_age")).collect(),
             sealed: None,
+            witnessed: None,
             entry: None,
             not_understood: verdict.not_understood,
             notes: Vec::new(),
@@ -234,6 +239,11 @@ fn pass(
         Threads::Two => judge(&reader, Ahead::start(&reader)?, &Ahead::at_end, &mut against, progress)?,
     };
     against.tell(&mut report);
+    if let Some(dir) = dir
+        && report.verdict == "intact"
+    {
+        report.witnessed = newest_witnessed(dir, reader.log_id())?.map(|newest| newest.size).filter(|size| Some(*size) <= report.sealed);
+    }
     let is_torn = report.verdict == "broken" && reader.removes_meanwhile()?;
     Ok((report, is_torn))
 }

@@ -1,0 +1,80 @@
+//! `lowlight witness`.
+
+use super::args::{Cli, WitnessAction, WitnessArgs};
+use super::{Failure, Outcome, say, stdout, text};
+use crate::store::StoreError;
+use crate::witness::{Witness, serve};
+use serde_json::json;
+use std::io::{BufReader, Write};
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::time::Duration;
+
+/// A connection that says nothing for so long makes room for the next.
+const SILENCE: Duration = Duration::from_secs(10);
+
+pub(super) fn run(cli: &Cli, args: &WitnessArgs) -> Outcome {
+    match &args.action {
+        WitnessAction::Init { name } => {
+            let witness = Witness::init(&args.state, name)?;
+            say("keep this directory where nobody who can write the logs can write it; a witness that forgets is worth nothing");
+            show(cli, &witness)
+        }
+        WitnessAction::Trust { vkey } => {
+            let mut witness = Witness::open(&args.state)?;
+            witness.trust(vkey)?;
+            show(cli, &witness)
+        }
+        WitnessAction::Free { origin } => {
+            let mut witness = Witness::open(&args.state)?;
+            witness.free(origin)?;
+            show(cli, &witness)
+        }
+        WitnessAction::Show => show(cli, &Witness::open(&args.state)?),
+        WitnessAction::Serve { socket } => {
+            let mut witness = Witness::open(&args.state)?;
+            match socket {
+                None => serve(&mut witness, &mut BufReader::new(std::io::stdin().lock()), &mut std::io::stdout().lock())?,
+                Some(path) => listen(&mut witness, path)?,
+            }
+            Ok(0)
+        }
+    }
+}
+
+fn show(cli: &Cli, witness: &Witness) -> Outcome {
+    let mut out = stdout();
+    let info = witness.info();
+    if cli.json {
+        let logs: Vec<_> = witness.slots().map(|slot| json!({ "origin": slot.origin, "size": slot.size, "root": slot.root })).collect();
+        writeln!(out, "{}", json!({ "witness": info.witness, "attest": info.attest, "write_seq": info.write_seq, "logs": logs }))?;
+    } else {
+        writeln!(out, "vkey = \"{}\"\nattest = \"{}\"", text::safe(&info.witness), text::safe(&info.attest))?;
+        for slot in witness.slots() {
+            writeln!(out, "{}  {}  {}", text::safe(&slot.origin), slot.size, slot.root)?;
+        }
+    }
+    out.flush()?;
+    Ok(0)
+}
+
+fn listen(witness: &mut Witness, path: &Path) -> Result<(), Failure> {
+    let io = |source| Failure::Store(StoreError::from_io(path, source));
+    // Left over from a witness that was killed: this one holds the lock of the state.
+    if path.symlink_metadata().is_ok_and(|meta| meta.file_type().is_socket()) {
+        std::fs::remove_file(path).map_err(io)?;
+    }
+    let listener = UnixListener::bind(path).map_err(io)?;
+    say(&format!("listening on {}", path.display()));
+    loop {
+        let (stream, _) = listener.accept().map_err(io)?;
+        let patience = stream.set_read_timeout(Some(SILENCE)).and_then(|()| stream.set_write_timeout(Some(SILENCE)));
+        let Ok(input) = patience.and_then(|()| stream.try_clone()) else { continue };
+        match serve(witness, &mut BufReader::new(input), &mut &stream) {
+            // What went wrong on the stream is its other end's; what went wrong with the state ends the witness.
+            Ok(()) | Err(StoreError::Io { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Opening the log, and what may take its place: a damaged one, or one that its witness knows better, is moved aside.
+
+use super::VerifyAtStart;
+use super::worker::Worker;
+use crate::store::{Layout, Quarantined, Store, StoreError, quarantine, set_aside};
+use crate::verify;
+
+impl Worker<'_> {
+    pub(super) fn open(&mut self) -> Result<Store, StoreError> {
+        let layout = Layout::new(&self.shared.options.path);
+        let quarantined = match self.damage.take() {
+            None => None,
+            // The damaged file is closed by now: this process must not hold open what it moves.
+            Some(why) => {
+                let moved = quarantine(&layout, &why)?;
+                // Found damaged by reading all of it, and sound by a quick look: do not go round in circles.
+                self.skip_verify = moved.is_none();
+                moved
+            }
+        };
+        let (mut store, found) = Store::open_or_recover(&layout)?;
+        let older = if self.run_log.is_none() { self.ask_witness(&layout) } else { None };
+        if let Some(older) = older {
+            // This process must not hold open what it moves.
+            drop(store);
+            let moved = set_aside(&layout, older.predecessor, &older.why)?;
+            store = Store::open(&layout)?;
+            self.replaced(&layout, moved);
+        }
+        if let Some(moved) = quarantined.or(found) {
+            self.replaced(&layout, moved);
+        }
+        if self.run_log.is_none() && !std::mem::take(&mut self.skip_verify) {
+            self.verify(&layout)?;
+        }
+        Ok(store)
+    }
+
+    /// Another log takes the place of the one that was moved.
+    fn replaced(&mut self, layout: &Layout, Quarantined { path, why, predecessor }: Quarantined) {
+        let name = path.strip_prefix(layout.dir()).unwrap_or(&path).display().to_string();
+        self.shared.lock().stats.quarantined = Some(format!("{} ({why})", path.display()));
+        self.alarms.push(("quarantined", format!("{why}; moved to {name}")));
+        self.predecessor = Some(predecessor);
+        self.run = None;
+        self.run_log = None;
+    }
+
+    /// Verifies what the options ask for; a fault becomes an alarm, a damaged database an error.
+    fn verify(&mut self, layout: &Layout) -> Result<(), StoreError> {
+        let found = match self.shared.options.verify {
+            VerifyAtStart::Off => return Ok(()),
+            VerifyAtStart::Tail => verify::log_tail(layout.dir(), 1_000),
+            VerifyAtStart::Full => verify::log(layout.dir()),
+        };
+        let problem = match found {
+            Ok(report) if report.is_damaged => {
+                return Err(StoreError::Corrupt { path: layout.database(), why: report.error.unwrap_or_default() });
+            }
+            Ok(report) => report.first_problem().or(report.error),
+            Err(StoreError::Missing(_)) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(problem) = problem {
+            if !self.alarms.iter().any(|(code, _)| *code == "verify_failed") {
+                self.alarms.push(("verify_failed", problem.clone()));
+            }
+            self.shared.lock().stats.verify_problem = Some(problem);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,242 @@
+//! The recorder and its witness: each new checkpoint is cosigned, and a log that is older than the witness remembers is not
+//! continued (`docs/format.md`, section 14).
+//!
+//! ```text
+//! writer: checkpoint --wake--> thread: growth proof, add, check the cosignature -> DIR/witnessed
+//! start:  attest(nonce) -> larger than the log? -> move it aside, begin a successor that names it
+//! ```
+//!
+//! 1. Recording never waits for a witness, but for the question at the start of a run, up to [`PATIENCE`].
+//! 2. Only what is signed counts: the attestation by the witness, the checkpoint by the log's own key.
+
+use super::Shared;
+use super::worker::Worker;
+use crate::checkpoints::{Checkpoints, Witnessed, add_witnessed};
+use crate::keys::{LogKey, origin};
+use crate::prove;
+use crate::store::{Layout, Reader, StoreError};
+use crate::verify::Kept;
+use crate::witness::{Client, Endpoint, WitnessError};
+use lowlight_core::entry::Predecessor;
+use lowlight_core::note::{Algorithm, Key, Note};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+/// How long a witness may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long after a failure it is asked again, at first and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// Where the witness is, and what its keys are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WitnessOptions {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// vkey of its cosignatures.
+    pub vkey: String,
+    /// vkey of its attestations.
+    pub attest: String,
+}
+
+impl WitnessOptions {
+    /// Whether both keys are of the kind they must be.
+    ///
+    /// # Errors
+    ///
+    /// Which is not.
+    pub fn check(&self) -> Result<(), String> {
+        let is = |vkey: &str, algorithm| Key::parse(vkey).is_ok_and(|key| key.algorithm == algorithm);
+        if !is(&self.vkey, Algorithm::CosignatureV1) {
+            return Err("vkey: is not the key of a witness, as `lowlight witness init` prints it".to_owned());
+        }
+        if !is(&self.attest, Algorithm::Ed25519) {
+            return Err("attest: is not the second key that `lowlight witness init` prints".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Why a log is not continued.
+pub(super) struct Older {
+    pub predecessor: Predecessor,
+    pub why: String,
+}
+
+/// Asks the witness whether the log is what it was. `Ok(None)` when nothing speaks against it.
+fn ask(options: &WitnessOptions, layout: &Layout) -> Result<Option<Older>, String> {
+    let Some(key) = LogKey::load(layout).map_err(|error| error.to_string())? else { return Ok(None) };
+    let reader = match Reader::open(layout.dir()) {
+        Ok(reader) => reader,
+        Err(StoreError::Missing(_)) => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    let (log_id, tip) = (reader.log_id(), reader.tip().clone());
+    let own = origin(key.key().name, log_id);
+    let said = |error: WitnessError| error.to_string();
+    let mut client = Client::connect(&options.endpoint, PATIENCE).map_err(said)?;
+    let attest = Key::parse(&options.attest).map_err(|error| error.to_string())?;
+    let (size, root) = client.attest(&own, &attest).map_err(said)?;
+    let here = lowlight_core::Frontier::from_hashes(tip.size, tip.hashes.iter().copied()).map(|tree| tree.root());
+    if size < tip.size || (size == tip.size && here == Some(root)) {
+        return Ok(None);
+    }
+    // An unsigned word must not be able to make the recorder leave a log.
+    let note = client.latest(&own).map_err(said)?.unwrap_or_default();
+    let kept = Kept::parse_all(note.as_bytes(), &[key.key()])
+        .map_err(|error| format!("the witness has no checkpoint by this log's key: {error}"))?;
+    if !kept.iter().any(|kept| kept.size() == size && *kept.root() == root && kept.log() == log_id.to_string()) {
+        return Err("the witness attests a size of which it has no checkpoint by this log's key".to_owned());
+    }
+    let why = format!(
+        "the witness has seen {size} entries of this log, which has {}: truncated, rolled back, or storage lost what it had acknowledged",
+        tip.size
+    );
+    Ok(Some(Older { predecessor: Predecessor { log_id: Some(log_id), size: Some(size), root: Some(root) }, why }))
+}
+
+impl Worker<'_> {
+    /// At the start of a run: what the witness has against the log; that it cannot be asked is an alarm.
+    pub(super) fn ask_witness(&mut self, layout: &Layout) -> Option<Older> {
+        let options = self.shared.options.witness.as_ref()?;
+        match ask(options, layout) {
+            Ok(older) => older,
+            Err(why) => {
+                if !self.alarms.iter().any(|(code, _)| *code == "witness_silent") {
+                    self.alarms.push(("witness_silent", format!("whether the log is what it was could not be asked: {why}")));
+                }
+                self.shared.lock().stats.witness_problem = Some(why);
+                None
+            }
+        }
+    }
+}
+
+/// The thread that has checkpoints cosigned; it ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Witnessing {
+    wake: SyncSender<()>,
+    /// Ends when the thread does.
+    ended: Receiver<()>,
+}
+
+impl Witnessing {
+    pub(super) fn start(shared: &Arc<Shared>) -> Option<Self> {
+        let options = shared.options.witness.clone()?;
+        let ((wake, woken), (ending, ended)) = (sync_channel(1), sync_channel(1));
+        let shared = Arc::clone(shared);
+        let run = move || {
+            let _ending: SyncSender<()> = ending;
+            run(&shared, &options, &woken);
+        };
+        std::thread::Builder::new().name("lowlight-witness".to_owned()).spawn(run).ok().map(|_| Self { wake, ended })
+    }
+
+    /// There is a new checkpoint. Does not wait: one word is enough for several.
+    pub(super) fn wake(&self) {
+        let _ = self.wake.try_send(());
+    }
+
+    /// Lets it have the last checkpoint cosigned, as long as a witness may take to answer.
+    pub(super) fn finish(self) {
+        drop(self.wake);
+        let _ = self.ended.recv_timeout(PATIENCE);
+    }
+}
+
+fn run(shared: &Shared, options: &WitnessOptions, woken: &Receiver<()>) {
+    let layout = Layout::new(&shared.options.path);
+    let (mut again, mut seen) = (None::<Duration>, None);
+    loop {
+        let waited = match again {
+            None => woken.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(pause) => woken.recv_timeout(pause),
+        };
+        if waited == Err(RecvTimeoutError::Disconnected) {
+            return;
+        }
+        let done = cosign(options, &layout, &mut seen);
+        let mut state = shared.lock();
+        match done {
+            Ok(size) => {
+                state.stats.witnessed = size.or(state.stats.witnessed);
+                state.stats.witness_problem = None;
+                again = None;
+            }
+            Err(problem) => {
+                let is_new = state.stats.witness_problem.replace(problem.text.clone()).is_none();
+                if problem.is_alarm && is_new {
+                    state.alarms.push(("witness_refused", problem.text));
+                }
+                again = Some(again.map_or(AGAIN.0, |pause| (pause * 2).min(AGAIN.1)));
+            }
+        }
+    }
+}
+
+struct Problem {
+    text: String,
+    /// The witness contradicts the log.
+    is_alarm: bool,
+}
+
+impl<E: std::fmt::Display> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Self { text: error.to_string(), is_alarm: false }
+    }
+}
+
+/// Has the newest checkpoint cosigned; the size that is. `seen` is where the witness is, as far as known.
+fn cosign(options: &WitnessOptions, layout: &Layout, seen: &mut Option<(String, u64)>) -> Result<Option<u64>, Problem> {
+    let Some(key) = LogKey::load(layout)? else {
+        return Err("a witness needs signed checkpoints: `lowlight keys init` makes the key".into());
+    };
+    let reader = Reader::open(layout.dir())?;
+    let log_id = reader.log_id();
+    let newest = Checkpoints::open(layout.dir())?.of(log_id).newest(reader.tip().size)?;
+    drop(reader);
+    let Some((size, note)) = newest.and_then(|sealed| Some((sealed.size, sealed.note?))) else { return Ok(None) };
+    // One that an older key signed is followed by another soon.
+    if Note::parse(note.as_bytes()).ok().and_then(|note| note.signature_of(&key.key()).ok().flatten()).is_none() {
+        return Ok(None);
+    }
+    let own = origin(key.key().name, log_id);
+    let mut old = seen.take().filter(|(origin, _)| *origin == own).map_or(0, |(_, size)| size);
+    let mut client = Client::connect(&options.endpoint, PATIENCE)?;
+    for _ in 0..2 {
+        if old == size {
+            *seen = Some((own, size));
+            return Ok(Some(size));
+        }
+        match client.add(&request(layout, old, size, &note)?) {
+            Ok(line) => {
+                let note = note + &line;
+                let vkey = Key::parse(&options.vkey)?;
+                let is_signed = Note::parse(note.as_bytes()).ok().and_then(|note| note.signature_of(&vkey).ok().flatten()).is_some();
+                if !is_signed {
+                    return Err("the witness's cosignature does not verify".into());
+                }
+                add_witnessed(layout, Witnessed { log: log_id.to_string(), size, note })?;
+                *seen = Some((own, size));
+                return Ok(Some(size));
+            }
+            Err(WitnessError::Refused { status: 409, reason }) => {
+                old = reason.parse().map_err(|_| Problem::from("the witness names no size"))?;
+                if old > size {
+                    let text = format!("the witness has seen {old} entries of this log, its newest checkpoint has {size}");
+                    return Err(Problem { text, is_alarm: true });
+                }
+            }
+            Err(error @ WitnessError::Refused { status: 422, .. }) => return Err(Problem { text: error.to_string(), is_alarm: true }),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err("the witness changes its mind".into())
+}
+
+fn request(layout: &Layout, old: u64, new: u64, note: &str) -> Result<Vec<u8>, Problem> {
+    if old == 0 {
+        return Ok(format!("old 0\n\n{note}").into_bytes());
+    }
+    Ok(prove::growth(layout.dir(), old, Some(new))?)
+}
