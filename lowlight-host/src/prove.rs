@@ -9,7 +9,7 @@
 //! 1. What a proof opens is what was asked for; of the other fields it holds the commitments that stand in the body.
 //! 2. Nothing of `extra` counts before the leaf made from it is in the tree of the checkpoint.
 
-use crate::checkpoints::{Checkpoints, Sealed};
+use crate::checkpoints::{Checkpoints, Sealed, newest_witnessed};
 use crate::export::{Opening, entry_line};
 use crate::store::{Filter, Reader, StoreError, columns};
 use crate::verify::{Kept, Report, ReportedProblem};
@@ -56,6 +56,17 @@ fn covering(reader: &Reader, dir: &Path, size: u64, wanted: Option<u64>) -> Resu
             }
         },
     };
+    // One that a witness has cosigned says more than a newer one.
+    let witnessed = newest_witnessed(dir, reader.log_id())?.filter(|it| wanted.map_or(it.size >= size, |wanted| wanted == it.size));
+    let cosigned = match witnessed {
+        Some(it) => Checkpoints::open(dir)?
+            .of(reader.log_id())
+            .newest(it.size)?
+            .filter(|sealed| sealed.size == it.size)
+            .map(|sealed| Sealed { note: Some(it.note), ..sealed }),
+        None => None,
+    };
+    let found = cosigned.or(found);
     found.filter(|sealed| sealed.size >= size && sealed.note.is_some()).ok_or_else(|| {
         ProveError::Absent(
             "no checkpoint of this log covers it yet; one is written when the recorder ends, and at the latest after its interval"

@@ -102,6 +102,9 @@ pub struct VerifyArgs {
     /// vkey that must have signed the checkpoints; may be given more than once
     #[arg(long, value_name = "VKEY", num_args = 1)]
     pub key: Vec<String>,
+    /// Hold it against what this file demands: origins, keys, witnesses, quorum, age
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// Read a log on a second thread, which is faster on more than one processor
     #[arg(long)]
     pub parallel: bool,

@@ -2,8 +2,8 @@
 
 use super::args::{CheckpointArgs, Cli};
 use super::{Failure, Outcome, stdout};
-use crate::checkpoints::{Checkpoints, Sealed};
-use crate::store::Reader;
+use crate::checkpoints::{Checkpoints, Sealed, newest_witnessed};
+use crate::store::{Reader, StoreError};
 use lowlight_core::LogId;
 use std::io::Write;
 use std::path::Path;
@@ -13,7 +13,13 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 pub(super) fn run(cli: &Cli, args: &CheckpointArgs) -> Outcome {
     let mut out = stdout();
-    let newest = |reader: &Reader| Checkpoints::open(&cli.path)?.of(reader.log_id()).newest(reader.tip().size);
+    let newest = |reader: &Reader| {
+        let newest = Checkpoints::open(&cli.path)?.of(reader.log_id()).newest(reader.tip().size)?;
+        let cosigned = newest_witnessed(&cli.path, reader.log_id())?;
+        // With the cosignature of a witness, where that one has it already.
+        let note = |size| cosigned.filter(|it| it.size == size).map(|it| it.note);
+        Ok::<_, StoreError>(newest.map(|sealed| Sealed { note: note(sealed.size).or(sealed.note.clone()), ..sealed }))
+    };
     let reader = Reader::open(&cli.path)?;
     let mut seen = match newest(&reader)? {
         Some(sealed) => {

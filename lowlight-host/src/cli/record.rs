@@ -106,7 +106,7 @@ fn discard(input: &mut impl BufRead, ack: bool) -> Outcome {
 fn warn_at_start(recorder: &Recorder) {
     let stats = recorder.stats();
     if let Some(moved) = &stats.quarantined {
-        say(&format!("the log was damaged and has been moved to {moved}; recording goes on in a fresh log that names it"));
+        say(&format!("the log was moved aside, to {moved}; recording goes on in a fresh log that names it"));
     }
     if let Some(problem) = &stats.verify_problem {
         say(&format!("the log does not verify ({problem}); recording goes on, run `lowlight verify`"));

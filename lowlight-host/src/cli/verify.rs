@@ -2,10 +2,11 @@
 
 use super::args::{Cli, VerifyArgs};
 use super::progress::Progress;
-use super::{Failure, Outcome, stdout, text};
+use super::{Failure, Outcome, now, stdout, text};
+use crate::checkpoints::newest_witnessed;
 use crate::export::verify_export_with;
 use crate::prove;
-use crate::verify::{self, Against, Kept, Report, Threads};
+use crate::verify::{self, Against, Kept, Report, Threads, VerifyPolicy, Vetted};
 use lowlight_core::note::Key;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -20,26 +21,74 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> Outcome {
     let threads = if args.parallel { Threads::Two } else { Threads::One };
     let keys = args.key.iter().map(|vkey| Key::parse(vkey)).collect::<Result<Vec<_>, _>>();
     let keys = keys.map_err(|error| Failure::Usage(format!("--key: {error}")))?;
-    let kept = args.checkpoint.iter().map(|file| kept(file, &keys)).collect::<Result<Vec<_>, _>>()?.concat();
+    let policy = args.policy.as_deref().map(policy).transpose()?;
+    let keys: Vec<_> = keys.into_iter().chain(policy.iter().flat_map(VerifyPolicy::keys)).collect();
+    let mut kept = args.checkpoint.iter().map(|file| kept(file, &keys)).collect::<Result<Vec<_>, _>>()?.concat();
     if source == Path::new("-") && args.checkpoint.iter().any(|file| file == Path::new("-")) {
         return Err(Failure::Usage("the export and the checkpoint cannot both come from stdin".to_owned()));
     }
-    let report = match proof(source)? {
+    let proof = proof(source)?;
+    let vetted = match &policy {
+        Some(policy) => match evidence(policy, args, source, proof.as_deref()) {
+            Ok(vetted) => vetted,
+            // Who demands a witness is not content without its answer.
+            Err(why) => return tell(cli, &Report::unreadable(format!("the policy is not met: {why}")), source, true),
+        },
+        None => Vec::new(),
+    };
+    kept.extend(vetted.iter().map(|vetted| vetted.kept.clone()).filter(|_| proof.is_none()));
+    let mut report = match proof {
         Some(bytes) => prove::verify(&bytes, &kept, &keys),
-        None if !keys.is_empty() && kept.is_empty() => {
+        None if !args.key.is_empty() && kept.is_empty() => {
             return Err(Failure::Usage("--key is for checkpoints: give --checkpoint, or a proof to verify".to_owned()));
         }
         None => report(source, threads, Against::kept(&kept, &keys)),
     };
+    if let Some(policy) = &policy {
+        let log = report.log.clone();
+        policy.judge(&mut report, log.as_deref(), &vetted, u64::try_from(now() / 1_000_000_000).unwrap_or(0));
+    }
+    tell(cli, &report, source, !kept.is_empty())
+}
+
+fn tell(cli: &Cli, report: &Report, source: &Path, has_checkpoint: bool) -> Outcome {
     let mut out = stdout();
     if cli.json {
-        serde_json::to_writer(&mut out, &report).map_err(std::io::Error::from)?;
+        serde_json::to_writer(&mut out, report).map_err(std::io::Error::from)?;
         out.write_all(b"\n")?;
     } else {
-        print(&report, source, !kept.is_empty(), &mut out)?;
+        print(report, source, has_checkpoint, &mut out)?;
     }
     out.flush()?;
     Ok(report.exit_code())
+}
+
+fn policy(file: &Path) -> Result<VerifyPolicy, Failure> {
+    let failed = |why: String| Failure::Usage(format!("--policy {}: {why}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+    VerifyPolicy::parse(&text).map_err(failed)
+}
+
+/// Checkpoints that may meet a policy: those given, those that witnesses have when they are asked, the newest one that lies
+/// beside the log, the one of a proof.
+fn evidence(policy: &VerifyPolicy, args: &VerifyArgs, source: &Path, proof: Option<&[u8]>) -> Result<Vec<Vetted>, String> {
+    let mut found = Vec::new();
+    for file in args.checkpoint.iter().filter(|file| *file != Path::new("-")) {
+        let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+        found.extend(policy.vet(&text));
+    }
+    if let Some(proof) = proof {
+        let split = proof.windows(2).position(|pair| pair == b"\n\n").map_or(&[][..], |at| &proof[at + 2..]);
+        found.extend(std::str::from_utf8(split).ok().and_then(|note| policy.vet(note)));
+        return Ok(found);
+    }
+    let dir = if source.is_dir() { Some(source) } else { source.parent() };
+    if let (Some(dir), Ok(reader)) = (dir, crate::store::Reader::open(source)) {
+        let beside = newest_witnessed(dir, reader.log_id()).map_err(|error| error.to_string())?;
+        found.extend(beside.and_then(|beside| policy.vet(&beside.note)));
+        found.extend(policy.ask(&reader.log_id().to_string())?);
+    }
+    Ok(found)
 }
 
 /// The bytes of a file that is a proof.

@@ -6,6 +6,7 @@
 mod retention;
 mod witness;
 
+pub(crate) use retention::seconds;
 pub use retention::{RetentionConfig, RuleConfig, Size};
 pub use witness::WitnessConfig;
 

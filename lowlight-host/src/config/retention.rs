@@ -132,7 +132,7 @@ impl RuleConfig {
 }
 
 /// An age as people write it, in seconds: `45s`, `90m`, `12h`, `30d`, `2w`, `1y` (365 days), `forever`.
-fn seconds(text: &str) -> Result<u64, String> {
+pub(crate) fn seconds(text: &str) -> Result<u64, String> {
     if text == "forever" {
         return Ok(MAX_INTEGER);
     }

@@ -356,6 +356,7 @@ pub fn verify_export_with<R: BufRead>(input: R, mut against: Against<'_>, progre
         Ok(())
     });
     against.tell(&mut report);
+    report.log = Some(preamble.log_id.to_string());
     // The root is that of the whole log, of which the export may hold a part.
     report.root = proved.then(|| preamble.root.to_string());
     if preamble.end - preamble.first < preamble.size {

@@ -4,8 +4,10 @@
 //! 2. A fault that was found stays found when reading breaks off later.
 
 mod against;
+mod policy;
 
 pub use against::{Against, Kept};
+pub use policy::{VerifyPolicy, Vetted};
 
 use crate::checkpoints::{Checkpoints, newest_witnessed};
 use crate::export;
@@ -65,6 +67,9 @@ pub struct Report {
     /// Things worth knowing that are not faults.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Id of the log, hex, as what was verified names it.
+    #[serde(skip)]
+    pub log: Option<String>,
     /// Why the verdict is `unreadable`, or why reading stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -143,6 +148,7 @@ impl Report {
             entry: None,
             not_understood: verdict.not_understood,
             notes: Vec::new(),
+            log: None,
             error,
             is_damaged: false,
         }
@@ -156,6 +162,7 @@ impl Report {
             first_seq: Some(seq),
             last_seq: Some(seq),
             root: Some(sealed.root().to_string()),
+            log: Some(sealed.log().to_owned()),
             not_checked: vec!["rewrite"],
             error: None,
             ..Self::unreadable("")
@@ -350,6 +357,7 @@ fn judge<S: EntrySource<Error = StoreError>>(
         problem.detail.clone_from(fault);
     }
     report.notes.clone_from(&reader.schema().notes);
+    report.log = Some(reader.log_id().to_string());
     Ok(report)
 }
 

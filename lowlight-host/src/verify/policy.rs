@@ -1,0 +1,222 @@
+//! What an auditor demands of a log: a policy file, and whether evidence meets it.
+//!
+//! ```text
+//! origins = ["lowlight/<hex log id>"]   keys = [vkey..]   quorum = n   max_age = "1d"   [[witness]] vkey = .. attest = .. socket | command
+//! ```
+//!
+//! 1. Nothing fails open: what is not met, or cannot be asked, makes the verdict `unreadable`; unknown keys are errors.
+//! 2. A witness counts once, and a cosignature only over a checkpoint that one of the log's keys has signed and that the log
+//!    at hand agrees with.
+
+use super::{Kept, Report};
+use crate::config::{WitnessConfig, seconds};
+use crate::recorder::WitnessOptions;
+use crate::witness::{Client, Endpoint};
+use lowlight_core::note::{Algorithm, Key, Note};
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A cosignature from the future by more than this is none: clocks differ.
+const AHEAD: u64 = 300;
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    origins: Vec<String>,
+    keys: Vec<String>,
+    quorum: Option<usize>,
+    max_age: Option<String>,
+    witness: Vec<WitnessFile>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WitnessFile {
+    vkey: String,
+    attest: Option<String>,
+    socket: Option<PathBuf>,
+    command: Option<Vec<String>>,
+}
+
+/// One witness of a policy.
+#[derive(Debug, Clone)]
+struct Known {
+    vkey: String,
+    /// Where it can be asked for a fresh answer, and the key of that.
+    ask: Option<(Endpoint, String)>,
+}
+
+/// What is demanded.
+#[derive(Debug, Clone)]
+pub struct VerifyPolicy {
+    origins: Vec<String>,
+    keys: Vec<String>,
+    witnesses: Vec<Known>,
+    quorum: usize,
+    max_age_s: Option<u64>,
+}
+
+/// A checkpoint that meets the policy, but for its age.
+#[derive(Debug, Clone)]
+pub struct Vetted {
+    /// The checkpoint.
+    pub kept: Kept,
+    /// When the witness that completes the quorum signed it, Unix seconds; `None` where no witness is demanded.
+    pub time: Option<u64>,
+    /// It is from a witness that was asked just now.
+    pub is_fresh: bool,
+}
+
+impl VerifyPolicy {
+    /// Reads a policy.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, in words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let file: File = basic_toml::from_str(text).map_err(|error| error.to_string())?;
+        let is_key = |vkey: &str, algorithm| Key::parse(vkey).is_ok_and(|key| key.algorithm == algorithm);
+        if file.origins.is_empty() || file.origins.iter().any(|origin| origin.rsplit_once('/').is_none_or(|(_, id)| id.len() != 32)) {
+            return Err("origins: name the logs, as the first line of their checkpoints does: \"lowlight/<32 hex digits>\"".to_owned());
+        }
+        if file.keys.is_empty() || !file.keys.iter().all(|vkey| is_key(vkey, Algorithm::Ed25519)) {
+            return Err("keys: give the vkeys that sign the logs, as `lowlight keys show` prints them".to_owned());
+        }
+        let witnesses = file.witness.iter().map(Known::read).collect::<Result<Vec<_>, _>>()?;
+        for (place, one) in witnesses.iter().enumerate() {
+            if witnesses.iter().skip(place + 1).any(|other| other.vkey == one.vkey) {
+                return Err(format!("witness: {} stands there twice", one.vkey));
+            }
+        }
+        let quorum = file.quorum.unwrap_or(witnesses.len());
+        if quorum > witnesses.len() || (quorum == 0 && !witnesses.is_empty()) {
+            return Err(format!("quorum: {quorum} of {} witnesses can never be met, or demands nothing", witnesses.len()));
+        }
+        let max_age_s = file.max_age.as_deref().map(seconds).transpose().map_err(|why| format!("max_age: {why}"))?;
+        if max_age_s.is_some() && quorum == 0 {
+            return Err("max_age: only a witness says when, and none is named".to_owned());
+        }
+        Ok(Self { origins: file.origins, keys: file.keys, witnesses, quorum, max_age_s })
+    }
+
+    /// The log's keys.
+    pub fn keys(&self) -> Vec<Key<'_>> {
+        self.keys.iter().filter_map(|vkey| Key::parse(vkey).ok()).collect()
+    }
+
+    /// Asks the witnesses that can be asked for their newest checkpoint of that log, with a fresh attestation of its size.
+    ///
+    /// # Errors
+    ///
+    /// Why one could not be asked, or what it says does not fit together.
+    pub fn ask(&self, log: &str) -> Result<Vec<Vetted>, String> {
+        let mut found = Vec::new();
+        let Some(origin) = self.origin_of(log) else { return Ok(found) };
+        for (witness, endpoint, attest) in self.witnesses.iter().filter_map(|known| known.ask.as_ref().map(|(at, key)| (known, at, key))) {
+            let failed = |why: &dyn std::fmt::Display| format!("witness {}: {why}", witness.vkey);
+            let attest = Key::parse(attest).map_err(|error| failed(&error))?;
+            let mut client = Client::connect(endpoint, PATIENCE).map_err(|error| failed(&error))?;
+            let (size, root) = client.attest(origin, &attest).map_err(|error| failed(&error))?;
+            let note = client.latest(origin).map_err(|error| failed(&error))?;
+            let note = note.ok_or_else(|| failed(&"has not seen this log"))?;
+            let kept = Kept::parse_all(note.as_bytes(), &self.keys()).map_err(|error| failed(&error))?;
+            for kept in kept {
+                if kept.size() != size || *kept.root() != root {
+                    return Err(failed(&"attests another size than its newest checkpoint has"));
+                }
+                let time = self.time(&note);
+                found.push(Vetted { kept, time, is_fresh: true });
+            }
+        }
+        Ok(found)
+    }
+
+    /// A checkpoint from a file, as far as it meets the policy.
+    pub fn vet(&self, note: &str) -> Option<Vetted> {
+        let kept = Kept::parse_all(note.as_bytes(), &self.keys()).ok()?.pop()?;
+        let time = self.time(note);
+        Some(Vetted { kept, time, is_fresh: false })
+    }
+
+    fn origin_of(&self, log: &str) -> Option<&str> {
+        self.origins.iter().find(|origin| origin.rsplit_once('/').is_some_and(|(_, id)| id == log)).map(String::as_str)
+    }
+
+    /// When the quorum was complete: the time of the cosignature that is last in it, counted from the newest.
+    fn time(&self, note: &str) -> Option<u64> {
+        let note = Note::parse(note.as_bytes()).ok()?;
+        let keys = self.witnesses.iter().filter_map(|known| Key::parse(&known.vkey).ok());
+        let mut times: Vec<u64> = keys.filter_map(|key| note.signature_of(&key).ok().flatten()?.time).collect();
+        times.sort_unstable_by(|a, b| b.cmp(a));
+        times.get(self.quorum.checked_sub(1)?).copied()
+    }
+
+    /// Holds a report against the policy; `checked` are the checkpoints that the log was compared with and that count, `log` is
+    /// the id of the log, hex, `now` is Unix seconds.
+    pub fn judge(&self, report: &mut Report, log: Option<&str>, checked: &[Vetted], now: u64) {
+        if report.verdict != "intact" {
+            return;
+        }
+        let met = self.met(log, checked, now);
+        match met {
+            Ok(best) => {
+                report.level = if self.quorum > 0 { "witnessed" } else { "checkpoint" };
+                report.not_checked.retain(|what| *what != "rewrite" && *what != "rollback");
+                // Files alone may all be old ones.
+                if !checked.iter().any(|vetted| vetted.is_fresh) {
+                    report.not_checked.push("rollback");
+                }
+                report.witnessed = (self.quorum > 0).then_some(best.kept.size());
+                report.notes.push(format!("meets the policy: checkpoint of {} entries", best.kept.size()));
+            }
+            Err(why) => {
+                report.verdict = "unreadable";
+                report.error = Some(format!("the policy is not met: {why}"));
+            }
+        }
+    }
+
+    fn met<'v>(&self, log: Option<&str>, checked: &'v [Vetted], now: u64) -> Result<&'v Vetted, String> {
+        if log.is_none_or(|log| self.origin_of(log).is_none()) {
+            return Err("the log is none of those that it names".to_owned());
+        }
+        let best = checked.iter().filter(|vetted| self.quorum == 0 || vetted.time.is_some()).max_by_key(|vetted| vetted.kept.size());
+        let best = best.ok_or_else(|| format!("no checkpoint here is signed by the log's key and by {} of its witnesses", self.quorum))?;
+        if let (Some(most), Some(time)) = (self.max_age_s, best.time) {
+            if time > now.saturating_add(AHEAD) {
+                return Err("the newest checkpoint was cosigned in the future: a clock is wrong".to_owned());
+            }
+            // An attestation is of now, however old the newest checkpoint is.
+            let age = now.saturating_sub(time);
+            if age > most && !best.is_fresh {
+                return Err(format!("the newest checkpoint that counts was cosigned {age} s ago, at most {most} s are allowed"));
+            }
+        }
+        Ok(best)
+    }
+}
+
+impl Known {
+    fn read(file: &WitnessFile) -> Result<Self, String> {
+        let wrong = |why: String| format!("witness: {why}");
+        if !Key::parse(&file.vkey).is_ok_and(|key| key.algorithm == Algorithm::CosignatureV1) {
+            return Err(wrong("vkey: give the first key that `lowlight witness show` prints".to_owned()));
+        }
+        if file.socket.is_none() && file.command.is_none() {
+            return match file.attest {
+                None => Ok(Self { vkey: file.vkey.clone(), ask: None }),
+                Some(_) => Err(wrong("attest needs socket or command, to ask for a fresh answer".to_owned())),
+            };
+        }
+        let config = WitnessConfig {
+            socket: file.socket.clone(),
+            command: file.command.clone(),
+            vkey: file.vkey.clone(),
+            attest: file.attest.clone().unwrap_or_default(),
+        };
+        let WitnessOptions { endpoint, vkey, attest } = config.options().map_err(wrong)?;
+        Ok(Self { vkey, ask: Some((endpoint, attest)) })
+    }
+}
