@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::pedantic, reason = "tests")]
 
 mod checkpoints;
+mod elsewhere;
 mod failure_contract;
 mod failure_damage;
 mod failure_input;

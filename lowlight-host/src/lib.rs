@@ -19,6 +19,7 @@
 
 pub mod checkpoints;
 pub mod config;
+pub mod copy;
 pub mod export;
 mod json;
 pub mod keys;

@@ -102,6 +102,9 @@ pub struct VerifyArgs {
     /// vkey that must have signed the checkpoints; may be given more than once
     #[arg(long, value_name = "VKEY", num_args = 1)]
     pub key: Vec<String>,
+    /// Hold a log against a copy of it
+    #[arg(long, value_name = "COPY")]
+    pub against: Option<PathBuf>,
     /// Hold it against what this file demands: origins, keys, witnesses, quorum, age
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,

@@ -7,7 +7,7 @@ use std::io::Write;
 
 /// Every key with its default as JSON and, where it is another one, that of `record`: a pipe can wait. In the order of the
 /// guide.
-const KEYS: [(&str, &str, &str); 22] = [
+const KEYS: [(&str, &str, &str); 23] = [
     ("enabled", "true", ""),
     ("app", "null", ""),
     ("environment", "null", ""),
@@ -28,6 +28,7 @@ const KEYS: [(&str, &str, &str); 22] = [
     ("verify_at_start", "\"tail\"", ""),
     ("retention", "null", ""),
     ("witness", "null", ""),
+    ("copy", "null", ""),
     ("event_types", "[]", ""),
     ("redact", "{}", ""),
 ];
@@ -96,6 +97,7 @@ mod tests {
             event_types = []
             [retention]
             [witness]
+            [copy]
             [redact]
         "#;
         let config: Config = basic_toml::from_str(all).unwrap();

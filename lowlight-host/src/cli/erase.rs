@@ -52,11 +52,13 @@ pub(super) fn run(cli: &Cli, args: &EraseArgs) -> Outcome {
         say("nothing was erased");
         return Ok(2);
     }
-    let recorder = load_config(cli)?.config.builder(&cli.path).upkeep().open()?;
+    let config = load_config(cli)?.config;
+    let recorder = config.builder(&cli.path).upkeep().open()?;
     let erase = Erase { runs: found.runs.clone(), fields, reason: args.reason.clone() };
     let erased = with_progress(&recorder, "erasing", |recorder| recorder.erase(&erase, Duration::from_secs(args.wait)));
     let _stats = recorder.close(Duration::from_secs(30));
-    let beyond = not_reached(&Layout::new(&cli.path));
+    let mut beyond = not_reached(&Layout::new(&cli.path));
+    beyond.extend(config.copy.as_ref().filter(|copy| copy.content).map(|copy| copy.path.display().to_string()));
     let left = find(&Reader::open(&cli.path)?, &Filter::default(), Some(&found.runs), fields)?;
     match erased {
         Ok(_) if left.entries > 0 => {

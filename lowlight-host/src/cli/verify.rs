@@ -3,9 +3,11 @@
 use super::args::{Cli, VerifyArgs};
 use super::progress::Progress;
 use super::{Failure, Outcome, now, stdout, text};
-use crate::checkpoints::newest_witnessed;
+use crate::checkpoints::{Checkpoints, newest_witnessed};
+use crate::copy::{CopyError, compare};
 use crate::export::verify_export_with;
 use crate::prove;
+use crate::store::Reader;
 use crate::verify::{self, Against, Kept, Report, Threads, VerifyPolicy, Vetted};
 use lowlight_core::note::Key;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -44,6 +46,18 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> Outcome {
         }
         None => report(source, threads, Against::kept(&kept, &keys)),
     };
+    if let Some(copy) = &args.against {
+        let compared = Reader::open_for_all(source).map_err(CopyError::from).and_then(|reader| compare(&reader, copy, &mut report));
+        if let Err(error) = compared {
+            let why = format!("--against: {error}");
+            // What was found before stays found.
+            if report.verdict == "intact" {
+                report = Report::unreadable(why);
+            } else {
+                report.notes.push(why);
+            }
+        }
+    }
     if let Some(policy) = &policy {
         let log = report.log.clone();
         policy.judge(&mut report, log.as_deref(), &vetted, u64::try_from(now() / 1_000_000_000).unwrap_or(0));
@@ -83,9 +97,12 @@ fn evidence(policy: &VerifyPolicy, args: &VerifyArgs, source: &Path, proof: Opti
         return Ok(found);
     }
     let dir = if source.is_dir() { Some(source) } else { source.parent() };
-    if let (Some(dir), Ok(reader)) = (dir, crate::store::Reader::open(source)) {
+    if let (Some(dir), Ok(reader)) = (dir, Reader::open(source)) {
         let beside = newest_witnessed(dir, reader.log_id()).map_err(|error| error.to_string())?;
         found.extend(beside.and_then(|beside| policy.vet(&beside.note)));
+        let own = Checkpoints::open(dir).and_then(|journal| journal.of(reader.log_id()).newest(reader.tip().size));
+        let own = own.map_err(|error| error.to_string())?.and_then(|own| own.note);
+        found.extend(own.and_then(|own| policy.vet(&own)));
         found.extend(policy.ask(&reader.log_id().to_string())?);
     }
     Ok(found)

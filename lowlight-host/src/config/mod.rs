@@ -3,9 +3,11 @@
 //! 1. Each value says where it came from.
 //! 2. A file that is named but not there, or not valid, stops the program before anything is recorded.
 
+mod copy;
 mod retention;
 mod witness;
 
+pub use copy::CopyConfig;
 pub(crate) use retention::seconds;
 pub use retention::{RetentionConfig, RuleConfig, Size};
 pub use witness::WitnessConfig;
@@ -44,6 +46,7 @@ pub struct Config {
     pub verify_at_start: Option<Verify>,
     pub retention: Option<RetentionConfig>,
     pub witness: Option<WitnessConfig>,
+    pub copy: Option<CopyConfig>,
     pub event_types: Option<Vec<String>>,
     pub redact: Option<RedactConfig>,
 }
@@ -127,6 +130,14 @@ pub enum ConfigError {
         /// Where it was set.
         origin: String,
     },
+    /// The copy cannot be made there.
+    #[error("{origin}: copy: {why}")]
+    Copy {
+        /// What is wrong, with its key.
+        why: String,
+        /// Where it was set.
+        origin: String,
+    },
     /// A variable is not valid.
     #[error("variable {name}: {why}; unset it or correct it")]
     Variable {
@@ -201,6 +212,9 @@ impl Loaded {
         }
         if let Some(Err(why)) = it.witness.as_ref().map(WitnessConfig::options) {
             return Err(ConfigError::Witness { why, origin: self.source("witness").to_owned() });
+        }
+        if let Some(Err(why)) = it.copy.as_ref().map(CopyConfig::options) {
+            return Err(ConfigError::Copy { why, origin: self.source("copy").to_owned() });
         }
         let foreign = it.event_types.iter().flatten().find(|name| !is_token(name, 64));
         foreign.map_or(Ok(()), |name| wrong("event_types", format!("{name:?}"), "names of 1 to 64 of a-z 0-9 _ . -"))
@@ -329,6 +343,9 @@ impl Config {
         }
         if let Some(Ok(options)) = self.witness.as_ref().map(WitnessConfig::options) {
             builder = builder.witness(options);
+        }
+        if let Some(Ok(options)) = self.copy.as_ref().map(CopyConfig::options) {
+            builder = builder.copy(options);
         }
         if let Some(verify) = self.verify_at_start {
             builder = builder.verify_at_start(match verify {

@@ -1,6 +1,6 @@
 //! How a recorder is set up.
 
-use super::{Recorder, RecorderError, Shared, WitnessOptions, worker};
+use super::{CopyOptions, Recorder, RecorderError, Shared, WitnessOptions, worker};
 use crate::record::ContentMode;
 use crate::redact::{RedactConfig, Redactor};
 use crate::removal::RetentionPolicy;
@@ -66,6 +66,7 @@ pub struct Builder {
     pub(super) retention_interval: Duration,
     pub(super) min_free: u64,
     pub(super) witness: Option<WitnessOptions>,
+    pub(super) copy: Option<CopyOptions>,
     pub(super) is_upkeep: bool,
     pub(super) on_pressure: Option<Arc<Callback>>,
 }
@@ -102,6 +103,7 @@ impl Builder {
             retention_interval: Duration::from_secs(300),
             min_free: 0,
             witness: None,
+            copy: None,
             is_upkeep: false,
             on_pressure: None,
         }
@@ -182,6 +184,13 @@ impl Builder {
     #[must_use]
     pub fn witness(mut self, witness: WitnessOptions) -> Self {
         self.witness = Some(witness);
+        self
+    }
+
+    /// A copy of every entry and checkpoint in another place. Default: none.
+    #[must_use]
+    pub fn copy(mut self, copy: CopyOptions) -> Self {
+        self.copy = Some(copy);
         self
     }
 

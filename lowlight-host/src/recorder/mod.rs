@@ -13,6 +13,7 @@
 
 mod builder;
 mod clock;
+mod copying;
 mod entries;
 mod opening;
 mod remove;
@@ -26,6 +27,7 @@ mod witnessing;
 mod worker;
 
 pub use builder::{Builder, MAX_BATCH, MAX_QUEUE, Pressure, VerifyAtStart};
+pub use copying::CopyOptions;
 pub use remove::{PruneError, Pruned};
 pub use removing::Removed;
 pub use span::Span;

@@ -28,6 +28,10 @@ pub struct Stats {
     pub witnessed: Option<u64>,
     /// Why the witness has not cosigned the newest one, if it has not.
     pub witness_problem: Option<String>,
+    /// Entries of the log that are in the copy.
+    pub copied: Option<u64>,
+    /// Why the copy falls behind, if it does.
+    pub copy_problem: Option<String>,
     /// Whole entries that were removed.
     pub removed_entries: u64,
     /// Content values that were removed from entries that stay.

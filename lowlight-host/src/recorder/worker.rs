@@ -8,6 +8,7 @@
 //! 2. After a failed COMMIT the stored leaf at our first seq tells whether the batch is there; nothing is written twice.
 //! 3. Losses are written as Gap entries in front of the next batch; they are forgotten only once that is durable.
 
+use super::copying::Copying;
 use super::entries::{self, Entropy};
 use super::removing::{Order, Removing};
 use super::sealing::Sealing;
@@ -29,6 +30,7 @@ pub(super) struct Worker<'s> {
     pub(super) shared: &'s Shared,
     pub(super) sealing: Sealing,
     witnessing: Option<Witnessing>,
+    copying: Option<Copying>,
     pub(super) removing: Removing,
     /// The log says that the next key takes the place of the key.
     pub(super) rotating: bool,
@@ -95,6 +97,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
     let mut worker = Worker {
         shared,
         witnessing: Witnessing::start(shared),
+        copying: Copying::start(shared),
         sealing: Sealing::new(Layout::new(&options.path), options.checkpoint_every, options.checkpoint_interval),
         removing: Removing::new(options.retention_interval, shared.clock_offset()),
         rotating: false,
@@ -243,6 +246,7 @@ impl Worker<'_> {
                 Ok(outcomes) => {
                     self.settled(&items, &outcomes);
                     self.seal(false);
+                    self.copying.iter().for_each(Copying::wake);
                     self.keep_room(items.iter().map(|item| item.prepared.weight()).sum());
                     return true;
                 }
@@ -434,6 +438,7 @@ impl Worker<'_> {
             let Err(error) = written else {
                 self.seal(true);
                 if !self.shared.lock().abandon {
+                    self.copying.take().into_iter().for_each(Copying::finish);
                     self.witnessing.take().into_iter().for_each(Witnessing::finish);
                 }
                 return;

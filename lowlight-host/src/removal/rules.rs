@@ -151,7 +151,7 @@ impl<'e> Rules<'e> {
 
     /// Opens and closes runs up to a place.
     fn go_to(&mut self, seq: u64) -> Result<(), StoreError> {
-        if seq >= self.horizon {
+        if seq >= self.horizon && self.horizon != u64::MAX {
             self.read_from(seq, None)?;
         }
         while self.runs.get(self.next).is_some_and(|run| run.start <= seq) {

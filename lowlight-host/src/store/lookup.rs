@@ -148,7 +148,7 @@ impl Reader {
 
     /// Seq of the tombstone that explains why an entry is not there.
     pub fn removed_by(&self, seq: u64) -> Result<Option<u64>, StoreError> {
-        if self.leaf_of_row(seq)?.is_some() {
+        if seq >= self.tip.size || self.leaf_of_row(seq)?.is_some() {
             return Ok(None);
         }
         Ok(Rules::read(Box::new(self), self.log_id)?.absence(seq)?.explained_by)
