@@ -66,16 +66,17 @@ class Steps:
                 sys.exit("%s: the verifiers differ: %s %s" % (what, json.dumps(ours)[:800], text[:800]))
         return ours
 
-    def exhaust(self, name, source, kept, arguments, every, finished):
-        """Kills a command at every n-th step."""
+    def exhaust(self, name, source, kept, arguments, every, finished, until=0):
+        """Kills a command at every n-th step, at least up to step `until`: what it starts may be killed in its place."""
         log, place, kills = os.path.join(self.folder, "log"), 1, 0
         while place < MOST:
             shutil.rmtree(log, ignore_errors=True)
             shutil.copytree(source, log)
             what = "%s killed at step %d" % (name, place)
-            if not self.kill(place, arguments, log):
+            was_killed = self.kill(place, arguments, log)
+            if not was_killed and place >= until:
                 break
-            kills += 1
+            kills += was_killed
             self.look(log, kept, what)
             self.run(*arguments, "--path", log)
             report = self.look(log, kept, what + " and run again", True)
@@ -106,6 +107,64 @@ def has_no(log, text):
     return True
 
 
+def witness(steps, source, every):
+    """A witness killed while it adds a checkpoint: it has the old size or the new one, and never says what it has not kept."""
+    vkey = steps.run("keys", "show", "--path", source).decode().strip()
+    state, place, kills = os.path.join(steps.folder, "witness"), 1, 0
+    note = steps.run("checkpoint", "--path", source).decode()
+    request = ("old 0\n\n" + note).encode()
+    asked = b"add %d\n%s" % (len(request), request)
+    while place < MOST:
+        shutil.rmtree(state, ignore_errors=True)
+        steps.run("witness", "--state", state, "init", "--name", "w")
+        steps.run("witness", "--state", state, "trust", vkey)
+        trace = ["strace", "-f", "-qq", "-o", os.devnull, "-e", "trace=" + CHANGES, "-e", "inject=%s:signal=KILL:when=%d" % (CHANGES, place)]
+        done = subprocess.run([*trace, steps.lowlight, "witness", "--state", state, "serve"], input=asked, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, env=steps.environment, check=False)
+        shown = json.loads(steps.run("witness", "--json", "--state", state, "show"))["logs"]
+        if done.stdout.startswith(b"200") and not shown:
+            sys.exit("witness killed at step %d: it signed what it has forgotten" % place)
+        again = steps.run("witness", "--state", state, "serve", stdin=asked)
+        if again[:3] != (b"409" if shown else b"200"):
+            sys.exit("witness killed at step %d: %r after %r" % (place, again, shown))
+        if done.returncode not in (137, -9):
+            break
+        kills, place = kills + 1, place + every
+    print("witness: killed at %d of its steps, its state whole after each" % kills, flush=True)
+    steps.killed += kills
+
+
+def elsewhere(steps, source, kept, every):
+    """A recorder with a witness and a copy killed: both catch up."""
+    vkey = steps.run("keys", "show", "--path", source).decode().strip()
+    copy, state = (os.path.join(steps.folder, name) for name in ("copy", "witness"))
+    shutil.rmtree(state, ignore_errors=True)
+    keys = steps.run("witness", "--state", state, "init", "--name", "w").decode()
+    steps.run("witness", "--state", state, "trust", vkey)
+    with open(os.path.join(steps.folder, "lowlight.toml"), encoding="utf-8") as file:
+        before = file.read()
+    with open(os.path.join(steps.folder, "lowlight.toml"), "w", encoding="utf-8") as file:
+        file.write('[witness]\n%s\ncommand = ["%s", "witness", "--state", "%s", "serve"]\n[copy]\npath = "%s"\n' % (
+            keys, steps.lowlight, state, copy))
+    fresh = os.path.join(steps.folder, "fresh-witness")
+    shutil.copytree(state, fresh)
+
+    def finished(report, log):
+        """Both have all of it; what the next kill begins with is as before."""
+        held = json.loads(steps.run("verify", "--json", "--path", log, "--against", copy))
+        done = held["verdict"] == "intact" and report.get("witnessed") == report["sealed"]
+        shutil.rmtree(copy)
+        os.mkdir(copy)
+        shutil.rmtree(state)
+        shutil.copytree(fresh, state)
+        return done
+
+    os.mkdir(copy)
+    steps.exhaust("record with witness and copy", source, kept, ["record"], every, finished, 120)
+    with open(os.path.join(steps.folder, "lowlight.toml"), "w", encoding="utf-8") as file:
+        file.write(before)
+
+
 def main():
     """All commands."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -132,6 +191,8 @@ def main():
                       lambda report, log: report["erased"] > 0 and has_no(log, b"carol"))
         steps.exhaust("record", source, kept, ["record"], every, lambda report, _: True)
         steps.exhaust("keys rotate", source, kept, ["keys", "rotate"], every, lambda report, _: True)
+        witness(steps, source, every)
+        elsewhere(steps, source, kept, every)
         pruned = os.path.join(folder, "pruned")
         shutil.copytree(source, pruned)
         steps.run("prune", "--path", pruned)

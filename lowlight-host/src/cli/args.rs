@@ -137,6 +137,8 @@ pub struct Range {
 pub struct ExportArgs {
     #[command(flatten)]
     pub range: Range,
+    #[command(flatten)]
+    pub chosen: ChosenArgs,
     /// Form of the export
     #[arg(long, value_enum, default_value = "json")]
     pub format: Format,
@@ -145,6 +147,29 @@ pub struct ExportArgs {
     /// Verify first; if the log is broken, exit 1 and write no file (to a pipe the export says so in its trailer)
     #[arg(long)]
     pub fail_on_tamper: bool,
+}
+
+/// Chosen entries; of the others in their range an export has the leaf alone.
+#[derive(Debug, Args)]
+pub struct ChosenArgs {
+    /// Only these entries: 12, or 12-20; may be given more than once
+    #[arg(long, value_name = "SEQ")]
+    pub seq: Vec<String>,
+    /// Only of this user (actor)
+    #[arg(long)]
+    pub user: Option<String>,
+    /// Only of this requested model
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Only with this status
+    #[arg(long)]
+    pub status: Option<String>,
+    /// Only of this session_id
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    /// Only of this trace_id
+    #[arg(long, value_name = "ID")]
+    pub trace: Option<String>,
 }
 
 #[derive(Debug, Args)]

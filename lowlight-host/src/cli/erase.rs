@@ -81,7 +81,7 @@ fn pending(error: &EraseError) -> Outcome {
 }
 
 /// `--seq 12`, `--seq 12-20`.
-fn seqs(texts: &[String]) -> Result<Option<Runs>, Failure> {
+pub(super) fn seqs(texts: &[String]) -> Result<Option<Runs>, Failure> {
     let run = |text: &String| {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         let (first, last): (u64, u64) = (first.trim().parse().ok()?, last.trim().parse().ok()?);

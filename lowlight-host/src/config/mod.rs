@@ -336,7 +336,7 @@ impl Config {
         if let Some(retention) = &self.retention
             && let (Ok(policy), Ok(min_free)) = (retention.policy(), retention.min_free())
         {
-            builder = builder.retention(policy).min_free(min_free);
+            builder = builder.retention(policy).min_free(min_free).min_inodes(retention.min_inodes.unwrap_or(0));
             if let Some(seconds) = retention.interval_s {
                 builder = builder.retention_interval(Duration::from_secs(seconds.max(1)));
             }

@@ -23,6 +23,8 @@ pub struct RetentionConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_free: Option<Size>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_inodes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub interval_s: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleConfig>,

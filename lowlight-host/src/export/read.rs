@@ -365,7 +365,8 @@ pub fn verify_export_with<R: BufRead>(input: R, mut against: Against<'_>, progre
         } else {
             format!("entries {} to {}", preamble.first, preamble.end - 1)
         };
-        report.notes.push(format!("this export holds {range} of a log of {}; of the others it shows nothing", preamble.size));
+        let all = if source.leaf_only == 0 && report.gaps_total == 0 && report.entries > 0 { ", all of them," } else { "" };
+        report.notes.push(format!("this export holds {range}{all} of a log of {}; of the others it shows nothing", preamble.size));
     }
     if let Some(trailer) = source.trailer.as_ref().filter(|trailer| trailer.is_broken) {
         report.notes.push(format!("the log had {} problems when this was exported; verify the log itself to see them", trailer.problems));
@@ -373,7 +374,7 @@ pub fn verify_export_with<R: BufRead>(input: R, mut against: Against<'_>, progre
     if source.leaf_only > 0 {
         report
             .notes
-            .push(format!("{} entries of the range are here as leaves only; what they say is not in this export", source.leaf_only));
+            .push(format!("{} entries of the range are here as leaves only; what they say is not in this export, so it cannot show that none of them was asked for", source.leaf_only));
     }
     report
 }

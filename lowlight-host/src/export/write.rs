@@ -2,7 +2,7 @@
 
 use super::line::{Opening, entry_line, string};
 use super::{MAX_LINE, cover, frontier_at, hex};
-use crate::removal::RuleEntries as _;
+use crate::removal::{RuleEntries as _, Runs};
 use crate::store::columns::{self, Value};
 use crate::store::{DbSource, Filter, Reader, StoreError};
 use lowlight_core::entry::codec;
@@ -29,6 +29,10 @@ pub struct Options {
     pub since: Option<i64>,
     /// Only entries recorded before this time, ns since 1970-01-01T00:00:00Z.
     pub until: Option<i64>,
+    /// Only these entries; of the others in the range the leaf alone.
+    pub only: Option<Runs>,
+    /// What was asked for besides times, in words: name and value.
+    pub asked: Vec<(&'static str, String)>,
     /// Verdict to state in the trailer: whether the log was intact and how many problems it had.
     pub problems_total: u64,
 }
@@ -86,6 +90,11 @@ impl<W: Write> Lines<'_, W> {
 /// The smallest range of seqs that holds every entry of the asked times.
 fn range(reader: &Reader, options: &Options) -> Result<std::ops::Range<u64>, StoreError> {
     let size = reader.tip().size;
+    if let Some(only) = &options.only {
+        // Chosen by a filter that knows the times as well.
+        let bounds = only.iter().next().zip(only.iter().last());
+        return Ok(bounds.map_or(0..0, |(first, last)| first.start..last.end));
+    }
     if options.since.is_none() && options.until.is_none() {
         return Ok(0..size);
     }
@@ -168,6 +177,11 @@ fn preamble(reader: &Reader, options: &Options, range: &std::ops::Range<u64>) ->
             string(&mut out, &crate::time::rfc3339(bound));
             separator = ",";
         }
+    }
+    for (name, value) in &options.asked {
+        out.extend_from_slice(format!("{separator}\"{name}\":").as_bytes());
+        string(&mut out, value);
+        separator = ",";
     }
     out.extend_from_slice(b"},\"tombstones\":[");
     rules(reader, range, &mut out)?;
@@ -332,7 +346,7 @@ impl Pending {
                 }
                 line.clear();
             }
-            Err(EntryError::NotUnderstood) if options.since.is_none() && options.until.is_none() => {
+            Err(EntryError::NotUnderstood) if options.since.is_none() && options.until.is_none() && options.only.is_none() => {
                 let mut row = [Value::Null; columns::COUNT];
                 row[columns::Col::Seq as usize] = Value::Int(self.seq.cast_signed());
                 row[columns::Col::Kind as usize] = Value::Int(Kind::Unknown.number().into());
@@ -353,6 +367,9 @@ impl Pending {
 impl Options {
     fn covers(&self, entry: &Entry<'_>) -> bool {
         let at = entry.header.recorded;
+        if self.only.as_ref().is_some_and(|only| !only.contains(entry.header.seq)) {
+            return false;
+        }
         self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at < until)
     }
 }

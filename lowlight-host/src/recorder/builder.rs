@@ -65,6 +65,7 @@ pub struct Builder {
     pub(super) retention: Option<RetentionPolicy>,
     pub(super) retention_interval: Duration,
     pub(super) min_free: u64,
+    pub(super) min_inodes: u64,
     pub(super) witness: Option<WitnessOptions>,
     pub(super) copy: Option<CopyOptions>,
     pub(super) is_upkeep: bool,
@@ -102,6 +103,7 @@ impl Builder {
             retention: None,
             retention_interval: Duration::from_secs(300),
             min_free: 0,
+            min_inodes: 0,
             witness: None,
             copy: None,
             is_upkeep: false,
@@ -191,6 +193,13 @@ impl Builder {
     #[must_use]
     pub fn copy(mut self, copy: CopyOptions) -> Self {
         self.copy = Some(copy);
+        self
+    }
+
+    /// Fewer free inodes than this on the log's file system are an alarm; removing entries frees none. Default 0: never.
+    #[must_use]
+    pub fn min_inodes(mut self, inodes: u64) -> Self {
+        self.min_inodes = inodes;
         self
     }
 

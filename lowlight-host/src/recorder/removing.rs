@@ -439,8 +439,9 @@ impl Worker<'_> {
                 let room = Room::of(&reader, shared.options.min_free, 0);
                 Choice::in_force(&reader, at, room)
             });
+            let inodes = few_inodes(&shared.options.path, shared.options.min_inodes);
             let (plans, blocked, more) = match chosen {
-                Ok(choice) => (choice.plans(), choice.blocked, choice.more),
+                Ok(choice) => (choice.plans(), choice.blocked.or(inodes), choice.more),
                 Err(error) => (Vec::new(), Some(error.to_string()), false),
             };
             let more = more && !plans.is_empty();
@@ -451,4 +452,11 @@ impl Worker<'_> {
         removing.is_choosing = std::thread::Builder::new().name("lowlight-choose".to_owned()).spawn(choose).is_ok();
         removing.choose_at = Some(Instant::now() + removing.interval);
     }
+}
+
+/// What is to be said when a file system has fewer free inodes than it should; those without a fixed number have 0 in all.
+fn few_inodes(path: &std::path::Path, least: u64) -> Option<String> {
+    let stat = rustix::fs::statvfs(path).ok().filter(|stat| stat.f_files > 0)?;
+    let free = stat.f_favail;
+    (free < least).then(|| format!("the file system has {free} free inodes, fewer than {least}: removing entries frees none, remove files"))
 }
