@@ -1,11 +1,12 @@
 //! How fast and how large, as ratios against something measured in the same run: raw SQLite, raw SHA-256, a mutex, memcpy.
 //!
-//! `cargo bench -p lowlight-host [-- --quick] [-- --only writing|reading|redaction|peer]` prints a table; nothing is asserted, absolute figures are for orientation.
+//! `cargo bench -p lowlight-host [-- --quick] [-- --only writing|reading|removing|redaction|peer]` prints a table; nothing is asserted, absolute figures are for orientation.
 #![allow(missing_docs, clippy::unwrap_used, clippy::pedantic, reason = "a bench")]
 
 mod peer;
 mod reading;
 mod redaction;
+mod removing;
 mod writing;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -99,6 +100,9 @@ fn main() {
     }
     if wanted("reading") {
         reading::run(quick);
+    }
+    if wanted("removing") {
+        removing::run(quick);
     }
     if wanted("redaction") {
         redaction::run();

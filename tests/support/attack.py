@@ -3,7 +3,7 @@
     attack.py LOWLIGHT
 
 The attackers work with the second implementation (docs/vectors), so that a defect of the first does not help or betray
-them. Each row says what `verify` has to answer: exit code and first kind, "-" for none. docs/security.md has the table.
+them. Each row says what `verify` has to answer: exit code and first kind, "-" for none. docs/threat-model.md has the table.
 """
 
 import json

@@ -108,6 +108,9 @@ fn warn_at_start(recorder: &Recorder) {
     if let Some(moved) = &stats.quarantined {
         say(&format!("the log was moved aside, to {moved}; recording goes on in a fresh log that names it"));
     }
+    if let Some(problem) = &stats.witness_problem {
+        say(&format!("the witness: {problem}"));
+    }
     if let Some(problem) = &stats.verify_problem {
         say(&format!("the log does not verify ({problem}); recording goes on, run `lowlight verify`"));
     }

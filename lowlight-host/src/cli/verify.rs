@@ -8,7 +8,7 @@ use crate::copy::{CopyError, compare};
 use crate::export::verify_export_with;
 use crate::prove;
 use crate::store::Reader;
-use crate::verify::{self, Against, Kept, Report, Threads, VerifyPolicy, Vetted};
+use crate::verify::{self, Against, From, Kept, Report, Threads, VerifyPolicy, Vetted};
 use lowlight_core::note::Key;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -38,7 +38,11 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> Outcome {
         },
         None => Vec::new(),
     };
-    kept.extend(vetted.iter().map(|vetted| vetted.kept.clone()).filter(|_| proof.is_none()));
+    for vetted in vetted.iter().filter(|_| proof.is_none()) {
+        if !kept.contains(&vetted.kept) {
+            kept.push(vetted.kept.clone());
+        }
+    }
     let mut report = match proof {
         Some(bytes) => prove::verify(&bytes, &kept, &keys),
         None if !args.key.is_empty() && kept.is_empty() => {
@@ -89,20 +93,20 @@ fn evidence(policy: &VerifyPolicy, args: &VerifyArgs, source: &Path, proof: Opti
     let mut found = Vec::new();
     for file in args.checkpoint.iter().filter(|file| *file != Path::new("-")) {
         let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
-        found.extend(policy.vet(&text));
+        found.extend(policy.vet(&text, From::Elsewhere));
     }
     if let Some(proof) = proof {
         let split = proof.windows(2).position(|pair| pair == b"\n\n").map_or(&[][..], |at| &proof[at + 2..]);
-        found.extend(std::str::from_utf8(split).ok().and_then(|note| policy.vet(note)));
+        found.extend(std::str::from_utf8(split).ok().and_then(|note| policy.vet(note, From::Beside)));
         return Ok(found);
     }
     let dir = if source.is_dir() { Some(source) } else { source.parent() };
     if let (Some(dir), Ok(reader)) = (dir, Reader::open(source)) {
         let beside = newest_witnessed(dir, reader.log_id()).map_err(|error| error.to_string())?;
-        found.extend(beside.and_then(|beside| policy.vet(&beside.note)));
+        found.extend(beside.and_then(|beside| policy.vet(&beside.note, From::Beside)));
         let own = Checkpoints::open(dir).and_then(|journal| journal.of(reader.log_id()).newest(reader.tip().size));
         let own = own.map_err(|error| error.to_string())?.and_then(|own| own.note);
-        found.extend(own.and_then(|own| policy.vet(&own)));
+        found.extend(own.and_then(|own| policy.vet(&own, From::Beside)));
         found.extend(policy.ask(&reader.log_id().to_string())?);
     }
     Ok(found)
@@ -223,6 +227,9 @@ fn print(report: &Report, source: &Path, has_checkpoint: bool, out: &mut impl Wr
         let open = report.last_seq.map_or(0, |last| (last + 1).saturating_sub(sealed));
         let witnessed = report.witnessed.map_or(String::new(), |size| format!(", {size} of them cosigned by a witness"));
         writeln!(out, "sealed up to {} by its own checkpoints{witnessed}, {open} open", text::plural(sealed, "entry", "entries"))?;
+    }
+    if report.level == "witnessed" {
+        writeln!(out, "level: witnessed")?;
     }
     if let Some(entry) = &report.entry {
         writeln!(out, "{}", text::safe(&entry.to_string()))?;

@@ -24,7 +24,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 /// Time of one piece, about.
-const PIECE: Duration = Duration::from_millis(15);
+const PIECE: Duration = Duration::from_millis(30);
 /// How long after a failure, or a reader that holds the WAL, the next attempt is made.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The wall clock was set by more than this during the run: ages cannot be trusted.

@@ -65,7 +65,8 @@ pub(super) struct Older {
 
 /// Asks the witness whether the log is what it was. `Ok(None)` when nothing speaks against it.
 fn ask(options: &WitnessOptions, layout: &Layout) -> Result<Option<Older>, String> {
-    let Some(key) = LogKey::load(layout).map_err(|error| error.to_string())? else { return Ok(None) };
+    let key = LogKey::load(layout).map_err(|error| error.to_string())?;
+    let key = key.ok_or("a witness needs signed checkpoints: `lowlight keys init` makes the key")?;
     let reader = match Reader::open(layout.dir()) {
         Ok(reader) => reader,
         Err(StoreError::Missing(_)) => return Ok(None),

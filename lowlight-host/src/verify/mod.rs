@@ -7,7 +7,7 @@ mod against;
 mod policy;
 
 pub use against::{Against, Kept};
-pub use policy::{VerifyPolicy, Vetted};
+pub use policy::{From, VerifyPolicy, Vetted};
 
 use crate::checkpoints::{Checkpoints, newest_witnessed};
 use crate::export;
@@ -250,6 +250,10 @@ fn pass(
         && report.verdict == "intact"
     {
         report.witnessed = newest_witnessed(dir, reader.log_id())?.map(|newest| newest.size).filter(|size| Some(*size) <= report.sealed);
+    }
+    if reader.has_pending_removal()? {
+        let why = "a tombstone is not carried out to the end: what it names may still be in the files; the next recorder finishes it";
+        report.notes.push(why.to_owned());
     }
     let is_torn = report.verdict == "broken" && reader.removes_meanwhile()?;
     Ok((report, is_torn))

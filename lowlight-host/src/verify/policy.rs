@@ -65,8 +65,19 @@ pub struct Vetted {
     pub kept: Kept,
     /// When the witness that completes the quorum signed it, Unix seconds; `None` where no witness is demanded.
     pub time: Option<u64>,
-    /// It is from a witness that was asked just now.
-    pub is_fresh: bool,
+    /// Where it was.
+    pub from: From,
+}
+
+/// Where a checkpoint was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// A witness was asked just now.
+    Witness,
+    /// It was given: somebody kept it.
+    Elsewhere,
+    /// It lies beside the log, or in the proof.
+    Beside,
 }
 
 impl VerifyPolicy {
@@ -127,17 +138,17 @@ impl VerifyPolicy {
                     return Err(failed(&"attests another size than its newest checkpoint has"));
                 }
                 let time = self.time(&note);
-                found.push(Vetted { kept, time, is_fresh: true });
+                found.push(Vetted { kept, time, from: From::Witness });
             }
         }
         Ok(found)
     }
 
     /// A checkpoint from a file, as far as it meets the policy.
-    pub fn vet(&self, note: &str) -> Option<Vetted> {
+    pub fn vet(&self, note: &str, from: From) -> Option<Vetted> {
         let kept = Kept::parse_all(note.as_bytes(), &self.keys()).ok()?.pop()?;
         let time = self.time(note);
-        Some(Vetted { kept, time, is_fresh: false })
+        Some(Vetted { kept, time, from })
     }
 
     fn origin_of(&self, log: &str) -> Option<&str> {
@@ -164,8 +175,12 @@ impl VerifyPolicy {
             Ok(best) => {
                 report.level = if self.quorum > 0 { "witnessed" } else { "checkpoint" };
                 report.not_checked.retain(|what| *what != "rewrite" && *what != "rollback");
-                // Files alone may all be old ones.
-                if !checked.iter().any(|vetted| vetted.is_fresh) {
+                let from = |origin: From| checked.iter().any(|vetted| vetted.from == origin);
+                // What lies beside the log root may have signed with the log's key; and files alone may all be old ones.
+                if self.quorum == 0 && !from(From::Elsewhere) {
+                    report.not_checked.push("rewrite");
+                }
+                if !from(From::Witness) && !from(From::Elsewhere) {
                     report.not_checked.push("rollback");
                 }
                 report.witnessed = (self.quorum > 0).then_some(best.kept.size());
@@ -183,14 +198,14 @@ impl VerifyPolicy {
             return Err("the log is none of those that it names".to_owned());
         }
         let best = checked.iter().filter(|vetted| self.quorum == 0 || vetted.time.is_some()).max_by_key(|vetted| vetted.kept.size());
-        let best = best.ok_or_else(|| format!("no checkpoint here is signed by the log's key and by {} of its witnesses", self.quorum))?;
+        let by = if self.quorum == 0 { String::new() } else { format!(" and by {} of its witnesses", self.quorum) };
+        let best = best.ok_or_else(|| format!("no checkpoint here is signed by the log's key{by}"))?;
         if let (Some(most), Some(time)) = (self.max_age_s, best.time) {
             if time > now.saturating_add(AHEAD) {
                 return Err("the newest checkpoint was cosigned in the future: a clock is wrong".to_owned());
             }
-            // An attestation is of now, however old the newest checkpoint is.
             let age = now.saturating_sub(time);
-            if age > most && !best.is_fresh {
+            if age > most {
                 return Err(format!("the newest checkpoint that counts was cosigned {age} s ago, at most {most} s are allowed"));
             }
         }

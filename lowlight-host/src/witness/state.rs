@@ -101,6 +101,12 @@ impl Witness {
         if path.symlink_metadata().is_ok() {
             return Err(unsafe_file(path, "is there already and was left alone: a witness never begins anew"));
         }
+        if key_file(&layout, "cosign.key").symlink_metadata().is_ok() {
+            return Err(unsafe_file(
+                path,
+                "is not there, but the keys are: a witness that lost its state must not go on under its key; make a new one elsewhere",
+            ));
+        }
         let cosign = LogKey::write(&layout, &key_file(&layout, "cosign.key"), name)?;
         let attest = LogKey::write(&layout, &key_file(&layout, "attest.key"), &format!("{name}-state"))?;
         let state = State { version: 1, write_seq: 0, time: 0, names: Vec::new() };
@@ -296,11 +302,15 @@ fn read(layout: &Layout) -> Result<State, StoreError> {
 fn lock(layout: &Layout) -> Result<File, StoreError> {
     let path = layout.dir().join("witness.lock");
     let file = files::private_file(&path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::Busy(path)),
-        Err(std::fs::TryLockError::Error(source)) => Err(StoreError::from_io(&path, source)),
+    // Another connection may be served by a process of its own, for a moment.
+    for _ in 0..100 {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(std::fs::TryLockError::WouldBlock) => std::thread::sleep(std::time::Duration::from_millis(50)),
+            Err(std::fs::TryLockError::Error(source)) => return Err(StoreError::from_io(&path, source)),
+        }
     }
+    Err(StoreError::Busy(path))
 }
 
 fn unknown() -> Answer {
