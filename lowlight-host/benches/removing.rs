@@ -41,6 +41,9 @@ pub fn run(quick: bool) {
     let dir = scratch();
     let recorder = builder(dir.path(), count / 5).open().unwrap();
     record(&recorder, count);
+    // What is still in the WAL belongs to the recording.
+    recorder.close(LONG).unwrap();
+    let recorder = builder(dir.path(), count / 5).open().unwrap();
     let before = used(dir.path());
     let written = bytes_written();
     let started = Instant::now();

@@ -27,6 +27,8 @@ use std::time::{Duration, Instant};
 const PIECE: Duration = Duration::from_millis(30);
 /// How long after a failure, or a reader that holds the WAL, the next attempt is made.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long after the last removal pages are given back to the file system.
+const VACUUM_AFTER: Duration = Duration::from_secs(5);
 /// The wall clock was set by more than this during the run: ages cannot be trusted.
 const CLOCK_JUMP: u64 = 24 * 3600 * 1_000_000_000;
 
@@ -330,7 +332,8 @@ impl Worker<'_> {
             store.set_cursor(ERASED, upto)?;
             store.commit_removal()?;
             removing.traces = None;
-            removing.vacuum = true;
+            // What is free may be wanted again soon; moving pages about for nothing is dear.
+            (removing.vacuum, removing.not_before) = (true, Some(Instant::now() + VACUUM_AFTER));
             removing.answer(upto);
             self.shared.lock().stats.removal_problem = None;
             return Ok(());
