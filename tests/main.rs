@@ -8,6 +8,7 @@ mod failure_damage;
 mod failure_input;
 mod failure_storage;
 mod forged;
+mod hostile;
 mod notes;
 mod peers;
 mod processes;
