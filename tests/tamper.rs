@@ -158,7 +158,7 @@ fn every_bit_of_the_log_row_is_reported() {
 fn every_bit_of_every_tile_is_reported() {
     let scratch = scratch();
     let bench = Bench::new(honest(scratch.path(), 600));
-    let tried = flip_everything(&bench, "tile", "id", 1, |_, _, report| report.verdict == "broken" && first(report).1 == "root_mismatch");
+    let tried = flip_everything(&bench, "node", "id", 1, |_, _, report| report.verdict == "broken" && first(report).1 == "root_mismatch");
     assert!(tried >= 3 * (256 + 60), "{tried}");
 }
 

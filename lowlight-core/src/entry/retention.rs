@@ -78,7 +78,12 @@ impl Facts<'_> {
 }
 
 impl<'a> Retention<'a> {
-    pub(super) fn check(&self) -> Result<(), EntryError> {
+    /// Checks the limits of the format.
+    ///
+    /// # Errors
+    ///
+    /// The first that is broken.
+    pub fn check(&self) -> Result<(), EntryError> {
         range("max_entries", self.max_entries, MAX_INTEGER)?;
         range("max_bytes", self.max_bytes, MAX_INTEGER)?;
         self.rules.iter().try_for_each(|rule| {

@@ -3,9 +3,10 @@
 use super::args::{Cli, PruneArgs};
 use super::progress::Progress;
 use super::{Failure, Outcome, load_config, now, say, stdout, text};
+use crate::keys::LogKey;
 use crate::recorder::{PruneError, Recorder};
 use crate::removal::{Choice, RetentionPolicy, Room, Rules, choose};
-use crate::store::{REMOVED, Reader};
+use crate::store::{Layout, REMOVED, Reader};
 use lowlight_core::entry::Clock;
 use serde_json::json;
 use std::io::Write;
@@ -17,9 +18,13 @@ pub(super) fn run(cli: &Cli, args: &PruneArgs) -> Outcome {
     let config = load_config(cli)?.config;
     // A log that is not there is not made for this.
     let reader = Reader::open(&cli.path)?;
-    let in_force = Rules::read(Box::new(&reader), reader.log_id())?.in_force().clone();
+    let rules = Rules::read(Box::new(&reader), reader.log_id())?;
+    let (in_force, erasure) = (rules.in_force().clone(), rules.erasure_vkey().map(str::to_owned));
+    drop(rules);
+    let signer = LogKey::load_erasure(&Layout::new(&cli.path))?.map(|key| key.key().to_string());
+    let may_shorten = if erasure.is_none() { in_force.as_entry().is_undeclared() } else { erasure == signer };
     let wanted = config.retention.as_ref().and_then(|retention| retention.policy().ok());
-    let policy = applies(&in_force, wanted);
+    let policy = applies(&in_force, wanted, may_shorten);
     if config.retention.is_none() && !policy.removes_nothing() {
         let number = policy.number;
         say(&format!("there is no [retention] in the configuration: policy {number} of the log is in force; an empty [retention] ends it"));
@@ -66,11 +71,10 @@ pub(super) fn run(cli: &Cli, args: &PruneArgs) -> Outcome {
 }
 
 /// The policy that a recorder with the wanted one would follow.
-fn applies(in_force: &RetentionPolicy, wanted: Option<RetentionPolicy>) -> RetentionPolicy {
+fn applies(in_force: &RetentionPolicy, wanted: Option<RetentionPolicy>, may_shorten: bool) -> RetentionPolicy {
     let Some(wanted) = wanted.filter(|wanted| !wanted.keeps_the_same(in_force)) else { return in_force.clone() };
     let wanted = RetentionPolicy { number: in_force.number.saturating_add(1), ..wanted };
-    let is_free = in_force.as_entry().is_undeclared() || !wanted.as_entry().keeps_less_than(&in_force.as_entry());
-    if is_free {
+    if may_shorten || !wanted.as_entry().keeps_less_than(&in_force.as_entry()) {
         return wanted;
     }
     say("the configuration keeps less than the policy in force: without the erasure key the policy in force applies");

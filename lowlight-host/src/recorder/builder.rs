@@ -312,6 +312,9 @@ impl Builder {
         // A batch that the queue cannot hold would only be written when the loss window ends.
         self.batch_entries = self.batch_entries.min(self.queue_entries.min(MAX_QUEUE).div_ceil(2)).max(1);
         self.batch_bytes = self.batch_bytes.min(self.queue_bytes.div_ceil(2)).max(1);
+        if let Some(policy) = &self.retention {
+            policy.check().map_err(RecorderError::Retention)?;
+        }
         let redactor = if self.redact.enabled { Some(Redactor::new(&self.redact)?) } else { None };
         let deadline = self.open_deadline;
         let shared = Arc::new(Shared::new(self, redactor));

@@ -8,7 +8,7 @@ use crate::store::Layout;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Commits in a row are copied together.
 const APART: Duration = Duration::from_millis(200);
@@ -78,6 +78,8 @@ fn run(shared: &Shared, options: &CopyOptions, woken: &Receiver<()>) {
             Err(error) => {
                 if state.stats.copy_problem.replace(error.to_string()).is_none() {
                     state.alarms.push(("copy_behind", format!("the copy falls behind: {error}")));
+                    state.loss_since.get_or_insert_with(Instant::now);
+                    shared.work.notify_one();
                 }
                 again = Some(again.map_or(AGAIN.0, |pause| (pause * 2).min(AGAIN.1)));
             }

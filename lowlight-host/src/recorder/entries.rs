@@ -5,7 +5,7 @@ use super::{Item, LossReason, Outcome, now};
 use crate::keys::LogKey;
 use crate::random;
 use crate::record::ContentMode;
-use crate::removal::{RetentionPolicy, RuleEntries as _};
+use crate::removal::{EraseError, RetentionPolicy, RuleEntries as _};
 use crate::store::{RunLock, Store, StoreError};
 use lowlight_core::commit::Salt;
 use lowlight_core::entry::codec::decode;
@@ -131,6 +131,9 @@ pub(super) fn start(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>) -> Re
     config(worker, batch, run.number)?;
     let policy = retention(worker, batch, run.number)?;
     worker.removing.begin(&policy, options.is_upkeep);
+    let layout = batch.sink().layout().clone();
+    worker.removing.load(batch.sink(), batch.head().size(), &layout)?;
+    worker.tell_forged();
     if vkey.is_none() && worker.shared.lock().stats.checkpoint_problem.is_none() && batch.sink().cursor("vkey")?.is_some() {
         key_problem(
             worker,
@@ -200,6 +203,14 @@ fn retention(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>, run: u64) ->
 pub(super) fn tombstones(batch: &mut Batch<'_, Store>, run: u64, worker: &mut Worker<'_>) -> Result<(), StoreError> {
     let Some(order) = worker.removing.order.take() else { return Ok(()) };
     worker.removing.seqs.clear();
+    let size = batch.head().size();
+    let is_here = order.log.is_none_or(|log| batch.sink().log_id() == Some(log));
+    if !is_here || order.plans.iter().flat_map(|plan| plan.runs.iter()).any(|run| run.end > size) {
+        if let Some(answer) = order.answer {
+            let _ = answer.try_send(Err(EraseError::NotWritten("it names entries that this log does not have".to_owned())));
+        }
+        return Ok(());
+    }
     let mut reason = order.reason.as_deref();
     let mut written = Ok(());
     for (plan, runs) in order.plans.iter().flat_map(|plan| plan.runs.tombstones().map(move |runs| (plan, runs))) {
@@ -346,6 +357,7 @@ pub(super) fn stop(worker: &mut Worker<'_>, store: &mut Store, is_retry: bool) -
     let Some(run) = worker.run.as_ref().map(|run| run.number) else { return Ok(()) };
     let stats = worker.shared.lock().stats.clone();
     let fresh = worker.shared.lock().ring.losses().take().collect::<Vec<_>>();
+    worker.alarms.append(&mut worker.shared.lock().alarms);
     fresh.into_iter().for_each(|gap| worker.losses.merge(gap));
     let mut batch = Batch::begin(store)?;
     // A log that this run was never started in gets no stop of it; nor is one written twice when a COMMIT that failed was

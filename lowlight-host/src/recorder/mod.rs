@@ -22,6 +22,7 @@ mod room;
 mod sealing;
 mod span;
 mod stats;
+mod tasks;
 mod ticket;
 mod witnessing;
 mod worker;
@@ -57,6 +58,9 @@ pub enum RecorderError {
     /// The log cannot be written, now or later.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The retention policy breaks a limit of the format.
+    #[error("the retention policy cannot be kept: {0}")]
+    Retention(lowlight_core::entry::EntryError),
     /// The writer thread could not be started.
     #[error("the writer thread could not be started: {0}")]
     Thread(std::io::Error),

@@ -23,9 +23,9 @@ impl Worker<'_> {
         if let Some(older) = older {
             // This process must not hold open what it moves.
             drop(store);
-            let moved = set_aside(&layout, older.predecessor, &older.why)?;
+            let moved = set_aside(&layout, older.log, older.size, older.predecessor, &older.why)?;
             store = Store::open(&layout)?;
-            self.replaced(&layout, moved);
+            moved.into_iter().for_each(|moved| self.replaced(&layout, moved));
         }
         if let Some(moved) = quarantined.or(found) {
             self.replaced(&layout, moved);

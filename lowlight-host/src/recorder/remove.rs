@@ -4,6 +4,7 @@ use super::removing::{Order, Removed};
 use super::{Recorder, after, now};
 use crate::removal::{Choice, Erase, EraseError, Plan, Room};
 use crate::store::{Reader, StoreError};
+use lowlight_core::LogId;
 use lowlight_core::entry::Cause;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
@@ -47,7 +48,7 @@ impl Recorder {
         }
         let reason = erase.reason.as_deref().map(|reason| self.redacted(reason));
         let plan = Plan { fields: erase.fields, cause: Cause::Erasure, runs: erase.runs.clone() };
-        self.order(vec![plan], reason, deadline)
+        self.order(vec![plan], reason, None, deadline)
     }
 
     /// Removes what the retention policy in force says is too old or too much, now.
@@ -63,6 +64,7 @@ impl Recorder {
             let reader = Reader::open(&shared.options.path)?;
             let room = Room::of(&reader, shared.options.min_free, 0);
             let choice = Choice::in_force(&reader, (now(), shared.clock()), room)?;
+            let log = reader.log_id();
             drop(reader);
             pruned.blocked.clone_from(&choice.blocked);
             let plans = choice.plans();
@@ -70,7 +72,7 @@ impl Recorder {
                 self.finish_removal(until.saturating_duration_since(Instant::now()))?;
                 return Ok(pruned);
             }
-            let removed = self.order(plans, None, until.saturating_duration_since(Instant::now()))?;
+            let removed = self.order(plans, None, Some(log), until.saturating_duration_since(Instant::now()))?;
             // What is left alone because it was altered is chosen again and again.
             let is_stuck = removed.entries == 0 && removed.contents == 0;
             pruned.removed.tombstones.extend(removed.tombstones);
@@ -89,7 +91,7 @@ impl Recorder {
     ///
     /// As for [`erase`](Self::erase).
     pub fn finish_removal(&self, deadline: Duration) -> Result<(), EraseError> {
-        self.order(Vec::new(), None, deadline).map(drop)
+        self.order(Vec::new(), None, None, deadline).map(drop)
     }
 
     fn redacted(&self, reason: &str) -> String {
@@ -105,7 +107,7 @@ impl Recorder {
         }
     }
 
-    fn order(&self, plans: Vec<Plan>, reason: Option<String>, deadline: Duration) -> Result<Removed, EraseError> {
+    fn order(&self, plans: Vec<Plan>, reason: Option<String>, log: Option<LogId>, deadline: Duration) -> Result<Removed, EraseError> {
         let (answer, answered) = sync_channel(1);
         let shared = self.shared();
         {
@@ -113,7 +115,7 @@ impl Recorder {
             if state.closing {
                 return Err(EraseError::NotWritten("the recorder is closed".to_owned()));
             }
-            state.orders.push_back(Order { plans, reason, answer: Some(answer), blocked: None, is_chosen: false, more: false });
+            state.orders.push_back(Order { plans, reason, answer: Some(answer), blocked: None, is_chosen: false, more: false, log });
         }
         shared.work.notify_one();
         match answered.recv_timeout(deadline) {

@@ -9,22 +9,19 @@
 //! 2. Between two pieces batches are written; a piece holds the writers' lock for about [`PIECE`].
 //! 3. "Erased" is said only after a WAL that holds nothing any more.
 
+use super::tasks::Task;
 use super::worker::Worker;
 use super::{Shared, now};
-use crate::checkpoints::Checkpoints;
-use crate::removal::{ALL_FIELDS, Choice, EraseError, Plan, RetentionPolicy, Room, RuleEntries as _};
-use crate::store::{Altered, BLOCK, Block256, ERASED, Layout, REMOVED, Reader, Store, StoreError, reserve};
-use lowlight_core::entry::codec::decode;
-use lowlight_core::entry::{Cause, Clock, Event, Facts};
+use crate::removal::{Choice, EraseError, Plan, RetentionPolicy, Room};
+use crate::store::{ERASED, Layout, Reader, Store, StoreError, reserve};
 use lowlight_core::{LogId, Sink as _};
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 /// Time of one piece, about.
-const PIECE: Duration = Duration::from_millis(30);
+pub(super) const PIECE: Duration = Duration::from_millis(30);
 /// How long after a failure, or a reader that holds the WAL, the next attempt is made.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long after the last removal pages are given back to the file system.
@@ -58,20 +55,10 @@ pub(super) struct Order {
     /// From the chooser's thread: what could not be chosen, or why choosing failed.
     pub blocked: Option<String>,
     pub is_chosen: bool,
+    /// The log it was chosen for, if it was chosen.
+    pub log: Option<LogId>,
     /// There is more to choose at once.
     pub more: bool,
-}
-
-/// A tombstone whose work is not done.
-#[derive(Debug)]
-pub(super) struct Task {
-    seq: u64,
-    fields: u64,
-    runs: VecDeque<Range<u64>>,
-    /// Of an erasure: what is still to be overwritten before anything is deleted.
-    blank: VecDeque<Range<u64>>,
-    /// The policy it appeals to, and when.
-    by_policy: Option<(RetentionPolicy, i64, Clock)>,
 }
 
 #[derive(Debug)]
@@ -92,13 +79,20 @@ pub(super) struct Removing {
     waiting: Vec<Waiter>,
     /// Tombstones are still to be looked for.
     pub(super) is_loaded: bool,
-    log: Option<LogId>,
+    pub(super) log: Option<LogId>,
     /// Sizes of checkpoints, ascending.
-    cuts: Vec<u64>,
+    pub(super) cuts: Vec<u64>,
     /// Newest tombstone after which the WAL is still to be cut.
-    traces: Option<u64>,
+    pub(super) traces: Option<u64>,
     /// Pages may hold copies of what is erased: the database is written anew before the WAL is cut.
-    rewrite: bool,
+    pub(super) rewrite: bool,
+    /// The newest erasure that is not finished, and the one up to which the database was written anew.
+    pub(super) erasure: Option<u64>,
+    pub(super) rewritten: Option<u64>,
+    /// Something was deleted in this log, now or before.
+    pub(super) has_begun: bool,
+    /// A row that passes for a tombstone and does not fit its hash.
+    pub(super) forged: Option<u64>,
     vacuum: bool,
     /// Bytes of records since the free room was looked at, about.
     pub(super) written: usize,
@@ -108,6 +102,13 @@ pub(super) struct Removing {
     is_blocked: bool,
     /// Wall clock minus monotonic clock when the run began, ns.
     offset: i64,
+}
+
+impl Drop for Removing {
+    /// Whoever waits is not left without an answer, however the writer ended.
+    fn drop(&mut self) {
+        self.give_up("the recorder ended first");
+    }
 }
 
 impl Removing {
@@ -123,6 +124,10 @@ impl Removing {
             cuts: Vec::new(),
             traces: None,
             rewrite: false,
+            erasure: None,
+            rewritten: None,
+            has_begun: false,
+            forged: None,
             vacuum: false,
             written: 0,
             not_before: None,
@@ -142,10 +147,15 @@ impl Removing {
         !self.is_loaded || !self.tasks.is_empty() || self.traces.is_some() || self.vacuum
     }
 
+    /// When a choice is due. What is named and still there would be counted again: not before it is carried out.
+    fn choice_due(&self) -> Option<Instant> {
+        self.choose_at.filter(|_| !self.is_choosing && self.is_loaded && self.tasks.is_empty())
+    }
+
     /// When there is something to do; `None` when nothing is.
     pub(super) fn due(&self) -> Option<Instant> {
         let work = self.has_work().then(|| self.not_before.unwrap_or_else(Instant::now));
-        let choose = self.choose_at.filter(|_| !self.is_choosing);
+        let choose = self.choice_due();
         [work, choose].into_iter().flatten().min()
     }
 
@@ -165,7 +175,11 @@ impl Removing {
     /// Retention is on from here on: the first choice is made at once.
     pub(super) fn begin(&mut self, policy: &RetentionPolicy, is_upkeep: bool) {
         self.choose_at = (!policy.removes_nothing() && !is_upkeep).then(Instant::now);
-        self.is_loaded = false;
+    }
+
+    /// Whether retention is on.
+    pub(super) fn is_on(&self) -> bool {
+        self.choose_at.is_some()
     }
 
     /// The tombstones of the order are durable.
@@ -180,66 +194,20 @@ impl Removing {
     }
 
     /// Tells the one who waits for a tombstone what was done for it.
-    fn count(&mut self, tombstone: u64, add: &dyn Fn(&mut Removed)) {
+    pub(super) fn count(&mut self, tombstone: u64, add: &dyn Fn(&mut Removed)) {
         let waiter = self.waiting.iter_mut().find(|waiter| waiter.removed.tombstones.contains(&tombstone));
         if let Some(waiter) = waiter {
             add(&mut waiter.removed);
         }
     }
 
-    fn answer(&mut self, upto: u64) {
+    pub(super) fn answer(&mut self, upto: u64) {
         let nothing_left = self.tasks.is_empty() && self.traces.is_none();
         let is_done = |waiter: &Waiter| waiter.removed.tombstones.last().map_or(nothing_left, |last| *last <= upto);
         for waiter in self.waiting.extract_if(.., |waiter| is_done(waiter)) {
             // Who has gone away does not want it.
             let _ = waiter.answer.try_send(Ok(waiter.removed));
         }
-    }
-
-    /// Reads which tombstones are still to be carried out, inside a batch.
-    fn load(&mut self, store: &mut Store, dir: &Layout) -> Result<(), StoreError> {
-        // Bookkeeping is no evidence: what it says beyond the log is not believed.
-        let size = store.begin()?.size();
-        let cursor = |name| Ok::<_, StoreError>(store.cursor(name)?.filter(|seq| *seq < size));
-        let (done, erased) = (cursor(REMOVED)?, cursor(ERASED)?);
-        self.log = store.log_id();
-        self.tasks.clear();
-        let mut is_erasing = false;
-        let mut in_force = RetentionPolicy::default();
-        store.each(&mut |body| {
-            let Ok(entry) = decode(body) else { return };
-            let header = &entry.header;
-            match &entry.event {
-                Event::Open(open) => in_force = RetentionPolicy::new(&open.policy),
-                Event::Policy(policy) => in_force = RetentionPolicy::new(&policy.policy),
-                Event::Tombstone(tombstone) if erased.is_none_or(|erased| header.seq > erased) => {
-                    is_erasing |= tombstone.cause == Cause::Erasure;
-                    if done.is_some_and(|done| header.seq <= done) {
-                        return;
-                    }
-                    let by_policy =
-                        matches!(tombstone.cause, Cause::Retention(_)).then(|| (in_force.clone(), header.recorded, header.clock));
-                    // What a forged one says about entries that come after it is not carried out.
-                    let runs: VecDeque<_> = tombstone.runs.iter().map(|run| run.start..run.end().min(header.seq)).collect();
-                    let blank = if by_policy.is_none() { runs.clone() } else { VecDeque::new() };
-                    self.tasks.push_back(Task { seq: header.seq, fields: tombstone.fields, runs, blank, by_policy });
-                }
-                _ => {}
-            }
-        })?;
-        self.traces = done.filter(|done| erased.is_none_or(|erased| erased < *done));
-        // What was deleted before may have left copies of what is to be erased now.
-        self.rewrite = is_erasing && done.is_some();
-        self.answer(erased.unwrap_or(0));
-        self.cuts.clear();
-        if let Some(log) = self.log.filter(|_| !self.tasks.is_empty()) {
-            let mut journal = Checkpoints::open(dir.dir())?.of(log);
-            while let Some(line) = journal.next()? {
-                self.cuts.extend(line.ok().map(|sealed| sealed.size));
-            }
-        }
-        self.is_loaded = true;
-        Ok(())
     }
 }
 
@@ -256,12 +224,20 @@ impl Worker<'_> {
             // Whoever asks for nothing waits for what is left over.
             if let Some(answer) = order.answer {
                 self.removing.waiting.push(Waiter { removed: Removed::default(), answer });
-                self.removing.is_loaded = false;
+                (self.removing.is_loaded, self.removing.not_before) = (false, None);
             }
             return true;
         }
         self.removing.order = Some(order);
         self.settle_batch(Vec::new())
+    }
+
+    /// What passes for a tombstone and is none is said once.
+    pub(super) fn tell_forged(&mut self) {
+        if let Some(seq) = self.removing.forged.take() {
+            let why = format!("entry {seq} passes for a tombstone and does not fit its hash: it is not carried out; run `lowlight verify`");
+            self.alarms.push(("removal_stopped", why));
+        }
     }
 
     fn tell_blocked(&mut self, blocked: Option<&str>) {
@@ -274,34 +250,45 @@ impl Worker<'_> {
 
     /// Does what is due: a choice, or a piece of removal.
     pub(super) fn remove_some(&mut self, shared: &Arc<Shared>) {
-        if self.removing.choose_at.is_some_and(|at| at <= Instant::now()) && !self.removing.is_choosing {
+        if self.removing.choice_due().is_some_and(|at| at <= Instant::now()) {
             return self.start_choosing(shared);
         }
-        let Some(mut store) = self.store.take() else {
-            self.removing.not_before = Some(Instant::now() + PAUSE);
-            return;
+        self.step();
+    }
+
+    /// One step of what is to be removed; after an error a pause, and what is to be done is read anew.
+    pub(super) fn step(&mut self) {
+        let opened = self.store.take().map_or_else(|| self.open(), Ok);
+        let (step, store) = match opened {
+            Ok(mut store) => {
+                let step = self.removal_step(&mut store);
+                store.rollback();
+                (step, Some(store))
+            }
+            Err(error) => (Err(error), None),
         };
-        let step = self.removal_step(&mut store);
-        store.rollback();
         match step {
-            Ok(()) => self.store = Some(store),
+            Ok(()) => self.store = store,
             Err(error) => {
                 self.removing.not_before = Some(Instant::now() + PAUSE);
                 self.removing.is_loaded = false;
                 self.shared.lock().stats.removal_problem = Some(error.to_string());
                 if matches!(error, StoreError::Busy(_) | StoreError::Full { .. }) {
-                    self.store = Some(store);
+                    self.store = store;
                 }
             }
         }
     }
 
-    pub(super) fn removal_step(&mut self, store: &mut Store) -> Result<(), StoreError> {
+    fn removal_step(&mut self, store: &mut Store) -> Result<(), StoreError> {
         let removing = &mut self.removing;
         removing.not_before = None;
         if !removing.is_loaded {
-            removing.load(store, &Layout::new(&self.shared.options.path))?;
+            let size = store.begin()?.size();
+            removing.load(store, size, &Layout::new(&self.shared.options.path))?;
             store.rollback();
+            self.tell_forged();
+            let removing = &mut self.removing;
             if removing.tasks.is_empty() && removing.traces.is_none() {
                 removing.answer(u64::MAX);
             }
@@ -319,8 +306,8 @@ impl Worker<'_> {
             return Ok(());
         }
         if let Some(upto) = removing.traces {
-            if removing.rewrite {
-                removing.rewrite = !store.rewrite()?;
+            if removing.rewrite && store.rewrite()? {
+                (removing.rewrite, removing.rewritten) = (false, removing.erasure);
             }
             if removing.rewrite || !store.truncate_wal()? {
                 removing.not_before = Some(Instant::now() + PAUSE);
@@ -342,91 +329,6 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// As much of the first task as fits into one transaction.
-    fn pieces(&mut self, store: &mut Store) -> Result<(), StoreError> {
-        let begun = Instant::now();
-        store.begin()?;
-        if store.log_id() != self.removing.log {
-            self.removing.is_loaded = false;
-            return Ok(());
-        }
-        if let Some(task) = self.removing.tasks.iter_mut().find(|task| !task.blank.is_empty()) {
-            let fields = if task.fields == 0 { ALL_FIELDS } else { task.fields };
-            while begun.elapsed() < PIECE
-                && let Some(run) = task.blank.front_mut()
-            {
-                run.start = store.blank_contents(run, fields)?;
-                if run.is_empty() {
-                    task.blank.pop_front();
-                }
-            }
-            return store.commit_removal();
-        }
-        let Some(mut task) = self.removing.tasks.pop_front() else { return Ok(()) };
-        let mut altered = Vec::new();
-        let (mut entries, mut contents) = (0, 0);
-        while begun.elapsed() < PIECE
-            && let Some(run) = task.runs.front_mut()
-        {
-            let by_policy = task.by_policy.clone();
-            let is_whole = task.fields == 0;
-            let is_allowed = |policy: &RetentionPolicy, facts: &Facts<'_>, age| {
-                if is_whole { policy.as_entry().allows_whole(facts, age) } else { policy.as_entry().allows(facts, age) }
-            };
-            let may_go = |facts: &Facts<'_>| {
-                by_policy.as_ref().is_none_or(|(policy, at, clock)| is_allowed(policy, facts, facts.age_s(*at, *clock)))
-            };
-            if task.fields != 0 {
-                let piece = store.remove_contents(run, task.fields, by_policy.as_ref().map(|_| &may_go as _))?;
-                contents += piece.deleted;
-                altered.extend(piece.altered);
-                run.start = piece.next;
-            } else if let Some(first) = store.first_removable(run)? {
-                let block = first / BLOCK * BLOCK;
-                let runs: Vec<_> = task.runs.iter().take_while(|run| run.start < block + BLOCK).cloned().collect();
-                match store.remove_entries(block, &runs, &self.removing.cuts, &may_go)? {
-                    Ok(Block256::Done(count)) => entries += count,
-                    // The rest of it is for the next transaction.
-                    Ok(Block256::Lightened(_)) => break,
-                    Err(Altered { seq }) => altered.push(seq),
-                }
-                task.runs.iter_mut().for_each(|run| run.start = run.start.max(block + BLOCK));
-            } else {
-                run.start = run.end;
-            }
-            while task.runs.front().is_some_and(Range::is_empty) {
-                task.runs.pop_front();
-            }
-        }
-        let is_done = task.runs.is_empty();
-        if is_done {
-            store.set_cursor(REMOVED, task.seq)?;
-        }
-        store.commit_removal()?;
-        self.count_removed(task.seq, entries, contents, &altered);
-        if is_done {
-            self.removing.traces = Some(task.seq);
-        } else {
-            self.removing.tasks.push_front(task);
-        }
-        Ok(())
-    }
-
-    fn count_removed(&mut self, tombstone: u64, entries: u64, contents: u64, altered: &[u64]) {
-        for seq in altered {
-            let why = format!("entry {seq} does not fit its hash: it stays, with those around it; run `lowlight verify`");
-            self.alarms.push(("removal_stopped", why));
-        }
-        self.removing.count(tombstone, &|removed| {
-            removed.entries += entries;
-            removed.contents += contents;
-            removed.altered.extend(altered);
-        });
-        let mut state = self.shared.lock();
-        state.stats.removed_entries += entries;
-        state.stats.removed_contents += contents;
-    }
-
     /// Chooses what retention removes on a thread of its own, which reads the log as anybody does.
     fn start_choosing(&mut self, shared: &Arc<Shared>) {
         if self.removing.is_unsafe(shared) {
@@ -440,15 +342,15 @@ impl Worker<'_> {
         let choose = move || {
             let chosen = Reader::open(&shared.options.path).and_then(|reader| {
                 let room = Room::of(&reader, shared.options.min_free, 0);
-                Choice::in_force(&reader, at, room)
+                Ok((Choice::in_force(&reader, at, room)?, reader.log_id()))
             });
             let inodes = few_inodes(&shared.options.path, shared.options.min_inodes);
-            let (plans, blocked, more) = match chosen {
-                Ok(choice) => (choice.plans(), choice.blocked.or(inodes), choice.more),
-                Err(error) => (Vec::new(), Some(error.to_string()), false),
+            let (plans, blocked, more, log) = match chosen {
+                Ok((choice, log)) => (choice.plans(), choice.blocked.or(inodes), choice.more, Some(log)),
+                Err(error) => (Vec::new(), Some(error.to_string()), false, None),
             };
             let more = more && !plans.is_empty();
-            shared.lock().orders.push_back(Order { plans, reason: None, answer: None, blocked, is_chosen: true, more });
+            shared.lock().orders.push_back(Order { plans, reason: None, answer: None, blocked, is_chosen: true, more, log });
             shared.work.notify_one();
         };
         let removing = &mut self.removing;

@@ -11,7 +11,6 @@ use super::removing::Order;
 use super::worker::Worker;
 use crate::removal::{Choice, Room};
 use crate::store::{Layout, Reader, reserve};
-use lowlight_core::Sink as _;
 
 /// Bytes of records after which the free room is looked at.
 const LOOK_EVERY: usize = 1 << 20;
@@ -22,7 +21,7 @@ impl Worker<'_> {
     /// After a batch: makes room while there is still some. A log that may lose entries never takes the last of it.
     pub(super) fn keep_room(&mut self, written: usize) {
         self.removing.written += written;
-        if self.removing.choose_at.is_none() || self.removing.written < LOOK_EVERY {
+        if !self.removing.is_on() || self.removing.written < LOOK_EVERY {
             return;
         }
         self.removing.written = 0;
@@ -34,45 +33,63 @@ impl Worker<'_> {
     /// Storage has no space for the batch at hand: where retention can make some, this does so at once, out of what was kept
     /// back for it. `false` when nothing came of it.
     pub(super) fn make_room(&mut self) -> bool {
-        if self.removing.choose_at.is_none() || self.removing.is_unsafe(self.shared) {
+        if !self.removing.is_on() || self.removing.is_unsafe(self.shared) {
             return false;
         }
         let options = &self.shared.options;
         let layout = Layout::new(&options.path);
         reserve::give_up(&layout);
-        let at = (now(), self.shared.clock());
-        let chosen = Reader::open(&options.path).and_then(|reader| {
-            // A twentieth of the log is enough to go on with for a while.
-            let wanted = layout.database().metadata().map_or(0, |meta| meta.len() / 20).max(4 << 20);
-            Choice::in_force(&reader, at, Room::of(&reader, options.min_free, wanted))
-        });
         // What the WAL has still to add to the database takes its room now, so that the WAL can begin anew.
-        let cut = |worker: &Self| worker.store.as_ref().is_none_or(|store| store.truncate_wal().unwrap_or(false));
-        let _is_cut = cut(self);
-        let Some(plans) = chosen.ok().map(|choice| choice.plans()).filter(|plans| !plans.is_empty()) else { return false };
-        self.removing.order = Some(Order { plans, reason: None, answer: None, blocked: None, is_chosen: false, more: false });
-        // Whether the batch is there after all is asked again when it is written again.
-        let doubtful = self.doubtful.take();
-        let written = self.write(&[]).is_ok();
-        self.doubtful = doubtful;
-        if !written {
-            self.removing.order = None;
-            return false;
-        }
-        self.seal(false);
-        let mut steps = Ok(());
-        while steps.is_ok() && (!self.removing.is_loaded || !self.removing.tasks.is_empty()) && self.removing.not_before.is_none() {
-            let Some(mut store) = self.store.take() else { break };
-            steps = self.removal_step(&mut store);
-            store.rollback();
-            self.store = Some(store);
-            let _is_cut = cut(self);
+        self.cut_wal();
+        let mut went = self.carry_out();
+        if !went {
+            let at = (now(), self.shared.clock());
+            let chosen = Reader::open(&options.path).and_then(|reader| {
+                // A twentieth of the log is enough to go on with for a while.
+                let wanted = layout.database().metadata().map_or(0, |meta| meta.len() / 20).max(4 << 20);
+                Ok((Choice::in_force(&reader, at, Room::of(&reader, options.min_free, wanted))?.plans(), reader.log_id()))
+            });
+            let Some((plans, log)) = chosen.ok().filter(|(plans, _)| !plans.is_empty()) else { return false };
+            // What is in hand is not touched; whether it is there after all is asked again when it is written again.
+            let in_hand = (self.removing.order.take(), std::mem::take(&mut self.removing.seqs), self.doubtful.take());
+            let order = Order { plans, reason: None, answer: None, blocked: None, is_chosen: false, more: false, log: Some(log) };
+            self.removing.order = Some(order);
+            let written = self.write(&[]).is_ok();
+            (self.removing.order, self.removing.seqs, self.doubtful) = in_hand;
+            if !written {
+                return false;
+            }
+            self.seal(false);
+            went = self.carry_out();
         }
         // What was freed inside the database is of no use to the journal, nor to the next time.
-        if let (Ok(()), Some(store)) = (&steps, &self.store) {
-            steps = (0..VACUUMS).try_for_each(|_| store.vacuum_some(true).map(drop)).and_then(|()| store.truncate_wal().map(drop));
-            reserve::keep(&layout);
+        if let Some(store) = &self.store {
+            let _given = (0..VACUUMS).try_for_each(|_| store.vacuum_some(true).map(drop));
         }
-        steps.is_ok()
+        self.cut_wal();
+        reserve::keep(&layout);
+        went
+    }
+
+    /// Carries out what is named; whether anything went.
+    fn carry_out(&mut self) -> bool {
+        let gone = |worker: &Self| {
+            let stats = &worker.shared.lock().stats;
+            stats.removed_entries + stats.removed_contents
+        };
+        let before = gone(self);
+        self.removing.not_before = None;
+        while (!self.removing.is_loaded || !self.removing.tasks.is_empty()) && self.removing.not_before.is_none() {
+            self.step();
+            self.cut_wal();
+        }
+        gone(self) > before
+    }
+
+    fn cut_wal(&mut self) {
+        if let Some(store) = &self.store {
+            // A reader in the way is tried again after the next piece.
+            let _is_cut = store.truncate_wal();
+        }
     }
 }

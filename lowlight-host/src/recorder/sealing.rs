@@ -31,6 +31,8 @@ pub(super) struct Sealing {
     every: u64,
     interval: Duration,
     open: Option<Open>,
+    /// Of which log the newest one is.
+    log: Option<LogId>,
     /// Size and time of the newest checkpoint of this run.
     newest: (u64, Option<Instant>),
     /// An entry of the batch at hand is an error.
@@ -47,6 +49,7 @@ impl Sealing {
             every,
             interval,
             open: None,
+            log: None,
             newest: (0, None),
             error_seen: false,
             is_failing: false,
@@ -56,6 +59,10 @@ impl Sealing {
 
     /// Notes a batch that is durable; `is_start` when it began a run.
     pub(super) fn committed(&mut self, log: LogId, head: Head, is_start: bool) {
+        // Checkpoints of another log say nothing about this one.
+        if self.log.replace(log) != Some(log) {
+            self.newest = (0, None);
+        }
         let (size, at) = self.newest;
         let soon = std::mem::take(&mut self.error_seen) && at.is_none_or(|at| at.elapsed() >= ERRORS_APART);
         let now = if is_start {

@@ -17,11 +17,12 @@ use crate::prove;
 use crate::store::{Layout, Reader, StoreError};
 use crate::verify::Kept;
 use crate::witness::{Client, Endpoint, WitnessError};
+use lowlight_core::LogId;
 use lowlight_core::entry::Predecessor;
 use lowlight_core::note::{Algorithm, Key, Note};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a witness may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -61,6 +62,9 @@ impl WitnessOptions {
 pub(super) struct Older {
     pub predecessor: Predecessor,
     pub why: String,
+    /// What it was asked about.
+    pub log: LogId,
+    pub size: u64,
 }
 
 /// Asks the witness whether the log is what it was. `Ok(None)` when nothing speaks against it.
@@ -93,7 +97,8 @@ fn ask(options: &WitnessOptions, layout: &Layout) -> Result<Option<Older>, Strin
         "the witness has seen {size} entries of this log, which has {}: truncated, rolled back, or storage lost what it had acknowledged",
         tip.size
     );
-    Ok(Some(Older { predecessor: Predecessor { log_id: Some(log_id), size: Some(size), root: Some(root) }, why }))
+    let predecessor = Predecessor { log_id: Some(log_id), size: Some(size), root: Some(root) };
+    Ok(Some(Older { predecessor, why, log: log_id, size: tip.size }))
 }
 
 impl Worker<'_> {
@@ -168,6 +173,8 @@ fn run(shared: &Shared, options: &WitnessOptions, woken: &Receiver<()>) {
                 let is_new = state.stats.witness_problem.replace(problem.text.clone()).is_none();
                 if problem.is_alarm && is_new {
                     state.alarms.push(("witness_refused", problem.text));
+                    state.loss_since.get_or_insert_with(Instant::now);
+                    shared.work.notify_one();
                 }
                 again = Some(again.map_or(AGAIN.0, |pause| (pause * 2).min(AGAIN.1)));
             }

@@ -15,6 +15,7 @@ use super::sealing::Sealing;
 use super::witnessing::Witnessing;
 use super::{Item, LossReason, MAX_BATCH, Outcome, Shared, State, after, now};
 use crate::keys;
+use crate::removal::EraseError;
 use crate::store::{Layout, RunLock, Store, StoreError};
 use lowlight_core::entry::{GapReason, Predecessor};
 use lowlight_core::{Batch, Digest, LogId, Losses};
@@ -80,6 +81,9 @@ impl Drop for EndGuard<'_> {
         state.ended = true;
         state.opened.get_or_insert(Ok(()));
         let left: Vec<_> = std::iter::from_fn(|| state.ring.pop()).collect();
+        for answer in state.orders.drain(..).filter_map(|order| order.answer) {
+            let _ = answer.try_send(Err(EraseError::NotWritten("the recorder ended".to_owned())));
+        }
         // After a panic there may be records in hand as well; their tickets resolve as they are dropped.
         let unsettled = state.stats.queued;
         state.stats.queued = 0;
@@ -351,7 +355,11 @@ impl Worker<'_> {
             let is_there = batch.sink().leaf(doubtful.first)? == Some(doubtful.leaf);
             if let Some(doubtful) = self.doubtful.take().filter(|_| is_there) {
                 // The COMMIT that failed was durable after all: all entries of the batch are there.
+                let head = batch.head().clone();
                 drop(batch);
+                if let Some(log) = log {
+                    self.sealing.committed(log, head, log != self.run_log.unwrap_or(log));
+                }
                 self.committed(doubtful.alarms, log);
                 self.count_rejected(&doubtful.outcomes);
                 return Ok(doubtful.outcomes);
@@ -432,7 +440,7 @@ impl Worker<'_> {
         let why = self.shared.lock().stats.removal_problem.clone();
         self.removing.give_up(why.as_deref().unwrap_or("the recorder ended first"));
         let mut pause = FIRST_PAUSE;
-        let Some(mut store) = self.store.take() else { return };
+        let Some(mut store) = self.store.take().or_else(|| self.open().ok()) else { return };
         for attempt in 0_u64.. {
             let written = entries::stop(self, &mut store, attempt > 0);
             let Err(error) = written else {

@@ -1,7 +1,7 @@
 //! A retention policy that is kept: the core's borrows its texts.
 
 use lowlight_core::LogId;
-use lowlight_core::entry::{Retention, RetentionRule};
+use lowlight_core::entry::{EntryError, Retention, RetentionRule};
 use lowlight_core::{heapless, postcard};
 
 /// Most rules of a policy.
@@ -61,6 +61,18 @@ impl RetentionPolicy {
             let _ = rules.push(RetentionRule { kind: *kind, status: status.as_deref(), min_age_s, max_age_s, content_only: *content_only });
         }
         Retention { number: self.number, max_entries: self.max_entries, max_bytes: self.max_bytes, rules }
+    }
+
+    /// Whether it fits an entry.
+    ///
+    /// # Errors
+    ///
+    /// The limit of the format that it breaks.
+    pub fn check(&self) -> Result<(), EntryError> {
+        if self.rules.len() > MAX_RULES {
+            return Err(EntryError::Range("number of rules"));
+        }
+        self.as_entry().check()
     }
 
     /// Whether the two keep the same, whatever their numbers.

@@ -57,6 +57,7 @@ pub struct Rules<'e> {
     problems: Vec<Problem>,
     policies: Vec<RetentionPolicy>,
     in_force: Rc<RetentionPolicy>,
+    erasure_vkey: Option<String>,
     /// Ascending by start; those that begin before `horizon` and end behind the place they were read for.
     runs: Vec<Cover>,
     horizon: u64,
@@ -100,6 +101,7 @@ impl<'e> Rules<'e> {
             problems: Vec::new(),
             policies: Vec::new(),
             in_force: Rc::default(),
+            erasure_vkey: None,
             runs: Vec::new(),
             horizon: 0,
             next: 0,
@@ -114,6 +116,11 @@ impl<'e> Rules<'e> {
     /// What is wrong with the tombstones and policies themselves.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// vkey of the erasure key that entry 0 names.
+    pub fn erasure_vkey(&self) -> Option<&str> {
+        self.erasure_vkey.as_deref()
     }
 
     /// The policy that is in force now.
@@ -142,6 +149,7 @@ impl<'e> Rules<'e> {
         }
         self.any_whole = reading.any_whole;
         self.in_force = reading.in_force;
+        self.erasure_vkey = reading.erasure_vkey;
         self.policies = reading.policies;
         self.runs = reading.runs.into_sorted_vec();
         self.horizon = reading.horizon;

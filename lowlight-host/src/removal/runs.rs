@@ -14,7 +14,7 @@ impl Runs {
     pub fn of(mut seqs: Vec<u64>) -> Self {
         seqs.sort_unstable();
         let mut runs = Self::default();
-        seqs.into_iter().for_each(|seq| runs.push(seq..seq + 1));
+        seqs.into_iter().for_each(|seq| runs.push(seq..seq.saturating_add(1)));
         runs
     }
 

@@ -19,6 +19,8 @@ impl Reader {
         match found {
             Ok(position) => Ok(u64::try_from(position).ok()),
             Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
+            // A log without the table has a schema problem, and nothing in it is believed.
+            Err(_) if !super::schema::has_table(&self.connection, "cursor").map_err(|e| self.sqlite(e))? => Ok(None),
             Err(source) => Err(self.sqlite(source)),
         }
     }

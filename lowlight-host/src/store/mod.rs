@@ -36,7 +36,7 @@ pub use files::Layout;
 pub use reader::{Filter, Reader};
 pub use recover::{Quarantined, quarantine, set_aside};
 pub use remove::{Altered, BLOCK, Block256, Contents, MayGo};
-pub use rules::{ERASED, REMOVED};
+pub use rules::{BEGUN, ERASED, REMOVED};
 pub use runs::{Crashed, RunLock};
 pub use source::{AtEnd, DbSource};
 pub use writer::Store;

@@ -54,11 +54,22 @@ pub fn quarantine(layout: &Layout, why: &str) -> Result<Option<Quarantined>, Sto
 }
 
 /// Moves a log that is not to be continued into the quarantine, under the writers' lock; the next one is to name `predecessor`.
-pub fn set_aside(layout: &Layout, predecessor: Predecessor, why: &str) -> Result<Quarantined, StoreError> {
+/// `None` when another process did it first, or the log has grown: it is not the one that was asked about.
+pub fn set_aside(
+    layout: &Layout,
+    log_id: LogId,
+    size: u64,
+    predecessor: Predecessor,
+    why: &str,
+) -> Result<Option<Quarantined>, StoreError> {
     let lock = private_file(&layout.lock())?;
     lock.lock().map_err(|source| StoreError::from_io(&layout.lock(), source))?;
+    let is_same = super::Reader::open(&layout.database()).is_ok_and(|reader| reader.log_id() == log_id && reader.tip().size == size);
+    if !is_same {
+        return Ok(None);
+    }
     let path = move_aside(layout, "older", why)?;
-    Ok(Quarantined { path, why: why.to_owned(), predecessor })
+    Ok(Some(Quarantined { path, why: why.to_owned(), predecessor }))
 }
 
 fn move_aside(layout: &Layout, name: &str, why: &str) -> Result<PathBuf, StoreError> {

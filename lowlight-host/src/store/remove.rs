@@ -375,6 +375,20 @@ impl Store {
         found.map(|seq| seq.map(i64::cast_unsigned)).map_err(|source| self.error(source))
     }
 
+    /// Whether a body is what the log has at that seq, by its leaf and the one before, inside a batch.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the database cannot be read.
+    pub fn is_authentic(&self, seq: u64, body: &[u8]) -> Result<bool, StoreError> {
+        let before = match seq.checked_sub(1) {
+            None => self.log_id().map(|id| id.genesis()),
+            Some(before) => self.leaf(before)?.map_or_else(|| self.node(0, before), |leaf| Ok(Some(leaf)))?,
+        };
+        let own = self.leaf(seq)?;
+        Ok(before.is_some_and(|before| Some(chain::leaf(&before, body)) == own))
+    }
+
     fn node(&self, level: u8, index: u64) -> Result<Option<Digest>, StoreError> {
         let mut select = self.connection().prepare_cached("SELECT hash FROM node WHERE id = ?1").map_err(|source| self.error(source))?;
         let mut rows = select.query([node_id(level, index)]).map_err(|source| self.error(source))?;

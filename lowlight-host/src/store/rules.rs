@@ -13,6 +13,9 @@ pub const REMOVED: &str = "tombstone/removed";
 /// Cursor of the newest tombstone after which the WAL was cut to nothing: what it names is in no file of the log any more.
 pub const ERASED: &str = "tombstone/erased";
 
+/// Cursor that is there once anything was deleted.
+pub const BEGUN: &str = "tombstone/begun";
+
 /// What `entry_rules` holds, as a condition.
 pub(super) const ARE_RULES: &str = "kind IN (6, 7)";
 

@@ -46,6 +46,26 @@ impl From<std::io::Error> for WitnessError {
     }
 }
 
+/// Ends a conversation that takes too long, whatever it waits for.
+struct Watchdog {
+    /// Dropped when the conversation is over.
+    _alive: std::sync::mpsc::Sender<()>,
+}
+
+impl Watchdog {
+    fn start(patience: Duration, end: impl FnOnce() + Send + 'static) -> Self {
+        let (alive, gone) = std::sync::mpsc::channel::<()>();
+        let watch = move || {
+            if gone.recv_timeout(patience) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                end();
+            }
+        };
+        // Without it the other end is trusted to answer.
+        let _ = std::thread::Builder::new().name("lowlight-patience".to_owned()).spawn(watch);
+        Self { _alive: alive }
+    }
+}
+
 enum Stream {
     Socket(UnixStream),
     Command(Child),
@@ -53,6 +73,7 @@ enum Stream {
 
 /// A connection to a witness.
 pub struct Client {
+    _watchdog: Watchdog,
     stream: Stream,
     input: BufReader<Box<dyn std::io::Read + Send>>,
 }
@@ -75,19 +96,18 @@ impl Drop for Client {
 }
 
 impl Client {
-    /// Connects; on a socket an answer may take `patience`.
+    /// Connects; the whole conversation may take `patience`.
     ///
     /// # Errors
     ///
     /// [`WitnessError::Unreachable`].
     pub fn connect(endpoint: &Endpoint, patience: Duration) -> Result<Self, WitnessError> {
-        let (stream, input): (_, Box<dyn std::io::Read + Send>) = match endpoint {
+        let (stream, input, watchdog): (_, Box<dyn std::io::Read + Send>, _) = match endpoint {
             Endpoint::Socket(path) => {
                 let socket = UnixStream::connect(path)?;
-                socket.set_read_timeout(Some(patience))?;
-                socket.set_write_timeout(Some(patience))?;
-                let input = socket.try_clone()?;
-                (Stream::Socket(socket), Box::new(input))
+                let (input, watched) = (socket.try_clone()?, socket.try_clone()?);
+                let watchdog = Watchdog::start(patience, move || drop(watched.shutdown(std::net::Shutdown::Both)));
+                (Stream::Socket(socket), Box::new(input), watchdog)
             }
             Endpoint::Command(words) => {
                 let (program, arguments) = words.split_first().ok_or_else(|| std::io::Error::other("an empty command"))?;
@@ -95,10 +115,14 @@ impl Client {
                 command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
                 let mut child = command.spawn()?;
                 let input = child.stdout.take().ok_or_else(|| std::io::Error::other("no output"))?;
-                (Stream::Command(child), Box::new(input))
+                let id = rustix::process::Pid::from_child(&child);
+                let watchdog = Watchdog::start(patience, move || {
+                    let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
+                });
+                (Stream::Command(child), Box::new(input), watchdog)
             }
         };
-        Ok(Self { stream, input: BufReader::new(input) })
+        Ok(Self { _watchdog: watchdog, stream, input: BufReader::new(input) })
     }
 
     fn ask(&mut self, request: &[u8]) -> Result<Answer, WitnessError> {
