@@ -63,6 +63,14 @@ def tip(**values):
     return lambda rows, entries: rows["log"][0].update(values)
 
 
+def earlier_tip(rows, log, size):
+    """Puts back the tip row of fewer entries."""
+    tree = Tree()
+    for value in log.leaves[:size]:
+        tree.push(value)
+    rows["log"][0].update(size=size, head=log.leaves[size - 1], frontier=b"".join(tree.hashes))
+
+
 def remove(rows, start, count=1, renumber=False):
     """Removes entries with their contents, and renumbers the later ones."""
     def moved(number, unit):
@@ -262,7 +270,8 @@ def chain(maker):
     maker.case("rule-8-both", "column and leaf of entry 4 changed", (4, "broken"), setter(4, line=43, leaf=junk))
     maker.case("rule-8-two", "columns of entries 4 and 5 changed", (4, "broken"),
                lambda rows, entries: (setter(4, line=43)(rows, entries), setter(5, lost=4)(rows, entries)))
-    maker.case("log-id", "log_id of the tip row changed", (None, "root_mismatch"), tip(log_id=bytes(16)))
+    maker.case("log-id", "log_id of the tip row changed", (None, "root_mismatch"), tip(log_id=bytes(16)),
+               log=plain_log(13, "log id"))
 
 
 def contents(maker):
@@ -297,13 +306,6 @@ def tip_cases(maker):
         """Changes column and leaf of the last entry."""
         entries[-1].update(run=9, leaf=fixed("junk", 32))
 
-    def older(rows, entries):
-        """Puts back the tip row of ten entries."""
-        log, tree = honest_log(), Tree()
-        for value in log.leaves[:10]:
-            tree.push(value)
-        rows["log"][0].update(size=10, head=log.leaves[9], frontier=b"".join(tree.hashes))
-
     junk, last = fixed("junk", 32), honest_log().leaves[-1]
     maker.case("tip-1-missing", "entry 11 removed, entry 12 renumbered", (11, "missing"),
                lambda rows, _: remove(rows, 11, 1, True))
@@ -323,7 +325,8 @@ def tip_cases(maker):
     maker.case("tip-7-frontier", "frontier changed", (None, "root_mismatch"), tip(frontier=junk * 2 + last))
     maker.case("tip-7-frontier-more", "a hash too many in frontier", (None, "root_mismatch"), lambda rows, _: rows[
         "log"][0].update(frontier=rows["log"][0]["frontier"] + junk))
-    maker.case("tip-older", "the tip row is that of ten entries", (10, "inserted"), older)
+    maker.case("tip-older", "the tip row is that of ten entries", (10, "inserted"),
+               lambda rows, _: earlier_tip(rows, honest_log(), 10))
     for name, about, key in (("level-8", "level 8", 8 << 56), ("negative", "a negative level", -3)):
         maker.case("node-" + name, "a node of %s in a small log" % about, (None, "root_mismatch"), lambda rows, _, key=key: rows[
             "node"].append({"id": key, "hash": last}))
@@ -337,8 +340,9 @@ def tip_cases(maker):
 
 def database_vectors():
     """All vectors of databases."""
+    import cases_keys
     import cases_removed
     maker = Maker()
-    for part in (honest, unreadable, schema, order, malformed, chain, contents, tip_cases, *cases_removed.PARTS):
+    for part in (honest, unreadable, schema, order, malformed, chain, contents, tip_cases, *cases_removed.PARTS, *cases_keys.DATABASE):
         part(maker)
     return maker.found

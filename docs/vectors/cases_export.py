@@ -191,8 +191,9 @@ def ends(maker):
 
 def export_vectors():
     """All vectors of exports."""
+    import cases_keys
     import cases_removed_export
     maker = Maker()
-    for part in (honest, preambles, entries, lines, ends, *cases_removed_export.PARTS):
+    for part in (honest, preambles, entries, lines, ends, *cases_removed_export.PARTS, *cases_keys.EXPORT):
         part(maker)
     return maker.found

@@ -1,5 +1,6 @@
 """Vector cases of databases with removals (format.md section 13): honest ones, and one per single failure."""
 
+from cases_database import earlier_tip
 from remover import (DAY, ERASURE_KEY, ERASURE_SEED, RETENTION, RUNS, add_policy, add_tombstone, large_log, overwrite_content,
                      remove_content, remove_entries, removed_log, rule, small_log)
 from writer import BASE_TIME, Log, fixed, open_event
@@ -59,6 +60,9 @@ def content_faults(maker):
     fault("content-not-covered", "content of another field gone as well", (1, "content_mismatch"), log=not_covered)
     fault("content-differs", "covered content that is still there, changed", (1, "content_mismatch"),
           lambda rows, _: rows["content"][0].update(value="another"), log=erased([(1, 2)], [0], gone=[]))
+    late = erased([(1, 2)], [0])
+    fault("content-after-end", "the tombstone comes after the end that the tip row gives: it explains nothing", (1, "content_mismatch"),
+          lambda rows, _: earlier_tip(rows, late, 6), log=late)
     at_entry = "policy_violation"
     fault("min-age", "younger than the least age", (2, at_entry), log=erased([(2, 3)], [0, 5], 1, 1))
     fault("max-age", "not old enough, and no limit", (4, at_entry), log=erased([(4, 5)], [2], 1, 0.5))
@@ -257,7 +261,7 @@ def tombstone_faults(maker):
     maker.case("removed-index", "entry_rules lacks a policy", (None, "schema"), log=after({**RETENTION, "number": 2}), sql=[
         "DROP INDEX entry_rules", "CREATE INDEX entry_rules ON entry (seq) WHERE kind IN (6)",
         "PRAGMA writable_schema = 1",
-        "UPDATE sqlite_schema SET sql = 'CREATE INDEX entry_rules ON entry (seq) WHERE kind IN (6, 7)'"
+        "UPDATE sqlite_schema SET sql = 'CREATE INDEX entry_rules ON entry (seq) WHERE kind IN (6, 7, 8)'"
         " WHERE name = 'entry_rules'"])
 
 

@@ -243,10 +243,11 @@ class Chain:
             self.problems.add(row.seq, "policy_violation", fault)
 
     def check_rules(self, first=0, end=2**63):
-        """13.2: tombstones and policies themselves, after the pass: what is wrong with the row comes first."""
-        for seq, detail in self.rules.faults():
-            if first <= seq < end:
-                self.problems.add(seq, "policy_violation", detail)
+        """13.2 and 13.4: tombstones, policies and key changes themselves, after the pass: what is wrong with the row comes first."""
+        for kind, faults in (("policy_violation", self.rules.faults()), ("key_violation", self.rules.keys.faults())):
+            for seq, detail in faults:
+                if first <= seq < end:
+                    self.problems.add(seq, kind, detail)
 
     def head(self, row, log_id):
         """8.4: entry 0, which checks, must be the `open` of this log."""

@@ -5,14 +5,16 @@ import json
 
 from chain import Chain, Problems
 from columns import LeafOnly, Removed, Row, WrongLine, parse_object, plain_int, row_from_json, row_to_json, unhex
+from keys import KEY_CHANGE, OPEN
 from notes import inclusion, root_from_inclusion
-from removal import OPEN, OVERWRITTEN, POLICY_KIND, TOMBSTONE, TOP, Rules
+from removal import OVERWRITTEN, POLICY_KIND, TOMBSTONE, TOP, Rules
 from tree import Tree, edge_levels, genesis, right_edge, root_of
 from verifier import Unreadable, report, unreadable
 
 MAX_LINE = 33_554_432
 PREAMBLE = {"lowlight", "version", "log_id", "size", "root", "first", "end", "frontier", "right_edge", "asked",
             "tombstones"}
+EXPLAINING = (OPEN, TOMBSTONE, POLICY_KIND, KEY_CHANGE)  # kinds of the entries of a preamble
 TRAILER = {"lowlight", "count", "digest", "verdict", "problems_total"}
 
 
@@ -48,10 +50,10 @@ class Preamble:
         self.tombstones = [explaining(item) for item in found["tombstones"]]
 
     def rules(self, problems):
-        """13.2: the open entry, policies and tombstones that are shown to be in the log, and what is wrong with the others."""
+        """13.2: the open entry, policies, key changes and tombstones that are shown to be in the log; what is wrong with others."""
         counted = []
         for row, prev, proof in self.tombstones:
-            shown = not row.error and row.kind in (OPEN, TOMBSTONE, POLICY_KIND) and row.leaf == row.leaf_at(prev, row.seq)
+            shown = not row.error and row.kind in EXPLAINING and row.leaf == row.leaf_at(prev, row.seq)
             shown = shown and all(value == (None, None) for value in row.contents.values()) and (row.kind != OPEN or self.opens(row, prev))
             ascends = not counted or row.seq > counted[-1].seq
             if shown and ascends and root_from_inclusion(row.seq, self.size, row.leaf, proof) == self.root:
@@ -126,7 +128,7 @@ class Export:
         self.digest = hashlib.sha256()
         self.entries = self.records = self.between = 0
         self.first = self.last = self.chain = None
-        self.policies = []  # seqs of entry lines of kind policy in the range
+        self.lines_of = {POLICY_KIND: [], KEY_CHANGE: []}  # seqs of entry lines of these kinds in the range
 
     def run(self):
         """The report."""
@@ -148,11 +150,17 @@ class Export:
         return report(self.problems, self.entries, self.records, self.first, self.last, root, self.chain)
 
     def uncounted(self):
-        """13.2: policies in the range that a preamble which has any element does not have."""
-        counted = {seq for seq, _, _ in self.chain.rules.policies} if self.head.tombstones else set(self.policies)
-        for seq in self.policies:
-            if seq not in counted:
-                self.problems.add(seq, "policy_violation", "a policy that the preamble lacks")
+        """13.2 and 13.4: policies in the range that a preamble which has any element does not have, and key changes."""
+        rules = self.chain.rules
+        policies, changes = {seq for seq, _, _ in rules.policies}, {seq for seq, _ in rules.keys.changes}
+        if self.head.tombstones:
+            self.lacking(POLICY_KIND, policies, "policy_violation")
+        self.lacking(KEY_CHANGE, changes, "key_violation")
+
+    def lacking(self, kind, counted, problem):
+        """Entry lines of a kind that are not among those that count."""
+        for seq in set(self.lines_of[kind]) - counted:
+            self.problems.add(seq, problem, "an entry that the preamble lacks")
 
     def start_tree(self):
         """Tree at `first`, None when the number of hashes does not fit."""
@@ -233,8 +241,8 @@ class Export:
             return
         if seq > chain.expected:
             chain.skip_to(seq)
-        if not row.leaf_only and row.kind == POLICY_KIND:
-            self.policies.append(seq)
+        if not row.leaf_only and row.kind in self.lines_of:
+            self.lines_of[row.kind].append(seq)
         fine = chain.place(row)
         contents = {} if row.leaf_only else {k: v for k, v in row.contents.items() if v != (None, None)}
         if fine and not isinstance(row, LeafOnly):
@@ -316,11 +324,12 @@ def touches(log, seq, first, end):
 
 
 def explanations(log, first, end):
-    """The open entry, all policies, and the tombstones that touch a range, when there are any."""
-    if not any(touches(log, seq, first, end) for seq in range(len(log.entries))):
+    """The open entry, all policies and key changes, and the tombstones that touch a range; nothing where the range needs none."""
+    changes = any(columns["kind"] == KEY_CHANGE for columns in log.entries[first:end])
+    if not changes and not any(touches(log, seq, first, end) for seq in range(len(log.entries))):
         return
     for seq, columns in enumerate(log.entries):
-        if seq in log.gone or columns["kind"] not in (OPEN, POLICY_KIND, TOMBSTONE):
+        if seq in log.gone or columns["kind"] not in EXPLAINING:
             continue
         if columns["kind"] == TOMBSTONE and not touches(log, seq, first, end):
             continue

@@ -1,6 +1,7 @@
 """Section 10 of format.md: proofs, signed notes, checkpoints, proof files. Ed25519 after RFC 8032, for checking only."""
 
 import base64
+import functools
 import hashlib
 
 from tree import EMPTY_ROOT, node, root_of
@@ -82,6 +83,7 @@ def ed25519(public, message, signature):
     return encoded(add(times(s, BASE), times(k, minus_a))) == signature[:32]
 
 
+@functools.cache
 def sign(seed, message):
     """A signature with the key of a seed; for test keys only, its time tells the key."""
     expanded = hashlib.sha512(seed).digest()
@@ -93,6 +95,7 @@ def sign(seed, message):
     return first + ((nonce + k * scalar) % ORDER).to_bytes(32, "little")
 
 
+@functools.cache
 def public_key(seed):
     """The public key of a seed."""
     scalar = int.from_bytes(hashlib.sha512(seed).digest()[:32], "little") & ((1 << 254) - 8) | 1 << 254

@@ -3,10 +3,11 @@
 from bisect import bisect_right
 
 from codec import KINDS, POLICY, UNKNOWN
-from notes import Key, Malformed, ed25519
+from keys import OPEN, Keys, signing_key
+from notes import ed25519
 
 TOP = 8  # level of the blocks from which whole entries are removed
-OPEN, INFERENCE, TOMBSTONE, POLICY_KIND = (KINDS.index(name) for name in ("open", "inference", "tombstone", "policy"))
+INFERENCE, TOMBSTONE, POLICY_KIND = (KINDS.index(name) for name in ("inference", "tombstone", "policy"))
 NEVER_REMOVED = {KINDS.index(name) for name in ("open", "policy", "key_change", "import")}
 UNDECLARED = {"number": 0, "max_entries": 0, "max_bytes": 0, "rules": []}
 NO_RULE = {"min_age_s": 0, "max_age_s": 0, "content_only": 0}
@@ -80,17 +81,18 @@ def signed_text(log_id, seq, policy):
 
 
 class Rules:
-    """The open entry, tombstones and policies of a log, ascending: those that count."""
+    """The open entry, tombstones, policies and key changes of a log, ascending: those that count."""
 
     def __init__(self, log_id=b"", rows=()):
         self.log_id, self.key, self.tombstones = log_id, None, []
         self.opening, self.names_key = None, False  # the open entry, and whether it names an erasure key
+        self.keys = Keys(log_id, rows)
         self.policies = []  # (seq, policy, signature), the open entry first
         for row in rows:
             if row.kind == OPEN and row.seq == 0:
                 self.policies.append((0, row.event["policy"], None))
                 self.opening, self.names_key = row, row.event["erasure_vkey"] is not None
-                self.key = erasure_key(row.event["erasure_vkey"])
+                self.key = signing_key(row.event["erasure_vkey"])
             elif row.kind == POLICY_KIND:
                 self.policies.append((row.seq, row.event["policy"], row.event["signature"]))
             elif row.kind == TOMBSTONE:
@@ -212,15 +214,6 @@ class Rules:
         if self.key is None or signature is None:
             return False
         return ed25519(self.key.public, signed_text(self.log_id, seq, policy), signature)
-
-
-def erasure_key(vkey):
-    """The key of `erasure_vkey`, None when there is none or it is none that signs a policy."""
-    try:
-        key = Key.parse(vkey) if vkey else None
-    except Malformed:
-        return None
-    return key if key and key.kind == 1 else None
 
 
 class Nodes:

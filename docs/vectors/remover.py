@@ -3,7 +3,7 @@
 from notes import Key, public_key, sign
 from removal import OVERWRITTEN, TOP, signed_text
 from tree import edge_levels, root_of
-from writer import BASE_TIME, Log, fixed, open_event
+from writer import BASE_TIME, Log, add_key_change, fixed, open_event
 
 DAY = 86_400
 ERASURE_SEED = fixed("erasure key", 32)
@@ -104,8 +104,7 @@ def small_log(name="removal", policy=RETENTION, opening=None, **columns):
             contents=[(0, "question two", None), (5, "out of memory", None)])
     log.add("audit", {"event_type": "user.login", "registered": 1, **columns}, contents=[(4, "alice", None)])
     log.add("log", columns, contents=[(2, "retry", None)])
-    log.add("key_change", event={"old_vkey": "", "new_vkey": "lowlight/vectors+00000001+BBBB",
-                                 "signature": fixed("signature", 64)})
+    add_key_change(log, None, 0)
     return log
 
 

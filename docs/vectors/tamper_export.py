@@ -9,7 +9,7 @@ import json
 import os
 import random
 
-from codec import EVENTS, parse
+from codec import EVENTS, FIELD_IDS, parse
 from exports import dump, join, trailer_for
 from removal import TOMBSTONE
 from tamper import bit_flip
@@ -100,7 +100,7 @@ class TamperExport:
         name = self.rng.choice(["commitment", "salt", "value", "erase", "drop", "cut_from", "field"])
         if name == "drop":
             found["fields"].remove(slot)
-        elif name == "erase" and "value" in slot:
+        elif name == "erase" and "value" in slot and not self.is_pending(found["seq"], FIELD_IDS[slot["field"]]):
             del slot["salt"], slot["value"]
         elif name == "cut_from":
             slot["cut_from"] = slot.get("cut_from", 0) + 1
@@ -160,12 +160,13 @@ class TamperExport:
             found[what] = flip_hex(self.rng, found[what]) if what == "node" else found[what] + self.rng.choice([1, -1, 8])
         return self.change(index, found, "removed entries: %s" % what)
 
-    def is_pending(self, seq):
-        """Whether a tombstone of whole entries in the preamble may cover a seq: then it may be gone."""
+    def is_pending(self, seq, field=None):
+        """Whether a tombstone in the preamble may cover an entry as a whole, or a field of it: then that may be gone."""
         for line in json.loads(self.head).get("tombstones", []):
             if line["kind"] == "tombstone":
                 event = parse(EVENTS[TOMBSTONE], bytes.fromhex(line["event"]))
-                if not event["fields"] and any(run["start"] <= seq < run["start"] + run["length"] for run in event["runs"]):
+                covers = event["fields"] == 0 or field is not None and event["fields"] >> field & 1
+                if covers and any(run["start"] <= seq < run["start"] + run["length"] for run in event["runs"]):
                     return True
         return False
 
@@ -174,13 +175,13 @@ class TamperExport:
         return any(found["seq"] == seq and "kind" in found for found in map(json.loads, self.lines))
 
     def preamble_entry(self):
-        """An entry of the preamble: altered, out of order, or the open entry or a policy left out."""
+        """An entry of the preamble: altered, out of order, or the open entry, a policy or a key change left out."""
         found = json.loads(self.head)
         entries = found["tombstones"]
         if not entries:
             return None
         index = self.rng.randrange(len(entries))
-        one, what = entries[index], self.rng.choice(["run", "prev", "leaf", "proof", "event", "less", "order", "open", "policy"])
+        one, what = entries[index], self.rng.choice(["run", "prev", "leaf", "proof", "event", "less", "order", "open", "rule"])
         if what == "run":
             one["run"] += 1
         elif what in ("prev", "leaf", "event"):
@@ -192,9 +193,9 @@ class TamperExport:
             one["proof"].pop()
         elif what == "open":
             entries.pop(0)
-        elif what == "policy":
-            if one["kind"] != "policy" or not self.has_entry(one["seq"]):
-                return None  # nobody can tell that a policy outside of the range was left out
+        elif what == "rule":
+            if one["kind"] not in ("policy", "key_change") or not self.has_entry(one["seq"]):
+                return None  # nobody can tell that one outside of the range was left out
             del entries[index]
         else:
             entries.insert(index, entries[-1])

@@ -5,6 +5,8 @@ import os
 import sqlite3
 
 from codec import COLUMN_KINDS, EVENTS, KINDS, SLOTS, UNKNOWN, decode_body, encode_body
+from keys import change_text
+from notes import Key, public_key, sign
 from tree import Tree, commitment, genesis, leaf
 from verifier import APPLICATION_ID, schema_statements
 
@@ -106,6 +108,22 @@ def write_database(rows, path, extra_sql=()):
         connection.close()
 
 
+LOG_SEEDS = [fixed("log key %d" % number, 32) for number in range(4)]
+LOG_KEYS = [str(Key("lowlight/vectors", 1, public_key(seed))) for seed in LOG_SEEDS]
+
+
+def add_key_change(log, old, new, /, seed=None, **signed):
+    """Appends a change from one of LOG_KEYS (None: it is the first) to another; `signed`: what is signed in place of the truth.
+
+    `old` and `new` may be other texts, `seed` another than that of the key that must sign.
+    """
+    number = new if old is None else old
+    seed = LOG_SEEDS[number] if seed is None else seed
+    vkeys = ["" if key is None else key if isinstance(key, str) else LOG_KEYS[key] for key in (old, new)]
+    text = {"log_id": log.log_id, "seq": len(log.entries), "old": vkeys[0], "new": vkeys[1], **signed}
+    return log.add("key_change", event={"old_vkey": vkeys[0], "new_vkey": vkeys[1], "signature": sign(seed, change_text(**text))})
+
+
 POLICY = {"number": 1, "max_entries": 100_000, "max_bytes": 0,
           "rules": [{"kind": 3, "status": None, "min_age_s": 86_400, "max_age_s": 0, "content_only": False}]}
 
@@ -118,7 +136,7 @@ def open_event(log_id, **changes):
 def honest_log(name="honest"):
     """Twelve entries or so with every kind."""
     log = Log(name)
-    log.add("open", event=open_event(log.log_id, vkey="lowlight/vectors+00000000+AAAA"))
+    log.add("open", event=open_event(log.log_id, vkey=LOG_KEYS[0]))
     log.add("lifecycle", event={"case": 0, "software": "vectors 1", "build": "a1b2c3", "device": None})
     log.add("inference", {"occurred": BASE_TIME - 5, "app": "kiosk", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
                           "operation": "chat", "provider": "local", "model": "tiny-1b", "status": "ok",
@@ -131,8 +149,7 @@ def honest_log(name="honest"):
             contents=[(2, "retry", None)])
     log.add("gap", {"reason": 0, "lost": 3, "lost_from": BASE_TIME, "lost_to": BASE_TIME + 9})
     log.add("policy", event={"policy": {**POLICY, "number": 2}, "signature": None})
-    log.add("key_change", event={"old_vkey": "", "new_vkey": "lowlight/vectors+00000001+BBBB",
-                                 "signature": fixed("signature", 64)})
+    add_key_change(log, 0, 1)
     log.add("import", event={"log_id": fixed("device", 16), "first": 0, "end": 4, "head_before": fixed("before", 32),
                              "head_after": fixed("after", 32), "digest": fixed("digest", 32)})
     log.add("unknown", {"raw": b"\x02future body"})

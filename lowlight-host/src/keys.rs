@@ -178,14 +178,7 @@ impl LogKey {
     /// Signs entry `seq` of a log, which says that `new` takes the place of `old` (`docs/format.md`, section 3); `old` is empty
     /// and this key the new one where there was none.
     pub fn sign_change(&mut self, log_id: LogId, seq: u64, old: &str, new: &str) -> [u8; 64] {
-        let mut message = b"lowlight/keychange/v1\0".to_vec();
-        message.extend_from_slice(&log_id.0);
-        message.extend_from_slice(&seq.to_le_bytes());
-        for text in [old, new] {
-            message.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
-            message.extend_from_slice(text.as_bytes());
-        }
-        self.sign_message(&message)
+        self.sign_message(&change_message(log_id, seq, old, new))
     }
 
     /// Signs bytes as they are.
@@ -193,6 +186,18 @@ impl LogKey {
         let Ok(signature) = self.signer.sign(message);
         signature
     }
+}
+
+/// What the signature of a change of keys is over.
+pub(crate) fn change_message(log_id: LogId, seq: u64, old: &str, new: &str) -> Vec<u8> {
+    let mut message = b"lowlight/keychange/v1\0".to_vec();
+    message.extend_from_slice(&log_id.0);
+    message.extend_from_slice(&seq.to_le_bytes());
+    for text in [old, new] {
+        message.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
+        message.extend_from_slice(text.as_bytes());
+    }
+    message
 }
 
 /// Puts the next key in the place of the key.

@@ -67,6 +67,23 @@ impl Tombstone {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Signature(pub [u8; 32], pub [u8; 32]);
 
+impl Signature {
+    /// From R and S, one behind the other.
+    pub fn from_bytes(bytes: [u8; 64]) -> Self {
+        let mut halves = [[0; 32]; 2];
+        halves.iter_mut().flatten().zip(bytes).for_each(|(slot, byte)| *slot = byte);
+        let [r, s] = halves;
+        Self(r, s)
+    }
+
+    /// R and S, one behind the other.
+    pub fn to_bytes(&self) -> [u8; 64] {
+        let mut bytes = [0; 64];
+        bytes.iter_mut().zip(self.0.iter().chain(&self.1)).for_each(|(slot, byte)| *slot = *byte);
+        bytes
+    }
+}
+
 /// The retention policy changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy<'a> {

@@ -19,6 +19,8 @@ pub enum ProblemKind {
     UnexplainedGap,
     /// Something was done that the policy does not allow.
     PolicyViolation,
+    /// A key was changed without the key before it.
+    KeyViolation,
     /// Stored values do not make an entry.
     Malformed,
     /// Content does not match its commitment.
@@ -48,6 +50,7 @@ impl ProblemKind {
             Self::Broken => "broken",
             Self::UnexplainedGap => "unexplained_gap",
             Self::PolicyViolation => "policy_violation",
+            Self::KeyViolation => "key_violation",
             Self::Malformed => "malformed",
             Self::ContentMismatch => "content_mismatch",
             Self::RootMismatch => "root_mismatch",

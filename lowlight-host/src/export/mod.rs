@@ -11,12 +11,14 @@
 
 mod csv;
 mod line;
+mod lines;
 mod read;
 mod rules;
 mod write;
 
 pub use csv::write_csv;
 pub use line::{Line, Opening, entry_line, parse_line};
+pub(crate) use lines::EntryLines;
 pub use read::{ExportSource, verify_export, verify_export_with};
 pub use write::{ExportError, Form, Options, Summary, write};
 

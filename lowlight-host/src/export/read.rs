@@ -58,10 +58,11 @@ pub struct ExportSource<R> {
     ended: bool,
     leaf_only: u64,
     rules: Option<Rules<'static>>,
-    /// Entries of the preamble that count; `None` when it has none at all.
-    known: Option<Vec<u64>>,
-    /// Policies of the range that are not among them.
-    unknown_policies: Vec<u64>,
+    /// The preamble has entries of its own, and which of them count.
+    has_rules: bool,
+    known: Vec<u64>,
+    /// Policies and key changes of the range that are not among them.
+    unknown: Vec<(Kind, u64)>,
 }
 
 enum Read {
@@ -84,8 +85,9 @@ impl<R: BufRead> ExportSource<R> {
             ended: false,
             leaf_only: 0,
             rules: None,
-            known: None,
-            unknown_policies: Vec::new(),
+            has_rules: false,
+            known: Vec::new(),
+            unknown: Vec::new(),
         }
     }
 
@@ -274,11 +276,12 @@ impl<R: BufRead> EntrySource for ExportSource<R> {
         let place = self.opening;
         self.leaf_only += u64::from(place.is_none() && matches!(self.current, Some(Line::LeafOnly { .. })));
         self.opening = Some(place.map_or(0, |place| place + 1));
-        if let (Some(Line::Entry { seq, kind: Kind::Policy, .. }), None, Some(known)) = (&self.current, place, &self.known)
-            && !known.contains(seq)
-            && self.unknown_policies.len() < MAX_PROBLEMS
+        if let (Some(Line::Entry { seq, kind, .. }), None) = (&self.current, place)
+            && (*kind == Kind::KeyChange || (*kind == Kind::Policy && self.has_rules))
+            && !self.known.contains(seq)
+            && self.unknown.len() < MAX_PROBLEMS
         {
-            self.unknown_policies.push(*seq);
+            self.unknown.push((*kind, *seq));
         }
         Ok(self.current.as_ref().and_then(|line| item(line, place)))
     }
@@ -333,7 +336,8 @@ pub fn verify_export_with<R: BufRead>(input: R, mut against: Against<'_>, progre
     match rules::read(&preamble, &mut found) {
         Ok(Some((rules, known))) => {
             source.rules = Some(rules);
-            source.known = (!preamble.tombstones.is_empty()).then_some(known);
+            source.known = known;
+            source.has_rules = !preamble.tombstones.is_empty();
         }
         Ok(None) => return Report::unreadable("not a lowlight export: its first line is not the preamble of an export (tombstones)"),
         Err(error) => return Report::unreadable(error),
@@ -351,7 +355,7 @@ pub fn verify_export_with<R: BufRead>(input: R, mut against: Against<'_>, progre
         let in_range = |problem: &&Problem| problem.seq.is_some_and(|seq| (preamble.first..preamble.end).contains(&seq));
         let problems = source.rules.iter().flat_map(Rules::problems).filter(in_range);
         problems.for_each(|problem| verifier.add_problem(*problem));
-        source.unknown_policies.iter().for_each(|seq| verifier.add_problem(rules::absent_policy(*seq)));
+        source.unknown.iter().for_each(|(kind, seq)| verifier.add_problem(rules::absent(*kind, *seq)));
         shared.borrow_mut().end_of_export(preamble.size, proved.then_some(preamble.root), verifier);
         Ok(())
     });

@@ -1,12 +1,13 @@
-//! What the preamble of an export says about removals: entry 0, policies and tombstones, each proved to be in the log.
+//! What the preamble of an export says about removals and keys: entry 0, policies, tombstones and key changes, each proved to be
+//! in the log.
 
 use super::line::{Line, Object, parse_object};
 use super::read::Preamble;
 use super::unhex;
 use crate::removal::{RuleEntries, Rules};
 use crate::store::StoreError;
-use lowlight_core::entry::Event;
 use lowlight_core::entry::codec::decode;
+use lowlight_core::entry::{Event, Kind};
 use lowlight_core::tree::proof::verify_inclusion;
 use lowlight_core::verify::{Problem, ProblemKind};
 use lowlight_core::{Digest, chain};
@@ -22,10 +23,16 @@ impl RuleEntries for Proved {
     }
 }
 
-/// What a line of kind policy in the range is when the preamble does not have it.
-pub(super) fn absent_policy(seq: u64) -> Problem {
-    let detail = "a policy of the range is not in the preamble, so that what tombstones may do is judged by another";
-    Problem { seq: Some(seq), kind: ProblemKind::PolicyViolation, detail, span: 1 }
+/// What a line of kind policy or `key_change` in the range is when the preamble does not have it.
+pub(super) fn absent(kind: Kind, seq: u64) -> Problem {
+    let (kind, detail) = match kind {
+        Kind::KeyChange => (ProblemKind::KeyViolation, "a change of keys is not in the preamble, so that it cannot be judged"),
+        _ => (
+            ProblemKind::PolicyViolation,
+            "a policy of the range is not in the preamble, so that what tombstones may do is judged by another",
+        ),
+    };
+    Problem { seq: Some(seq), kind, detail, span: 1 }
 }
 
 /// Those of a preamble that count; what is wrong with the others is added to `found`. `None` when one has not the form of
@@ -74,14 +81,14 @@ impl Stated {
         has_form.then_some(Self { seq, line, prev, proof })
     }
 
-    /// Its body, if it is one of the three kinds and in the log.
+    /// Its body, if it is one of the four kinds and in the log.
     fn prove(&self, preamble: &Preamble) -> Option<Vec<u8>> {
         let Line::Entry { seq, body, leaf, openings, .. } = &self.line else { return None };
         let entry = decode(body).ok()?;
         let is_rule = match &entry.event {
             // What signatures are made for depends on it.
             Event::Open(open) => *seq == 0 && open.log_id == preamble.log_id && self.prev == preamble.log_id.genesis(),
-            Event::Policy(_) | Event::Tombstone(_) => true,
+            Event::Policy(_) | Event::Tombstone(_) | Event::KeyChange(_) => true,
             _ => false,
         };
         let own = chain::leaf(&self.prev, body);

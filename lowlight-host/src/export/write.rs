@@ -1,15 +1,15 @@
 //! Writing an export, streamed.
 
-use super::line::{Opening, entry_line, string};
+use super::line::{entry_line, string};
+use super::lines::{EntryLines, Written};
 use super::{MAX_LINE, cover, frontier_at, hex};
 use crate::removal::{RuleEntries as _, Runs};
-use crate::store::columns::{self, Value};
-use crate::store::{DbSource, Filter, Reader, StoreError};
+use crate::store::columns;
+use crate::store::{Filter, Reader, StoreError};
+use lowlight_core::Digest;
 use lowlight_core::entry::codec;
-use lowlight_core::entry::{EntryError, Event, Kind, MAX_BODY};
-use lowlight_core::source::{EntrySource, Item};
+use lowlight_core::entry::{Event, MAX_BODY};
 use lowlight_core::tree::proof;
-use lowlight_core::{Digest, Entry};
 use sha2::{Digest as _, Sha256};
 use std::io::Write;
 
@@ -110,7 +110,7 @@ fn range(reader: &Reader, options: &Options) -> Result<std::ops::Range<u64>, Sto
     })
 }
 
-/// Writes an export of the log. `progress` is told the seq after every entry.
+/// Writes an export of the log. `progress` is told the seq behind every entry.
 pub fn write<W: Write>(
     reader: &Reader,
     options: &Options,
@@ -122,7 +122,7 @@ pub fn write<W: Write>(
     let mut lines = Lines { out, form, digest: Sha256::new(), first: true };
     lines.object(&preamble(reader, options, &range)?)?;
     let mut summary = Summary { entries: 0, leaf_only: 0, removed: 0 };
-    let mut entries = Entries::new(reader.source(range.clone(), &Filter::default(), true));
+    let mut entries = EntryLines::new(reader.source(range.clone(), &Filter::default(), true));
     let mut written = 0;
     let mut line = Vec::new();
     while let Some(what) = entries.next(options, &mut line)? {
@@ -133,7 +133,7 @@ pub fn write<W: Write>(
             Written::LeafOnly => summary.leaf_only += 1,
             Written::Removed(count) => summary.removed += count,
         }
-        progress(entries.seq);
+        progress(entries.end());
     }
     let verdict = if options.problems_total == 0 { "intact" } else { "broken" };
     let digest = hex(&std::mem::take(&mut lines.digest).finalize());
@@ -195,20 +195,25 @@ fn preamble(reader: &Reader, options: &Options, range: &std::ops::Range<u64>) ->
     Ok(out)
 }
 
-/// Entry 0, the policies and the tombstones that touch the range, each with its proof; nothing when no tombstone does.
+/// Entry 0, the policies, the key changes and the tombstones that touch the range, each with its proof; nothing when no
+/// tombstone does and no key changes in the range.
 fn rules(reader: &Reader, range: &std::ops::Range<u64>, out: &mut Vec<u8>) -> Result<(), StoreError> {
     let mut bodies = Vec::new();
     let mut any = false;
     reader.each(&mut |body| {
-        let touches = match codec::decode(body).map(|entry| entry.event) {
-            Ok(Event::Tombstone(tombstone)) => {
+        let Ok(entry) = codec::decode(body) else { return };
+        let touches = match &entry.event {
+            Event::Tombstone(tombstone) => {
                 let touches = tombstone.runs.iter().any(|run| run.start < range.end && run.end() > range.start);
                 any |= touches;
                 touches
             }
+            Event::KeyChange(_) => {
+                any |= entry.header.seq >= range.start && entry.header.seq < range.end;
+                true
+            }
             // Entry 0 and policies.
-            Ok(_) => true,
-            Err(_) => false,
+            _ => true,
         };
         if touches && bodies.iter().map(Vec::len).sum::<usize>() < MAX_LINE {
             bodies.push(body.to_vec());
@@ -243,133 +248,4 @@ fn rule(reader: &Reader, body: &[u8], out: &mut Vec<u8>) -> Result<(), StoreErro
     let hashes = proof.iter().map(|hash| format!("\"{hash}\"")).collect::<Vec<_>>().join(",");
     out.extend_from_slice(format!(",\"prev\":\"{prev}\",\"proof\":[{hashes}]}}").as_bytes());
     Ok(())
-}
-
-/// What a line was.
-enum Written {
-    Entry,
-    LeafOnly,
-    /// Nodes for so many entries.
-    Removed(u64),
-}
-
-/// An entry in hand while its contents are still coming.
-struct Pending {
-    seq: u64,
-    what: What,
-    leaf: Digest,
-    openings: Vec<Opening>,
-}
-
-enum What {
-    Entry(Vec<u8>),
-    /// With the leaf, where it is one.
-    Malformed(Option<Digest>),
-    /// With the level of the node and the leaf of the last entry; the node stands in the place of the leaf.
-    Removed(u8, Option<Digest>),
-}
-
-struct Entries<'r> {
-    source: DbSource<'r>,
-    pending: Option<Pending>,
-    seq: u64,
-}
-
-impl<'r> Entries<'r> {
-    fn new(source: DbSource<'r>) -> Self {
-        Self { source, pending: None, seq: 0 }
-    }
-
-    /// Writes the next entry's line into `line`; says what it is, or `None` at the end.
-    fn next(&mut self, options: &Options, line: &mut Vec<u8>) -> Result<Option<Written>, StoreError> {
-        loop {
-            let next = match self.source.next()? {
-                Some(Item::Content { seq, field, salt, value }) => {
-                    if let Some(pending) = self.pending.as_mut().filter(|pending| pending.seq == seq) {
-                        let value = value.map(|value| String::from_utf8_lossy(value).into_owned());
-                        pending.openings.push(Opening { field, salt, value });
-                    }
-                    continue;
-                }
-                Some(Item::Entry { seq, body, leaf, .. }) => {
-                    Some(Pending { seq, what: What::Entry(body.to_vec()), leaf, openings: Vec::new() })
-                }
-                Some(Item::Malformed { seq, leaf, .. }) => {
-                    let seq = seq.unwrap_or(self.seq);
-                    Some(Pending { seq, what: What::Malformed(leaf), leaf: Digest([0; 32]), openings: Vec::new() })
-                }
-                Some(Item::Removed { seq, level, node, leaf }) => {
-                    Some(Pending { seq, what: What::Removed(level, leaf), leaf: node, openings: Vec::new() })
-                }
-                Some(Item::LeafOnly { .. }) => continue,
-                None => None,
-            };
-            let is_end = next.is_none();
-            let Some(done) = std::mem::replace(&mut self.pending, next) else {
-                if is_end {
-                    return Ok(None);
-                }
-                continue;
-            };
-            self.seq = done.seq;
-            line.clear();
-            return Ok(Some(done.write(options, line)));
-        }
-    }
-}
-
-impl Pending {
-    fn write(&self, options: &Options, line: &mut Vec<u8>) -> Written {
-        let body = match &self.what {
-            What::Entry(body) => body,
-            What::Malformed(leaf) => {
-                // What does not make an entry is kept visible as such: the line is malformed for every verifier.
-                let leaf = leaf.map_or(String::new(), |leaf| leaf.to_string());
-                line.extend_from_slice(format!("{{\"seq\":{},\"kind\":\"unreadable\",\"leaf\":\"{leaf}\"}}", self.seq).as_bytes());
-                return Written::Entry;
-            }
-            What::Removed(level, leaf) => {
-                let leaf = leaf.map_or(String::new(), |leaf| format!(",\"leaf\":\"{leaf}\""));
-                let (seq, node) = (self.seq, self.leaf);
-                line.extend_from_slice(format!("{{\"seq\":{seq},\"removed\":{level},\"node\":\"{node}\"{leaf}}}").as_bytes());
-                return Written::Removed(1 << level);
-            }
-        };
-        let mut buffer = [0; MAX_BODY];
-        match codec::decode(body) {
-            Ok(entry) if options.covers(&entry) => {
-                let mut encoded = [0; MAX_BODY];
-                let fields = codec::encode_slots(&entry.fields, &mut encoded).unwrap_or_default();
-                let row = columns::row(&entry, fields, &self.leaf, &mut buffer);
-                if entry_line(line, &row, &self.openings).is_ok() {
-                    return Written::Entry;
-                }
-                line.clear();
-            }
-            Err(EntryError::NotUnderstood) if options.since.is_none() && options.until.is_none() && options.only.is_none() => {
-                let mut row = [Value::Null; columns::COUNT];
-                row[columns::Col::Seq as usize] = Value::Int(self.seq.cast_signed());
-                row[columns::Col::Kind as usize] = Value::Int(Kind::Unknown.number().into());
-                row[columns::Col::Raw as usize] = Value::Blob(body);
-                row[columns::Col::Leaf as usize] = Value::Blob(&self.leaf.0);
-                if entry_line(line, &row, &[]).is_ok() {
-                    return Written::Entry;
-                }
-                line.clear();
-            }
-            _ => {}
-        }
-        line.extend_from_slice(format!("{{\"seq\":{},\"leaf\":\"{}\"}}", self.seq, self.leaf).as_bytes());
-        Written::LeafOnly
-    }
-}
-
-impl Options {
-    fn covers(&self, entry: &Entry<'_>) -> bool {
-        let at = entry.header.recorded;
-        if self.only.as_ref().is_some_and(|only| !only.contains(entry.header.seq)) {
-            return false;
-        }
-        self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at < until)
-    }
 }

@@ -193,7 +193,7 @@ fn retention(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>, run: u64) ->
             worker.shared.lock().stats.removal_problem = Some(why.to_owned());
             return Ok(before);
         };
-        signature = Some(signature_of(key.sign_message(&wanted.message(log_id, batch.head().size()))));
+        signature = Some(Signature::from_bytes(key.sign_message(&wanted.message(log_id, batch.head().size()))));
     }
     append_own(worker, batch, run, Severity::Info, Event::Policy(Policy { policy: wanted.as_entry(), signature }))?;
     Ok(wanted)
@@ -288,16 +288,8 @@ fn change_key(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>, run: u64, o
     let (seq, log_id) = (batch.head().size(), batch.sink().log_id());
     let signed = worker.sealing.journal.key()?.zip(log_id).map(|(mut key, log_id)| key.sign_change(log_id, seq, old, new));
     let Some(signature) = signed else { return Ok(()) };
-    let event = KeyChange { old_vkey: old, new_vkey: new, signature: signature_of(signature) };
+    let event = KeyChange { old_vkey: old, new_vkey: new, signature: Signature::from_bytes(signature) };
     append_own(worker, batch, run, Severity::Info, Event::KeyChange(event)).map(drop)
-}
-
-/// A signature as an entry holds it: R and S.
-fn signature_of(bytes: [u8; 64]) -> Signature {
-    let mut halves = [[0; 32]; 2];
-    halves.iter_mut().flatten().zip(bytes).for_each(|(slot, byte)| *slot = byte);
-    let [r, s] = halves;
-    Signature(r, s)
 }
 
 /// Gaps, a clock that was set, and alarms, in front of the records of a batch.

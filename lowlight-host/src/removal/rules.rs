@@ -1,4 +1,4 @@
-//! What the tombstones and policies of a log say, before its entries are read.
+//! What the tombstones, policies and key changes of a log say, before its entries are read.
 //!
 //! Limits: [`MOST_RUNS`] runs in memory, the nearest ahead; more are read again when the pass gets there. At most
 //! [`MOST_OPEN`] of them and [`MOST_POLICIES`] policies may concern one place.
@@ -11,10 +11,11 @@
 //! 2. A tombstone that breaks the policy explains nevertheless: there is a problem already, where it stands.
 
 use super::policy::RetentionPolicy;
+use crate::keys::change_message;
 use crate::store::StoreError;
 use lowlight_core::LogId;
 use lowlight_core::entry::codec::decode;
-use lowlight_core::entry::{Cause, Clock, Event, Facts, Header, Kind, Policy, Tombstone};
+use lowlight_core::entry::{Cause, Clock, Event, Facts, Header, KeyChange, Kind, Policy, Tombstone};
 use lowlight_core::note::{self, Algorithm, Key};
 use lowlight_core::source::{Absence, Covered, Tombstones};
 use lowlight_core::verify::{Problem, ProblemKind};
@@ -24,10 +25,10 @@ use std::rc::Rc;
 const MOST_RUNS: usize = 1 << 16;
 const MOST_OPEN: usize = 4_096;
 const MOST_POLICIES: usize = 1_024;
-/// Problems of tombstones and policies that are kept.
+/// Problems of them that are kept.
 const MOST_PROBLEMS: usize = 1_000;
 
-/// Where entry 0, policies and tombstones come from, in ascending order, as bodies.
+/// Where entry 0, policies, key changes and tombstones come from, in ascending order, as bodies.
 pub trait RuleEntries {
     /// Calls `take` with each.
     ///
@@ -76,6 +77,8 @@ struct Reading<'k> {
     log_id: LogId,
     problems: Option<&'k mut Vec<Problem>>,
     erasure_vkey: Option<String>,
+    /// vkey that signs checkpoints at the place of the reading; empty where there is none.
+    vkey: String,
     /// Entry 0, when it opens the log.
     opened: Option<Facts<'static>>,
     in_force: Rc<RetentionPolicy>,
@@ -113,7 +116,7 @@ impl<'e> Rules<'e> {
         Ok(rules)
     }
 
-    /// What is wrong with the tombstones and policies themselves.
+    /// What is wrong with the tombstones, policies and key changes themselves.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
@@ -133,6 +136,7 @@ impl<'e> Rules<'e> {
             log_id: self.log_id,
             problems,
             erasure_vkey: None,
+            vkey: String::new(),
             opened: None,
             in_force: Rc::default(),
             policies: Vec::new(),
@@ -231,27 +235,51 @@ impl Tombstones for Rules<'_> {
     }
 }
 
+/// A key that signs texts.
+fn log_key(vkey: &str) -> Option<Key<'_>> {
+    Key::parse(vkey).ok().filter(|key| key.algorithm == Algorithm::Ed25519)
+}
+
 impl Reading<'_> {
     fn problem(&mut self, seq: u64, detail: &'static str) {
+        self.problem_of(ProblemKind::PolicyViolation, seq, detail);
+    }
+
+    fn problem_of(&mut self, kind: ProblemKind, seq: u64, detail: &'static str) {
         if let Some(problems) = self.problems.as_mut().filter(|problems| problems.len() < MOST_PROBLEMS) {
-            problems.push(Problem { seq: Some(seq), kind: ProblemKind::PolicyViolation, detail, span: 1 });
+            problems.push(Problem { seq: Some(seq), kind, detail, span: 1 });
         }
     }
 
     fn entry(&mut self, body: &[u8]) {
-        // What does not decode is no tombstone and no policy; the pass over the entries says what it is.
+        // What does not decode is none of them; the pass over the entries says what it is.
         let Ok(entry) = decode(body) else { return };
         match &entry.event {
             Event::Open(open) if entry.header.seq == 0 => {
                 self.erasure_vkey = open.erasure_vkey.map(str::to_owned);
+                open.vkey.unwrap_or_default().clone_into(&mut self.vkey);
                 self.in_force = Rc::new(RetentionPolicy::new(&open.policy));
                 let (kind, recorded, clock) = (Kind::Open, entry.header.recorded, entry.header.clock);
                 self.opened = Some(Facts { kind, status: None, recorded, clock });
             }
             Event::Policy(policy) => self.policy(entry.header.seq, policy),
             Event::Tombstone(tombstone) => self.tombstone(&entry.header, tombstone),
+            Event::KeyChange(change) => self.key_change(entry.header.seq, change),
             _ => {}
         }
+    }
+
+    fn key_change(&mut self, seq: u64, change: &KeyChange<'_>) {
+        let signer = if change.old_vkey.is_empty() { change.new_vkey } else { change.old_vkey };
+        let message = change_message(self.log_id, seq, change.old_vkey, change.new_vkey);
+        if change.old_vkey != self.vkey {
+            self.problem_of(ProblemKind::KeyViolation, seq, "the key that it replaces is not the one that was in use");
+        } else if log_key(change.new_vkey).is_none() {
+            self.problem_of(ProblemKind::KeyViolation, seq, "what takes the place of the key is no key");
+        } else if !log_key(signer).is_some_and(|key| note::key::verify(&key.public, &message, &change.signature.to_bytes())) {
+            self.problem_of(ProblemKind::KeyViolation, seq, "the key before has not signed that another takes its place");
+        }
+        change.new_vkey.clone_into(&mut self.vkey);
     }
 
     fn policy(&mut self, seq: u64, entry: &Policy<'_>) {
@@ -269,13 +297,9 @@ impl Reading<'_> {
     }
 
     fn is_signed(&self, seq: u64, policy: &RetentionPolicy, entry: &Policy<'_>) -> bool {
-        let key = self.erasure_vkey.as_deref().and_then(|vkey| Key::parse(vkey).ok());
-        let key = key.filter(|key| key.algorithm == Algorithm::Ed25519);
-        key.zip(entry.signature).is_some_and(|(key, signature)| {
-            let mut bytes = [0; 64];
-            bytes.iter_mut().zip(signature.0.iter().chain(&signature.1)).for_each(|(slot, byte)| *slot = *byte);
-            note::key::verify(&key.public, &policy.message(self.log_id, seq), &bytes)
-        })
+        let key = self.erasure_vkey.as_deref().and_then(log_key);
+        key.zip(entry.signature)
+            .is_some_and(|(key, signature)| note::key::verify(&key.public, &policy.message(self.log_id, seq), &signature.to_bytes()))
     }
 
     fn tombstone(&mut self, header: &Header<'_>, tombstone: &Tombstone) {

@@ -32,6 +32,11 @@ impl Layout {
         self.dir.join("lowlight.lock")
     }
 
+    /// The lock held while entries are copied elsewhere.
+    pub fn copy_lock(&self) -> PathBuf {
+        self.dir.join("copy.lock")
+    }
+
     /// The locks of runs.
     pub fn runs(&self) -> PathBuf {
         self.dir.join("run")

@@ -3,6 +3,7 @@
 use super::columns::{self, COUNT, Row, Value};
 use super::function;
 use super::reader::{Filter, Reader, content_id, is_too_big};
+use super::rules::ARE_RULES;
 use super::writer::node_id;
 use super::{ERASED, StoreError};
 use crate::removal::Rules;
@@ -131,7 +132,7 @@ impl Reader {
     /// Whether the index of tombstones and policies has as many, with the same seqs in sum, as the table.
     pub fn rule_index_is_whole(&self) -> Result<bool, StoreError> {
         let sum = |how: &str| {
-            let sql = format!("SELECT count(*), total(seq) FROM entry {how} WHERE kind IN (6, 7)");
+            let sql = format!("SELECT count(*), total(seq) FROM entry {how} WHERE {ARE_RULES}");
             self.connection.query_row(&sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, f64>(1)?.to_bits())))
         };
         // Without the index there is nothing that could lie.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! DIR/lowlight.db (+ -wal, -shm)   the log          DIR/lowlight.lock   held while a batch is written
+//!                                                  DIR/copy.lock       held while entries are copied elsewhere
 //! DIR/run/<n>.lock                 held by run n    DIR/quarantine/     damaged files, moved aside
 //! DIR/reserve                      room to give up when the disk is full, where retention can make more
 //! ```

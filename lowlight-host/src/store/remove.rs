@@ -245,7 +245,7 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes about [`CHUNK`] rows of content of the entries in `run`, of the fields in the bitmap, inside a batch; `may_go` is
+    /// Deletes about a chunk of rows of content of the entries in `run`, of the fields in the bitmap, inside a batch; `may_go` is
     /// asked about each entry, if given.
     ///
     /// # Errors
@@ -298,7 +298,7 @@ impl Store {
 
     /// Overwrites content of the entries in `run`, of the fields in the bitmap, with zeros and blanks of the same length, where it
     /// stands: deleting rows moves others about and leaves copies of them behind, which must hold nothing any more. About
-    /// [`CHUNK`] rows; returns where the next piece begins.
+    /// a chunk of rows; returns where the next piece begins.
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ pub const ERASED: &str = "tombstone/erased";
 pub const BEGUN: &str = "tombstone/begun";
 
 /// What `entry_rules` holds, as a condition.
-pub(super) const ARE_RULES: &str = "kind IN (6, 7)";
+pub(super) const ARE_RULES: &str = "kind IN (6, 7, 8)";
 
 impl RuleEntries for &Reader {
     fn each(&self, take: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {
