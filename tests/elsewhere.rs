@@ -15,10 +15,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-const LONG: Duration = Duration::from_secs(30);
+pub const LONG: Duration = Duration::from_secs(30);
 
 /// A witness on a socket, served by a thread for as long as the test runs.
-fn witness(dir: &Path) -> (WitnessOptions, Arc<Mutex<Witness>>) {
+pub fn witness(dir: &Path) -> (WitnessOptions, Arc<Mutex<Witness>>) {
     let witness = Witness::init(dir.join("witness"), "witness.example").unwrap();
     let (info, socket) = (witness.info(), dir.join("socket"));
     let (shared, listener) = (Arc::new(Mutex::new(witness)), UnixListener::bind(&socket).unwrap());
@@ -32,11 +32,11 @@ fn witness(dir: &Path) -> (WitnessOptions, Arc<Mutex<Witness>>) {
     (WitnessOptions { endpoint: Endpoint::Socket(socket), vkey: info.witness, attest: info.attest }, shared)
 }
 
-fn key(dir: &Path) -> String {
+pub fn key(dir: &Path) -> String {
     LogKey::create(&Layout::new(dir), "lowlight").unwrap().key().to_string()
 }
 
-fn run(dir: &Path, options: &WitnessOptions, count: u64) -> lowlight_host::Stats {
+pub fn run(dir: &Path, options: &WitnessOptions, count: u64) -> lowlight_host::Stats {
     let recorder = Recorder::builder(dir).witness(options.clone()).open().unwrap();
     for number in 0..count {
         let _ticket = recorder.record(Record::inference("m").prompt(format!("prompt {number}"))).unwrap();

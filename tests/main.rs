@@ -3,6 +3,7 @@
 
 mod checkpoints;
 mod elsewhere;
+mod elsewhere_attacks;
 mod failure_contract;
 mod failure_damage;
 mod failure_input;

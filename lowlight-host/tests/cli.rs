@@ -6,6 +6,8 @@ mod admin;
 mod checkpoint;
 #[path = "cli/common.rs"]
 mod common;
+#[path = "cli/elsewhere.rs"]
+mod elsewhere;
 #[path = "cli/export.rs"]
 mod export;
 #[path = "cli/guide.rs"]

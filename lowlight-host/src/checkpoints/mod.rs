@@ -158,6 +158,22 @@ impl Checkpoints {
         Ok(None)
     }
 
+    /// Lines behind that of `size` entries, if there is one near the end; else from the start on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when reading fails.
+    pub fn near(mut self, size: u64) -> Result<Self, StoreError> {
+        let length = self.lines.as_ref().map_or(0, |lines| lines.get_ref().limit());
+        if size > 0 && length > NEAR_END {
+            let place = length - NEAR_END;
+            self.go_to(place, length)?;
+            let is_before = matches!(self.next()?, Some(Ok(sealed)) if sealed.size <= size);
+            self.go_to(if is_before { place } else { 0 }, length)?;
+        }
+        Ok(self)
+    }
+
     /// Goes on with the first line that begins behind `place`, to `length`.
     fn go_to(&mut self, place: u64, length: u64) -> Result<(), StoreError> {
         self.newest = None;

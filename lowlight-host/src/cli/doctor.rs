@@ -32,6 +32,7 @@ pub(super) fn run(cli: &Cli, args: &DoctorArgs) -> Outcome {
         permissions(&layout, args.fix, &mut add);
         file_system(&cli.path, &mut add);
         log(&layout, &mut add);
+        elsewhere(cli, &mut add);
     } else {
         add("directory", Level::Warning, format!("{} is not there yet; `lowlight record` creates it", cli.path.display()));
     }
@@ -155,6 +156,32 @@ fn file_system(dir: &Path, add: &mut Add<'_>) {
                 add("inodes", Level::Wrong, format!("{} left; make room", stat.f_ffree));
             }
         }
+    }
+}
+
+/// What is to be kept elsewhere: whether it is there, and how far it is.
+fn elsewhere(cli: &Cli, add: &mut Add<'_>) {
+    let (Ok(loaded), Ok(reader)) = (load_config(cli), Reader::open(&cli.path)) else { return };
+    let (log, size) = (reader.log_id(), reader.tip().size);
+    if let Some(copy) = loaded.config.copy.as_ref().and_then(|copy| copy.options().ok()) {
+        match crate::copy::size(&copy.dir, log) {
+            Err(error) => add("copy", Level::Wrong, format!("{}: {error}", copy.dir.display())),
+            Ok(copied) if copied > size => {
+                add("copy", Level::Wrong, format!("goes on to entry {copied}, the log ends with {size}: run `lowlight verify --against`"));
+            }
+            Ok(copied) => {
+                let level = if copied == size { Level::Ok } else { Level::Warning };
+                add("copy", level, format!("{copied} of {size} entries are in {}", copy.dir.display()));
+            }
+        }
+    }
+    let Some(witness) = loaded.config.witness.as_ref().and_then(|witness| witness.options().ok()) else { return };
+    match crate::recorder::ask_witness(&witness, &cli.path) {
+        Err(why) => add("witness", Level::Wrong, why),
+        Ok(seen) if seen > size => {
+            add("witness", Level::Wrong, format!("has seen {seen} entries, the log has {size}: it was cut or put back"));
+        }
+        Ok(seen) => add("witness", Level::Ok, format!("answers; it has seen {seen} of {size} entries")),
     }
 }
 

@@ -3,10 +3,11 @@
 use super::args::{Cli, InspectArgs};
 use super::{Failure, Outcome, stdout, text, verify};
 use crate::export::{Line, parse_line};
+use crate::prove;
 use crate::store::Reader;
-use crate::verify::{Against, Threads};
-use crate::verify::{Report, ReportedProblem};
+use crate::verify::{Against, Kept, Report, ReportedProblem, Threads};
 use lowlight_core::entry::codec::decode;
+use lowlight_core::note::Note;
 use lowlight_core::source::{EntrySource, Item};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,12 +18,80 @@ pub(super) fn run(cli: &Cli, args: &InspectArgs) -> Outcome {
         return Err(Failure::Usage(format!("{}: no such file", file.display())));
     }
     let mut out = stdout();
+    if let Some(code) = evidence(cli, args, &mut out)? {
+        out.flush()?;
+        return Ok(code);
+    }
     let report = verify::report(file, Threads::One, Against::default());
     let mut lines = Lines { out: &mut out, json: cli.json, fault: report.problems.first() };
     let is_database = file.is_dir() || verify::is_database(file);
     let code = if is_database { database(args, &report, &mut lines)? } else { export(args, &report, &mut lines)? };
     out.flush()?;
     Ok(code)
+}
+
+/// Most bytes of a file of checkpoints.
+const MAX_NOTES: u64 = 1 << 20;
+
+/// Files that are about a log and are none: proofs, checkpoints, the journal. `None` when it is something else.
+fn evidence(cli: &Cli, args: &InspectArgs, out: &mut impl Write) -> Result<Option<u8>, Failure> {
+    let mut lines = Lines { out, json: cli.json, fault: None };
+    if let Some(bytes) = verify::proof(&args.file)? {
+        let report = prove::verify(&bytes, &[], &[]);
+        for line in String::from_utf8_lossy(&bytes).lines().filter(|line| !line.starts_with("extra ")) {
+            lines.line(&json!({ "line": line }), &text::safe(line))?;
+        }
+        for note in &report.notes {
+            lines.line(&json!({ "note": note }), &format!("note: {}", text::safe(note)))?;
+        }
+        if let Some(entry) = &report.entry {
+            lines.line(entry, &text::safe(&entry.to_string()))?;
+        }
+        lines.line(&json!({ "verdict": report.verdict }), "who signed it is not checked here: `lowlight verify FILE --key VKEY`")?;
+        return Ok(Some(report.exit_code()));
+    }
+    let mut bytes = Vec::new();
+    if !args.file.is_file() || std::fs::File::open(&args.file)?.take(MAX_NOTES).read_to_end(&mut bytes)? as u64 == MAX_NOTES {
+        return Ok(None);
+    }
+    let notes: Vec<_> = match Kept::parse_all(&bytes, &[]) {
+        Ok(kept) => kept,
+        Err(_) => {
+            let parse =
+                |line: &[u8]| Some(serde_json::from_slice::<Noted>(line).ok()?.note.map(|note| Kept::parse_all(note.as_bytes(), &[])));
+            let parsed: Option<Vec<_>> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(parse).collect();
+            let Some(parsed) = parsed.filter(|parsed| !parsed.is_empty()) else { return Ok(None) };
+            parsed.into_iter().flatten().filter_map(Result::ok).flatten().collect()
+        }
+    };
+    for kept in &notes {
+        let signers: Vec<_> = kept
+            .note()
+            .and_then(|note| Note::parse(note.as_bytes()).ok())
+            .iter()
+            .flat_map(Note::signatures)
+            .map(|it| it.name.to_owned())
+            .collect();
+        let (origin, size, root) = (kept.origin(), kept.size(), kept.root());
+        let by = if signers.is_empty() { "nobody".to_owned() } else { signers.join(", ") };
+        lines.line(
+            &json!({ "origin": origin, "size": size, "root": root.to_string(), "signatures": signers }),
+            &format!("{size:>8}  {}  root {root}  signed by {}", text::safe(origin), text::safe(&by)),
+        )?;
+    }
+    lines.line(
+        &json!({ "checkpoints": notes.len() }),
+        "signatures are not checked here: `lowlight verify LOG --checkpoint FILE --key VKEY`",
+    )?;
+    Ok(Some(0))
+}
+
+/// A line of the journal of checkpoints, or of what a witness has cosigned.
+#[derive(serde::Deserialize)]
+struct Noted {
+    #[serde(rename = "size")]
+    _size: u64,
+    note: Option<String>,
 }
 
 /// Prints lines as text or JSON, with a mark where the first fault is.
@@ -136,6 +205,7 @@ fn export(args: &InspectArgs, report: &Report, lines: &mut Lines<'_, impl Write>
         return Ok(2);
     }
     let mut line = Vec::new();
+    let mut is_copy = false;
     loop {
         line.clear();
         // A line longer than any export has is shown in pieces, none of which makes an entry.
@@ -148,7 +218,10 @@ fn export(args: &InspectArgs, report: &Report, lines: &mut Lines<'_, impl Write>
         if matches!(line, b"[" | b"]") {
             continue;
         }
-        if line.starts_with(br#"{"lowlight""#) {
+        if line.starts_with(br#"{"lowlight":"copy""#) {
+            is_copy = true;
+        }
+        if line.starts_with(br#"{"lowlight""#) || line.starts_with(br#"{"checkpoint""#) {
             let frame = String::from_utf8_lossy(line);
             lines.line(&json!({ "frame": frame }), &text::shorten(&frame, 200))?;
             continue;
@@ -162,6 +235,10 @@ fn export(args: &InspectArgs, report: &Report, lines: &mut Lines<'_, impl Write>
             Line::Removed { seq, level, node, .. } => lines.removed(seq, level, &node.to_string())?,
             Line::Malformed { seq, why, .. } => lines.malformed(seq, why)?,
         }
+    }
+    if is_copy {
+        lines.line(&json!({ "copy": true }), "a copy: `lowlight verify LOG --against FOLDER` holds the log against it")?;
+        return Ok(0);
     }
     lines.end(report)
 }

@@ -83,6 +83,7 @@ pub(super) fn run(cli: &Cli, args: &RecordArgs) -> Outcome {
     if stop.is_seen() {
         say("stopped by a signal");
     }
+    warn_at_end(&recorder);
     let mut counts = counts.map_err(|_| Failure::Usage("the thread that settles receipts failed".to_owned()))?;
     finish(cli, &mut counts, closed.err().map(|late| late.pending), read.err())
 }
@@ -108,9 +109,6 @@ fn warn_at_start(recorder: &Recorder) {
     if let Some(moved) = &stats.quarantined {
         say(&format!("the log was moved aside, to {moved}; recording goes on in a fresh log that names it"));
     }
-    if let Some(problem) = &stats.witness_problem {
-        say(&format!("the witness: {problem}"));
-    }
     if let Some(problem) = &stats.verify_problem {
         say(&format!("the log does not verify ({problem}); recording goes on, run `lowlight verify`"));
     }
@@ -119,6 +117,15 @@ fn warn_at_start(recorder: &Recorder) {
     }
     if let Some(waiting) = &stats.waiting {
         say(&format!("storage is not ready ({waiting}); lines are kept in memory and written when it is"));
+    }
+}
+
+/// What did not reach another place, or was not removed, by the end.
+fn warn_at_end(recorder: &Recorder) {
+    let stats = recorder.stats();
+    let problems = [("copy", &stats.copy_problem), ("witness", &stats.witness_problem), ("retention", &stats.removal_problem)];
+    for (what, problem) in problems.into_iter().filter_map(|(what, problem)| Some((what, problem.as_ref()?))) {
+        say(&format!("{what}: {problem}"));
     }
 }
 

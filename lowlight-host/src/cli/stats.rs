@@ -7,7 +7,8 @@ use crate::checkpoints::{Checkpoints, newest_witnessed};
 use crate::store::columns::Col;
 use crate::store::{Layout, Reader};
 use crate::view::decimal;
-use lowlight_core::entry::{GAP_REASONS, Kind};
+use lowlight_core::entry::codec::decode_event;
+use lowlight_core::entry::{Event, GAP_REASONS, Kind, Lifecycle};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -92,6 +93,7 @@ pub(super) fn run(cli: &Cli) -> Outcome {
         "lost": losses(&reader)?,
         "lost_total": losses(&reader)?.values().filter_map(Value::as_u64).sum::<u64>(),
         "models": models,
+        "alarms": alarms(&reader)?,
         "runs": runs(&reader)?,
         "times": times(&reader)?,
         "bytes": sizes(cli, &reader),
@@ -177,6 +179,25 @@ fn losses(reader: &Reader) -> Result<Map<String, Value>, Failure> {
     Ok(rows.into_iter().map(|(reason, lost)| (name(reason).to_owned(), lost.into())).collect())
 }
 
+/// How many alarms of each kind the log has, and the newest of them.
+fn alarms(reader: &Reader) -> Result<Value, Failure> {
+    let failed = |source| sqlite(reader, source);
+    // Case 8 of a lifecycle event is an alarm.
+    let sql = "SELECT recorded, event FROM entry NOT INDEXED WHERE kind = 4 AND substr(event, 1, 1) = x'08' ORDER BY seq";
+    let mut select = reader.connection().prepare(sql).map_err(failed)?;
+    let mut rows = select.query([]).map_err(failed)?;
+    let (mut codes, mut newest) = (BTreeMap::<String, u64>::new(), Value::Null);
+    while let Some(row) = rows.next().map_err(failed)? {
+        let (Ok(recorded), Ok(event)) = (row.get::<_, i64>(0), row.get::<_, Vec<u8>>(1)) else { continue };
+        let tagged = [&[Kind::Lifecycle.number()], event.as_slice()].concat();
+        if let Ok(Event::Lifecycle(Lifecycle::Alarm { code, detail })) = decode_event(&tagged) {
+            *codes.entry(code.to_owned()).or_default() += 1;
+            newest = json!({ "recorded": crate::time::rfc3339(recorded), "code": code, "detail": detail });
+        }
+    }
+    Ok(json!({ "codes": codes, "newest": newest }))
+}
+
 fn runs(reader: &Reader) -> Result<Value, Failure> {
     let sql = "SELECT count(*), count(*) - count(stopped) FROM run";
     let row = reader.connection().query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
@@ -217,6 +238,13 @@ fn print(report: &Value, out: &mut impl Write) -> std::io::Result<()> {
     let losses = report["lost"].as_object().into_iter().flatten().map(|(name, count)| format!("{count} {name}"));
     let losses = losses.collect::<Vec<_>>().join(", ");
     writeln!(out, "lost: {}", if losses.is_empty() { "nothing".to_owned() } else { losses })?;
+    let codes = report.pointer("/alarms/codes").and_then(Value::as_object).into_iter().flatten();
+    let codes: Vec<_> = codes.map(|(code, count)| format!("{count} {code}")).collect();
+    if !codes.is_empty() {
+        writeln!(out, "alarms: {}", codes.join(", "))?;
+        let [at, code, detail] = ["recorded", "code", "detail"].map(|key| text_at(&format!("/alarms/newest/{key}")));
+        writeln!(out, "newest alarm: {at} {code}: {}", text::safe(&detail))?;
+    }
     let open = number_at("/runs/not_stopped");
     writeln!(out, "{}, {open} not stopped", text::plural(number_at("/runs/known"), "run", "runs"))?;
     writeln!(out, "{} database, {} wal", text::bytes(number_at("/bytes/database")), text::bytes(number_at("/bytes/wal")))?;

@@ -31,7 +31,7 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> Outcome {
     }
     let proof = proof(source)?;
     let vetted = match &policy {
-        Some(policy) => match evidence(policy, args, source, proof.as_deref()) {
+        Some(policy) => match evidence(policy, &kept, source, proof.as_deref()) {
             Ok(vetted) => vetted,
             // Who demands a witness is not content without its answer.
             Err(why) => return tell(cli, &Report::unreadable(format!("the policy is not met: {why}")), source, true),
@@ -89,15 +89,14 @@ fn policy(file: &Path) -> Result<VerifyPolicy, Failure> {
 
 /// Checkpoints that may meet a policy: those given, those that witnesses have when they are asked, the newest one that lies
 /// beside the log, the one of a proof.
-fn evidence(policy: &VerifyPolicy, args: &VerifyArgs, source: &Path, proof: Option<&[u8]>) -> Result<Vec<Vetted>, String> {
-    let mut found = Vec::new();
-    for file in args.checkpoint.iter().filter(|file| *file != Path::new("-")) {
-        let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
-        found.extend(policy.vet(&text, From::Elsewhere));
-    }
+fn evidence(policy: &VerifyPolicy, kept: &[Kept], source: &Path, proof: Option<&[u8]>) -> Result<Vec<Vetted>, String> {
+    let mut found: Vec<_> = kept.iter().filter_map(|kept| policy.vet(kept.note()?, From::Elsewhere)).collect();
     if let Some(proof) = proof {
         let split = proof.windows(2).position(|pair| pair == b"\n\n").map_or(&[][..], |at| &proof[at + 2..]);
-        found.extend(std::str::from_utf8(split).ok().and_then(|note| policy.vet(note, From::Beside)));
+        let own = std::str::from_utf8(split).ok().and_then(|note| policy.vet(note, From::Beside));
+        // What is shown is the checkpoint of the proof: another, such as that where a growth begins, says nothing of it.
+        found.retain(|other| own.as_ref().is_some_and(|own| (own.kept.size(), own.kept.root()) == (other.kept.size(), other.kept.root())));
+        found.extend(own);
         return Ok(found);
     }
     let dir = if source.is_dir() { Some(source) } else { source.parent() };
@@ -112,19 +111,20 @@ fn evidence(policy: &VerifyPolicy, args: &VerifyArgs, source: &Path, proof: Opti
     Ok(found)
 }
 
-/// The bytes of a file that is a proof.
-fn proof(source: &Path) -> Result<Option<Vec<u8>>, Failure> {
-    if source == Path::new("-") || !source.is_file() {
+/// The bytes of a file or an input that is a proof; nothing of another is consumed.
+pub(super) fn proof(source: &Path) -> Result<Option<Vec<u8>>, Failure> {
+    let mut input: Box<dyn BufRead> = if source == Path::new("-") {
+        Box::new(std::io::stdin().lock())
+    } else if source.is_file() {
+        Box::new(BufReader::new(std::fs::File::open(source)?))
+    } else {
+        return Ok(None);
+    };
+    if !prove::is_proof(input.fill_buf()?) {
         return Ok(None);
     }
-    let mut file = std::fs::File::open(source)?;
     let mut bytes = Vec::new();
-    Read::by_ref(&mut file).take(32).read_to_end(&mut bytes)?;
-    if !prove::is_proof(&bytes) {
-        return Ok(None);
-    }
-    let most = MAX_PROOF - bytes.len() as u64;
-    if file.take(most).read_to_end(&mut bytes)? as u64 == most {
+    if input.take(MAX_PROOF).read_to_end(&mut bytes)? as u64 == MAX_PROOF {
         return Err(Failure::Usage(format!("{} is larger than a proof can be", source.display())));
     }
     Ok(Some(bytes))

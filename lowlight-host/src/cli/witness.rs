@@ -3,7 +3,7 @@
 use super::args::{Cli, WitnessAction, WitnessArgs};
 use super::{Failure, Outcome, say, stdout, text};
 use crate::store::StoreError;
-use crate::witness::{Witness, serve};
+use crate::witness::{Watchdog, Witness, serve};
 use serde_json::json;
 use std::io::{BufReader, Write};
 use std::os::unix::fs::FileTypeExt as _;
@@ -11,8 +11,8 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::Duration;
 
-/// A connection that says nothing for so long makes room for the next.
-const SILENCE: Duration = Duration::from_secs(10);
+/// A connection that is still there after so long makes room for the next.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn run(cli: &Cli, args: &WitnessArgs) -> Outcome {
     match &args.action {
@@ -69,8 +69,8 @@ fn listen(witness: &mut Witness, path: &Path) -> Result<(), Failure> {
     say(&format!("listening on {}", path.display()));
     loop {
         let (stream, _) = listener.accept().map_err(io)?;
-        let patience = stream.set_read_timeout(Some(SILENCE)).and_then(|()| stream.set_write_timeout(Some(SILENCE)));
-        let Ok(input) = patience.and_then(|()| stream.try_clone()) else { continue };
+        let Ok((input, watched)) = stream.try_clone().and_then(|input| Ok((input, stream.try_clone()?))) else { continue };
+        let Ok(_watchdog) = Watchdog::start(PATIENCE, move || drop(watched.shutdown(std::net::Shutdown::Both))) else { continue };
         match serve(witness, &mut BufReader::new(input), &mut &stream) {
             // What went wrong on the stream is its other end's; what went wrong with the state ends the witness.
             Ok(()) | Err(StoreError::Io { .. }) => {}

@@ -2,24 +2,53 @@
 //!
 //! ```text
 //! DIR/<log id>-<first seq>.ndjson    head | entry line* with checkpoint lines between
+//! copy.lock, beside the log          held by whoever appends
 //! ```
 //!
 //! 1. Nothing in it is ever changed: a file that ends in the middle of a line is left, and another is begun.
 //! 2. Without content it holds nothing that an erasure would have to reach.
+//! 3. Whoever can write to the folder gets nothing else written or read through it: links and pipes are refused.
 
 mod compare;
 mod write;
 
-pub use compare::{CopyError, compare};
+pub use compare::compare;
 pub use write::Copier;
 
+use crate::checkpoints::Sealed;
 use crate::export::MAX_LINE;
+use crate::store::StoreError;
 use lowlight_core::LogId;
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// A file with more is followed by another, bytes.
 const MAX_FILE: u64 = 64 << 20;
+
+/// Why a copy cannot be continued, or a log not be held against it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CopyError {
+    /// The log could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The copy could not be read or written.
+    #[error("the copy {0}: {1}")]
+    Io(String, std::io::Error),
+    /// There is nothing of this log.
+    #[error("the copy {0} has nothing of the log {1}")]
+    Nothing(String, String),
+    /// The copy has entries that the log does not have.
+    #[error(
+        "the copy goes on to entry {0} and the log ends with {1} entries: the log was rolled back, or the copy was altered; `lowlight verify --against` tells, and a copy that was altered is moved away by hand"
+    )]
+    Ahead(u64, u64),
+    /// Another recorder is at it.
+    #[error("another recorder writes the copy")]
+    Busy,
+}
 
 /// Files of the copy of a log, ascending by the first seq they hold.
 ///
@@ -39,9 +68,45 @@ pub fn files(dir: &Path, log_id: LogId) -> std::io::Result<Vec<(u64, PathBuf)>> 
     Ok(found)
 }
 
+/// How many entries of a log are in the copy in `dir`.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn size(dir: &Path, log_id: LogId) -> std::io::Result<u64> {
+    write::end(dir, log_id).map(|at| at.next)
+}
+
+/// Opens a file of a copy; refuses what is none without waiting for it.
+fn open(path: &Path, how: &mut OpenOptions) -> std::io::Result<File> {
+    let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
+    let refuse = || std::io::Error::other(format!("{} is not a file of a copy: a link, a pipe or a device; move it away", path.display()));
+    match how.mode(0o600).custom_flags(flags).open(path) {
+        Ok(file) if file.metadata()?.is_file() => Ok(file),
+        Ok(_) => Err(refuse()),
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => Err(refuse()),
+        Err(error) => Err(error),
+    }
+}
+
+/// First line of a file, without its newline.
+fn head(log_id: LogId, first: u64) -> String {
+    format!("{{\"lowlight\":\"copy\",\"version\":1,\"log_id\":\"{log_id}\",\"first\":{first}}}")
+}
+
 /// The next whole line, without its newline; `None` at the end, also at a line that was cut off.
 fn line<R: BufRead>(input: &mut R, line: &mut Vec<u8>) -> std::io::Result<Option<()>> {
     line.clear();
     input.by_ref().take(MAX_LINE as u64).read_until(b'\n', line)?;
     Ok((line.pop() == Some(b'\n')).then_some(()))
+}
+
+/// A checkpoint line.
+fn checkpoint(text: &[u8]) -> Option<Sealed> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wrapped {
+        checkpoint: Sealed,
+    }
+    text.starts_with(b"{\"checkpoint\"").then(|| serde_json::from_slice::<Wrapped>(text).ok().map(|wrapped| wrapped.checkpoint)).flatten()
 }

@@ -11,6 +11,7 @@
 //! 3. A ticket resolves exactly once: durable with its seq, or lost with the reason.
 //! 4. Nothing a callback or a waker does stops the writer thread.
 
+mod beside;
 mod builder;
 mod clock;
 mod copying;
@@ -34,7 +35,7 @@ pub use removing::Removed;
 pub use span::Span;
 pub use stats::{Lost, Stats};
 pub use ticket::{LossReason, Outcome, Ticket};
-pub use witnessing::WitnessOptions;
+pub use witnessing::{WitnessOptions, ask_witness};
 
 use crate::record::{ContentMode, Preparation, Prepared, Record, RecordError};
 use crate::redact::{RedactError, Redactor};

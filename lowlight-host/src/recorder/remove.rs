@@ -9,6 +9,10 @@ use lowlight_core::entry::Cause;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
+/// How long nothing may come off while something stands in the way, before the caller is told.
+const STALLED: Duration = Duration::from_secs(30);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(500);
 /// Most bytes of the reason of an erasure.
 const MAX_REASON: usize = 1_024;
 
@@ -40,8 +44,9 @@ impl Recorder {
     ///
     /// # Errors
     ///
-    /// [`EraseError::Pending`] when the time was over first, for instance because a reader keeps the WAL in use: the
-    /// tombstone is in the log, and the rest is done as soon as it can be, by this recorder or the next.
+    /// [`EraseError::Pending`] when the time was over first, or nothing came off for half a minute, for instance because a
+    /// reader keeps the WAL in use: the tombstone is in the log, and the rest is done as soon as it can be, by this recorder
+    /// or the next.
     pub fn erase(&self, erase: &Erase, deadline: Duration) -> Result<Removed, EraseError> {
         if erase.runs.is_empty() || erase.fields == 0 {
             return Err(EraseError::Nothing);
@@ -118,13 +123,22 @@ impl Recorder {
             state.orders.push_back(Order { plans, reason, answer: Some(answer), blocked: None, is_chosen: false, more: false, log });
         }
         shared.work.notify_one();
-        match answered.recv_timeout(deadline) {
-            Ok(answer) => answer,
-            Err(RecvTimeoutError::Disconnected) => Err(EraseError::NotWritten("the recorder ended".to_owned())),
-            Err(RecvTimeoutError::Timeout) => {
-                let state = shared.lock();
-                let why = state.stats.removal_problem.clone().or_else(|| state.stats.waiting.clone());
-                Err(EraseError::Pending(why.unwrap_or_else(|| "there is more to remove than that".to_owned())))
+        let until = after(Instant::now(), deadline);
+        let (mut moved, mut came_off) = (Instant::now(), None);
+        loop {
+            match answered.recv_timeout(LOOK.min(until.saturating_duration_since(Instant::now()))) {
+                Ok(answer) => return answer,
+                Err(RecvTimeoutError::Disconnected) => return Err(EraseError::NotWritten("the recorder ended".to_owned())),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let stats = shared.lock().stats.clone();
+            let count = Some(stats.removed_entries + stats.removed_contents);
+            let why = stats.removal_problem.or(stats.waiting);
+            if why.is_none() || count != came_off {
+                (moved, came_off) = (Instant::now(), count);
+            }
+            if Instant::now() >= until || moved.elapsed() >= STALLED {
+                return Err(EraseError::Pending(why.unwrap_or_else(|| "there is more to remove than that".to_owned())));
             }
         }
     }

@@ -10,6 +10,7 @@
 //! 2. Only what is signed counts: the attestation by the witness, the checkpoint by the log's own key.
 
 use super::Shared;
+use super::beside::{Attempt, Beside, PATIENCE};
 use super::worker::Worker;
 use crate::checkpoints::{Checkpoints, Witnessed, add_witnessed};
 use crate::keys::{LogKey, origin};
@@ -20,14 +21,9 @@ use crate::witness::{Client, Endpoint, WitnessError};
 use lowlight_core::LogId;
 use lowlight_core::entry::Predecessor;
 use lowlight_core::note::{Algorithm, Key, Note};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
-
-/// How long a witness may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long after a failure it is asked again, at first and at most.
-const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Where the witness is, and what its keys are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +63,23 @@ pub(super) struct Older {
     pub size: u64,
 }
 
+/// Size of the log in `path` that its witness remembers now, by a fresh signed answer.
+///
+/// # Errors
+///
+/// Why there is none, in words.
+pub fn ask_witness(options: &WitnessOptions, path: &Path) -> Result<u64, String> {
+    let layout = Layout::new(path);
+    let key = LogKey::load(&layout).map_err(|error| error.to_string())?;
+    let key = key.ok_or("a witness needs signed checkpoints: `lowlight keys init` makes the key")?;
+    let reader = Reader::open(path).map_err(|error| error.to_string())?;
+    let said = |error: WitnessError| error.to_string();
+    let mut client = Client::connect(&options.endpoint, PATIENCE).map_err(said)?;
+    let attest = Key::parse(&options.attest).map_err(|error| error.to_string())?;
+    let (size, _) = client.attest(&origin(key.key().name, reader.log_id()), &attest).map_err(said)?;
+    Ok(size)
+}
+
 /// Asks the witness whether the log is what it was. `Ok(None)` when nothing speaks against it.
 fn ask(options: &WitnessOptions, layout: &Layout) -> Result<Option<Older>, String> {
     let key = LogKey::load(layout).map_err(|error| error.to_string())?;
@@ -88,9 +101,9 @@ fn ask(options: &WitnessOptions, layout: &Layout) -> Result<Option<Older>, Strin
     }
     // An unsigned word must not be able to make the recorder leave a log.
     let note = client.latest(&own).map_err(said)?.unwrap_or_default();
-    let kept = Kept::parse_all(note.as_bytes(), &[key.key()])
-        .map_err(|error| format!("the witness has no checkpoint by this log's key: {error}"))?;
-    if !kept.iter().any(|kept| kept.size() == size && *kept.root() == root && kept.log() == log_id.to_string()) {
+    let kept =
+        Kept::parse(note.as_bytes(), &[key.key()]).map_err(|error| format!("the witness has no checkpoint by this log's key: {error}"))?;
+    if kept.size() != size || *kept.root() != root || kept.log() != log_id.to_string() {
         return Err("the witness attests a size of which it has no checkpoint by this log's key".to_owned());
     }
     let why = format!(
@@ -118,56 +131,20 @@ impl Worker<'_> {
     }
 }
 
-/// The thread that has checkpoints cosigned; it ends when this is dropped.
-#[derive(Debug)]
-pub(super) struct Witnessing {
-    wake: SyncSender<()>,
-    /// Ends when the thread does.
-    ended: Receiver<()>,
-}
-
-impl Witnessing {
-    pub(super) fn start(shared: &Arc<Shared>) -> Option<Self> {
-        let options = shared.options.witness.clone()?;
-        let ((wake, woken), (ending, ended)) = (sync_channel(1), sync_channel(1));
-        let shared = Arc::clone(shared);
-        let run = move || {
-            let _ending: SyncSender<()> = ending;
-            run(&shared, &options, &woken);
-        };
-        std::thread::Builder::new().name("lowlight-witness".to_owned()).spawn(run).ok().map(|_| Self { wake, ended })
-    }
-
-    /// There is a new checkpoint. Does not wait: one word is enough for several.
-    pub(super) fn wake(&self) {
-        let _ = self.wake.try_send(());
-    }
-
-    /// Lets it have the last checkpoint cosigned, as long as a witness may take to answer.
-    pub(super) fn finish(self) {
-        drop(self.wake);
-        let _ = self.ended.recv_timeout(PATIENCE);
-    }
-}
-
-fn run(shared: &Shared, options: &WitnessOptions, woken: &Receiver<()>) {
+/// Starts the thread that has checkpoints cosigned.
+pub(super) fn start(shared: &Arc<Shared>) -> Option<Beside> {
+    let options = shared.options.witness.clone()?;
     let layout = Layout::new(&shared.options.path);
-    let (mut again, mut seen) = (None::<Duration>, None);
-    loop {
-        let waited = match again {
-            None => woken.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(pause) => woken.recv_timeout(pause),
-        };
-        if waited == Err(RecvTimeoutError::Disconnected) {
-            return;
-        }
-        let done = cosign(options, &layout, &mut seen);
+    let shared = Arc::clone(shared);
+    let mut seen = None;
+    Beside::start("lowlight-witness", move |left| {
+        let done = cosign(&options, &layout, left, &mut seen);
         let mut state = shared.lock();
         match done {
             Ok(size) => {
                 state.stats.witnessed = size.or(state.stats.witnessed);
                 state.stats.witness_problem = None;
-                again = None;
+                Attempt::Done
             }
             Err(problem) => {
                 let is_new = state.stats.witness_problem.replace(problem.text.clone()).is_none();
@@ -176,10 +153,10 @@ fn run(shared: &Shared, options: &WitnessOptions, woken: &Receiver<()>) {
                     state.loss_since.get_or_insert_with(Instant::now);
                     shared.work.notify_one();
                 }
-                again = Some(again.map_or(AGAIN.0, |pause| (pause * 2).min(AGAIN.1)));
+                Attempt::Failed
             }
         }
-    }
+    })
 }
 
 struct Problem {
@@ -195,7 +172,7 @@ impl<E: std::fmt::Display> From<E> for Problem {
 }
 
 /// Has the newest checkpoint cosigned; the size that is. `seen` is where the witness is, as far as known.
-fn cosign(options: &WitnessOptions, layout: &Layout, seen: &mut Option<(String, u64)>) -> Result<Option<u64>, Problem> {
+fn cosign(options: &WitnessOptions, layout: &Layout, patience: Duration, seen: &mut Option<(String, u64)>) -> Result<Option<u64>, Problem> {
     let Some(key) = LogKey::load(layout)? else {
         return Err("a witness needs signed checkpoints: `lowlight keys init` makes the key".into());
     };
@@ -210,7 +187,7 @@ fn cosign(options: &WitnessOptions, layout: &Layout, seen: &mut Option<(String, 
     }
     let own = origin(key.key().name, log_id);
     let mut old = seen.take().filter(|(origin, _)| *origin == own).map_or(0, |(_, size)| size);
-    let mut client = Client::connect(&options.endpoint, PATIENCE)?;
+    let mut client = Client::connect(&options.endpoint, patience)?;
     for _ in 0..2 {
         if old == size {
             *seen = Some((own, size));

@@ -8,11 +8,10 @@
 //! 2. After a failed COMMIT the stored leaf at our first seq tells whether the batch is there; nothing is written twice.
 //! 3. Losses are written as Gap entries in front of the next batch; they are forgotten only once that is durable.
 
-use super::copying::Copying;
+use super::beside::Beside;
 use super::entries::{self, Entropy};
 use super::removing::{Order, Removing};
 use super::sealing::Sealing;
-use super::witnessing::Witnessing;
 use super::{Item, LossReason, MAX_BATCH, Outcome, Shared, State, after, now};
 use crate::keys;
 use crate::removal::EraseError;
@@ -30,8 +29,8 @@ const LAST_PAUSE: Duration = Duration::from_secs(60);
 pub(super) struct Worker<'s> {
     pub(super) shared: &'s Shared,
     pub(super) sealing: Sealing,
-    witnessing: Option<Witnessing>,
-    copying: Option<Copying>,
+    witnessing: Option<Beside>,
+    copying: Option<Beside>,
     pub(super) removing: Removing,
     /// The log says that the next key takes the place of the key.
     pub(super) rotating: bool,
@@ -100,8 +99,8 @@ pub(super) fn run(shared: &Arc<Shared>) {
     let options = &shared.options;
     let mut worker = Worker {
         shared,
-        witnessing: Witnessing::start(shared),
-        copying: Copying::start(shared),
+        witnessing: super::witnessing::start(shared),
+        copying: super::copying::start(shared),
         sealing: Sealing::new(Layout::new(&options.path), options.checkpoint_every, options.checkpoint_interval),
         removing: Removing::new(options.retention_interval, shared.clock_offset()),
         rotating: false,
@@ -250,7 +249,7 @@ impl Worker<'_> {
                 Ok(outcomes) => {
                     self.settled(&items, &outcomes);
                     self.seal(false);
-                    self.copying.iter().for_each(Copying::wake);
+                    self.copying.iter().for_each(Beside::wake);
                     self.keep_room(items.iter().map(|item| item.prepared.weight()).sum());
                     return true;
                 }
@@ -446,8 +445,8 @@ impl Worker<'_> {
             let Err(error) = written else {
                 self.seal(true);
                 if !self.shared.lock().abandon {
-                    self.copying.take().into_iter().for_each(Copying::finish);
-                    self.witnessing.take().into_iter().for_each(Witnessing::finish);
+                    self.copying.iter().for_each(Beside::wake);
+                    Beside::finish([self.copying.take(), self.witnessing.take()]);
                 }
                 return;
             };

@@ -25,6 +25,8 @@ pub struct Kept {
     origin: String,
     size: u64,
     root: Digest,
+    /// As it was given, if it has signatures.
+    note: Option<String>,
     /// vkey of the trusted key whose signature it carries.
     signed_by: Option<String>,
 }
@@ -51,19 +53,19 @@ impl Kept {
         Ok(all)
     }
 
-    /// Reads the one checkpoint of a proof or of a line of a journal.
+    /// Reads the one checkpoint of a proof, of a line of a journal, or of a witness; a signed one may have extension lines.
     pub(crate) fn parse(bytes: &[u8], keys: &[Key<'_>]) -> Result<Self, NoteError> {
-        let mut all = Self::parse_all(bytes, keys)?;
-        all.pop().filter(|_| all.is_empty()).ok_or(NoteError::NotCheckpoint)
+        let text = std::str::from_utf8(bytes).map_err(|_| NoteError::NotText)?;
+        if text.contains("\n\n") { Self::signed(text, keys) } else { Self::unsigned(text, keys) }
     }
 
     fn unsigned(text: &str, keys: &[Key<'_>]) -> Result<Self, NoteError> {
         let checkpoint = Checkpoint::parse(text)?;
-        if keys.is_empty() { Ok(Self::new(checkpoint, None)) } else { Err(NoteError::Unsigned) }
+        if keys.is_empty() { Ok(Self::new(checkpoint, None, None)) } else { Err(NoteError::Unsigned) }
     }
 
-    fn signed(note: &str, keys: &[Key<'_>]) -> Result<Self, NoteError> {
-        let note = Note::parse(note.as_bytes())?;
+    fn signed(text: &str, keys: &[Key<'_>]) -> Result<Self, NoteError> {
+        let note = Note::parse(text.as_bytes())?;
         let mut signed_by = None;
         for key in keys {
             if note.signature_of(key)?.is_some() {
@@ -73,11 +75,21 @@ impl Kept {
         if !keys.is_empty() && signed_by.is_none() {
             return Err(NoteError::Untrusted);
         }
-        Ok(Self::new(Checkpoint::parse(note.text)?, signed_by))
+        Ok(Self::new(Checkpoint::parse(note.text)?, Some(text.to_owned()), signed_by))
     }
 
-    fn new(checkpoint: Checkpoint<'_>, signed_by: Option<String>) -> Self {
-        Self { origin: checkpoint.origin.to_owned(), size: checkpoint.size, root: checkpoint.root, signed_by }
+    fn new(checkpoint: Checkpoint<'_>, note: Option<String>, signed_by: Option<String>) -> Self {
+        Self { origin: checkpoint.origin.to_owned(), size: checkpoint.size, root: checkpoint.root, note, signed_by }
+    }
+
+    /// First line of its text: the name of a key, and the log.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The whole of it, if it has signatures.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
     }
 
     /// Number of entries it covers.

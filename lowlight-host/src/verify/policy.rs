@@ -5,14 +5,14 @@
 //! ```
 //!
 //! 1. Nothing fails open: what is not met, or cannot be asked, makes the verdict `unreadable`; unknown keys are errors.
-//! 2. A witness counts once, and a cosignature only over a checkpoint that one of the log's keys has signed and that the log
-//!    at hand agrees with.
+//! 2. A key counts once, whatever it is called, and a cosignature only over a checkpoint that one of the log's keys has signed
+//!    and that the log at hand agrees with.
 
 use super::{Kept, Report};
 use crate::config::{WitnessConfig, seconds};
 use crate::recorder::WitnessOptions;
 use crate::witness::{Client, Endpoint};
-use lowlight_core::note::{Algorithm, Key, Note};
+use lowlight_core::note::{Algorithm, Key, Note, NoteError};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -96,10 +96,15 @@ impl VerifyPolicy {
             return Err("keys: give the vkeys that sign the logs, as `lowlight keys show` prints them".to_owned());
         }
         let witnesses = file.witness.iter().map(Known::read).collect::<Result<Vec<_>, _>>()?;
-        for (place, one) in witnesses.iter().enumerate() {
-            if witnesses.iter().skip(place + 1).any(|other| other.vkey == one.vkey) {
-                return Err(format!("witness: {} stands there twice", one.vkey));
+        // What a witness signs does not name it: under two names it would be two.
+        let publics = |vkey: &String| Key::parse(vkey).map(|key| key.public).unwrap_or_default();
+        let mut seen: Vec<_> = file.keys.iter().map(publics).collect();
+        for one in &witnesses {
+            let public = publics(&one.vkey);
+            if seen.contains(&public) {
+                return Err(format!("witness: the key of {} stands there twice, or signs the logs as well", one.vkey));
             }
+            seen.push(public);
         }
         let quorum = file.quorum.unwrap_or(witnesses.len());
         if quorum > witnesses.len() || (quorum == 0 && !witnesses.is_empty()) {
@@ -132,23 +137,23 @@ impl VerifyPolicy {
             let (size, root) = client.attest(origin, &attest).map_err(|error| failed(&error))?;
             let note = client.latest(origin).map_err(|error| failed(&error))?;
             let note = note.ok_or_else(|| failed(&"has not seen this log"))?;
-            let kept = Kept::parse_all(note.as_bytes(), &self.keys()).map_err(|error| failed(&error))?;
-            for kept in kept {
-                if kept.size() != size || *kept.root() != root {
-                    return Err(failed(&"attests another size than its newest checkpoint has"));
-                }
-                let time = self.time(&note);
-                found.push(Vetted { kept, time, from: From::Witness });
+            let vetted = self.read(&note, From::Witness).map_err(|error| failed(&error))?;
+            if vetted.kept.size() != size || *vetted.kept.root() != root || vetted.kept.origin() != origin {
+                return Err(failed(&"attests another size than its newest checkpoint has"));
             }
+            found.push(vetted);
         }
         Ok(found)
     }
 
-    /// A checkpoint from a file, as far as it meets the policy.
+    /// A checkpoint, if one of the log's keys signed it and no signature of a witness in it is wrong.
     pub fn vet(&self, note: &str, from: From) -> Option<Vetted> {
-        let kept = Kept::parse_all(note.as_bytes(), &self.keys()).ok()?.pop()?;
-        let time = self.time(note);
-        Some(Vetted { kept, time, from })
+        self.read(note, from).ok().filter(|vetted| self.origins.iter().any(|origin| origin == vetted.kept.origin()))
+    }
+
+    fn read(&self, note: &str, from: From) -> Result<Vetted, NoteError> {
+        let kept = Kept::parse(note.as_bytes(), &self.keys())?;
+        Ok(Vetted { time: self.time(note)?, kept, from })
     }
 
     fn origin_of(&self, log: &str) -> Option<&str> {
@@ -156,12 +161,14 @@ impl VerifyPolicy {
     }
 
     /// When the quorum was complete: the time of the cosignature that is last in it, counted from the newest.
-    fn time(&self, note: &str) -> Option<u64> {
-        let note = Note::parse(note.as_bytes()).ok()?;
-        let keys = self.witnesses.iter().filter_map(|known| Key::parse(&known.vkey).ok());
-        let mut times: Vec<u64> = keys.filter_map(|key| note.signature_of(&key).ok().flatten()?.time).collect();
+    fn time(&self, note: &str) -> Result<Option<u64>, NoteError> {
+        let note = Note::parse(note.as_bytes())?;
+        let mut times = Vec::new();
+        for known in &self.witnesses {
+            times.extend(note.signature_of(&Key::parse(&known.vkey)?)?.and_then(|verified| verified.time));
+        }
         times.sort_unstable_by(|a, b| b.cmp(a));
-        times.get(self.quorum.checked_sub(1)?).copied()
+        Ok(self.quorum.checked_sub(1).and_then(|last| times.get(last)).copied())
     }
 
     /// Holds a report against the policy; `checked` are the checkpoints that the log was compared with and that count, `log` is

@@ -1,15 +1,20 @@
 //! Asking a witness: over a Unix socket, or the standard streams of a command that reaches it.
 //!
 //! 1. Nothing a witness says counts but what it signed.
+//! 2. A conversation ends in its time whatever the other end does, and leaves no process behind.
 
-use super::{Answer, MAX_LINE, MAX_REQUEST};
+use super::{Answer, MAX_LINE, MAX_REQUEST, Watchdog};
 use crate::random;
 use lowlight_core::note::{Attestation, Key, Note};
 use std::io::{BufRead as _, BufReader, Read as _, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long until a socket whose queue of connections is full is tried again.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// Where a witness is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,26 +51,6 @@ impl From<std::io::Error> for WitnessError {
     }
 }
 
-/// Ends a conversation that takes too long, whatever it waits for.
-struct Watchdog {
-    /// Dropped when the conversation is over.
-    _alive: std::sync::mpsc::Sender<()>,
-}
-
-impl Watchdog {
-    fn start(patience: Duration, end: impl FnOnce() + Send + 'static) -> Self {
-        let (alive, gone) = std::sync::mpsc::channel::<()>();
-        let watch = move || {
-            if gone.recv_timeout(patience) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                end();
-            }
-        };
-        // Without it the other end is trusted to answer.
-        let _ = std::thread::Builder::new().name("lowlight-patience".to_owned()).spawn(watch);
-        Self { _alive: alive }
-    }
-}
-
 enum Stream {
     Socket(UnixStream),
     Command(Child),
@@ -88,8 +73,8 @@ impl Drop for Client {
     fn drop(&mut self) {
         if let Stream::Command(child) = &mut self.stream {
             drop(child.stdin.take());
-            // One that does not end by itself when its input does is not waited for.
-            let _ = child.kill();
+            // One that does not end by itself when its input does is not waited for, nor what it has started.
+            kill(rustix::process::Pid::from_child(child));
             let _ = child.wait();
         }
     }
@@ -104,21 +89,29 @@ impl Client {
     pub fn connect(endpoint: &Endpoint, patience: Duration) -> Result<Self, WitnessError> {
         let (stream, input, watchdog): (_, Box<dyn std::io::Read + Send>, _) = match endpoint {
             Endpoint::Socket(path) => {
-                let socket = UnixStream::connect(path)?;
+                let begun = Instant::now();
+                let socket = connect(path, patience)?;
                 let (input, watched) = (socket.try_clone()?, socket.try_clone()?);
-                let watchdog = Watchdog::start(patience, move || drop(watched.shutdown(std::net::Shutdown::Both)));
+                let left = patience.saturating_sub(begun.elapsed());
+                let watchdog = Watchdog::start(left, move || drop(watched.shutdown(std::net::Shutdown::Both)))?;
                 (Stream::Socket(socket), Box::new(input), watchdog)
             }
             Endpoint::Command(words) => {
                 let (program, arguments) = words.split_first().ok_or_else(|| std::io::Error::other("an empty command"))?;
                 let mut command = Command::new(program);
                 command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-                let mut child = command.spawn()?;
+                // Of its own group: so what it starts can be ended with it, and a signal from the terminal does not end it.
+                let mut child = command.process_group(0).spawn()?;
                 let input = child.stdout.take().ok_or_else(|| std::io::Error::other("no output"))?;
                 let id = rustix::process::Pid::from_child(&child);
-                let watchdog = Watchdog::start(patience, move || {
-                    let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
-                });
+                let watchdog = match Watchdog::start(patience, move || kill(id)) {
+                    Ok(watchdog) => watchdog,
+                    Err(error) => {
+                        kill(id);
+                        let _ = child.wait();
+                        return Err(error.into());
+                    }
+                };
                 (Stream::Command(child), Box::new(input), watchdog)
             }
         };
@@ -136,6 +129,9 @@ impl Client {
         }
         let mut line = String::new();
         (&mut self.input).take(MAX_LINE as u64).read_line(&mut line)?;
+        if line.is_empty() {
+            return Err(std::io::Error::other("it ended, or did not answer in time").into());
+        }
         let parsed = line.strip_suffix('\n').and_then(|line| line.split_once(' ')).and_then(|(status, length)| {
             let length = length.parse::<usize>().ok().filter(|length| *length <= MAX_REQUEST)?;
             Some((status.parse().ok()?, length))
@@ -188,6 +184,28 @@ impl Client {
         }
         Ok((said.size, said.root))
     }
+}
+
+fn kill(group: rustix::process::Pid) {
+    let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+}
+
+/// Connects without waiting for a socket that nobody serves and whose queue is full.
+fn connect(path: &Path, patience: Duration) -> std::io::Result<UnixStream> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
+    let begun = Instant::now();
+    let address = SocketAddrUnix::new(path)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = UnixStream::from(socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?);
+    loop {
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) => break,
+            Err(rustix::io::Errno::AGAIN) if begun.elapsed() < patience => std::thread::sleep(AGAIN),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    socket.set_nonblocking(false)?;
+    Ok(socket)
 }
 
 fn accepted(answer: Answer) -> Result<String, WitnessError> {

@@ -11,10 +11,12 @@
 mod client;
 mod serve;
 mod state;
+mod watchdog;
 
 pub use client::{Client, Endpoint, WitnessError};
 pub use serve::serve;
 pub use state::{Info, Slot, Witness};
+pub(crate) use watchdog::Watchdog;
 
 /// Most bytes of an `add` request.
 pub const MAX_REQUEST: usize = 128 << 10;

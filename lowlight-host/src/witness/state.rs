@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! DIR/witness.json   {"version":1,"write_seq":n,"time":s,"names":[{"name","keys":[vkey..],"slots":[{"origin","size","root","note"}]}]}
-//! DIR/keys/cosign.key, attest.key                 DIR/witness.lock   held while it runs
+//! DIR/keys/cosign.key   locked while it runs      DIR/keys/attest.key
 //! ```
+//!
+//! 1. Of a checkpoint it keeps what it checked: the text and the signatures of keys it trusts.
 
 use super::{Answer, SLOTS};
 use crate::export::unhex;
@@ -11,7 +13,7 @@ use crate::keys::LogKey;
 use crate::store::{Layout, StoreError, files};
 use lowlight_core::Digest;
 use lowlight_core::note::witness::{Refusal, Request, Seen};
-use lowlight_core::note::{Algorithm, Attestation, Key, attest};
+use lowlight_core::note::{Algorithm, Attestation, Key, Note, attest, write_signature};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -96,7 +98,6 @@ impl Witness {
     pub fn init(dir: impl Into<PathBuf>, name: &str) -> Result<Self, StoreError> {
         let layout = Layout::new(dir);
         layout.prepare()?;
-        let lock = lock(&layout)?;
         let path = state_file(&layout);
         if path.symlink_metadata().is_ok() {
             return Err(unsafe_file(path, "is there already and was left alone: a witness never begins anew"));
@@ -107,11 +108,13 @@ impl Witness {
                 "is not there, but the keys are: a witness that lost its state must not go on under its key; make a new one elsewhere",
             ));
         }
+        // Fails where another process was faster.
         let cosign = LogKey::write(&layout, &key_file(&layout, "cosign.key"), name)?;
+        let lock = lock(&layout)?;
         let attest = LogKey::write(&layout, &key_file(&layout, "attest.key"), &format!("{name}-state"))?;
         let state = State { version: 1, write_seq: 0, time: 0, names: Vec::new() };
         let mut witness = Self { layout, cosign, attest, state: state.clone(), _lock: lock };
-        witness.persist(state)?;
+        witness.replace(state)?;
         Ok(witness)
     }
 
@@ -130,13 +133,13 @@ impl Witness {
                 "is not there: `lowlight witness init` makes a witness; one that lost its state must not go on under its key",
             ));
         }
-        let lock = lock(&layout)?;
-        let state = read(&layout)?;
         let key = |name| {
             LogKey::read(&key_file(&layout, name))?
                 .ok_or_else(|| unsafe_file(key_file(&layout, name), "is not there; restore it from a copy"))
         };
         let (cosign, attest) = (key("cosign.key")?, key("attest.key")?);
+        let lock = lock(&layout)?;
+        let state = read(&layout)?;
         Ok(Self { layout, cosign, attest, state, _lock: lock })
     }
 
@@ -222,11 +225,14 @@ impl Witness {
             Ok(next) => next,
             Err(refusal) => return Ok(refuse(refusal)),
         };
-        let text = lowlight_core::note::Note::parse(request.checkpoint).map(|note| note.text.to_owned()).unwrap_or_default();
+        let Ok(note) = Note::parse(request.checkpoint) else { return Ok(refuse(Refusal::Malformed)) };
         let time = now().max(state.time);
         let mut line = String::new();
-        self.cosign.sign_as(Algorithm::CosignatureV1, &text, time, &mut line);
-        let note = String::from_utf8_lossy(request.checkpoint).into_owned() + &line;
+        self.cosign.sign_as(Algorithm::CosignatureV1, note.text, time, &mut line);
+        if line.is_empty() {
+            return Ok(refuse(Refusal::Malformed));
+        }
+        let note = checked(&note, &keys) + &line;
         let slot = Slot { origin: origin.to_owned(), size: next.size, root: next.root.to_string(), note };
         match place.and_then(|place| name.slots.get_mut(place)) {
             Some(old) => *old = slot,
@@ -270,8 +276,16 @@ impl Witness {
         origin.rsplit_once('/').is_some_and(|(own, _)| self.state.names.iter().any(|name| name.called == own))
     }
 
+    /// Replaces the state on disk, unless somebody else did.
+    fn persist(&mut self, state: State) -> Result<(), StoreError> {
+        if read(&self.layout)? != self.state {
+            return Err(unsafe_file(state_file(&self.layout), "was changed by somebody else while this witness runs: it stops"));
+        }
+        self.replace(state)
+    }
+
     /// Replaces the state on disk, reads it back, and only then takes it for its own.
-    fn persist(&mut self, mut state: State) -> Result<(), StoreError> {
+    fn replace(&mut self, mut state: State) -> Result<(), StoreError> {
         state.write_seq = self.state.write_seq + 1;
         let path = state_file(&self.layout);
         let fresh = path.with_extension("new");
@@ -299,8 +313,22 @@ fn read(layout: &Layout) -> Result<State, StoreError> {
     state.ok_or_else(|| unsafe_file(path, "is damaged, or of a newer version: a witness that lost its state must not go on under its key; restore a copy that is not older, or make a new witness"))
 }
 
+/// The checkpoint with the signatures of `keys`: others were not checked, and could be so many that there is no room for another.
+fn checked(note: &Note<'_>, keys: &[Key<'_>]) -> String {
+    let mut out = format!("{}\n", note.text);
+    for key in keys {
+        let of_key = note.signatures().find(|it| it.name == key.name && it.id == key.id());
+        if let Some([_, _, _, _, signature @ ..]) = of_key.and_then(|it| it.bytes::<68>()) {
+            // A String takes everything.
+            let _ = write_signature(&mut out, key.name, key.id(), &signature);
+        }
+    }
+    out
+}
+
+/// Locks the key, without which there is no witness: a lock file of its own could be removed.
 fn lock(layout: &Layout) -> Result<File, StoreError> {
-    let path = layout.dir().join("witness.lock");
+    let path = key_file(layout, "cosign.key");
     let file = files::private_file(&path)?;
     // Another connection may be served by a process of its own, for a moment.
     for _ in 0..100 {

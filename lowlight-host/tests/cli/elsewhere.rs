@@ -1,0 +1,108 @@
+//! A witness and a copy, as an operator sees them: recording, `doctor`, `stats`, `inspect`, policies.
+
+use super::common::Place;
+use serde_json::Value;
+
+const LINE: &str = r#"{"model":"phi","prompt":"hidden"}"#;
+const BIN: &str = env!("CARGO_BIN_EXE_lowlight");
+
+/// A log with a key, a copy and a witness, whose command is the binary itself; its two keys.
+fn place() -> (Place, String, String) {
+    let place = Place::new();
+    let vkey = place.run(&["keys", "init"]).expect(0).out.trim().to_owned();
+    let keys = place.run(&["witness", "--state", "w", "init", "--name", "w.example"]).expect(0).out;
+    place.run(&["witness", "--state", "w", "trust", &vkey]).expect(0);
+    std::fs::create_dir(place.path("copy")).unwrap();
+    let (copy, state) = (place.path("copy").display().to_string(), place.path("w").display().to_string());
+    let witness = format!("[witness]\n{keys}command = [\"{BIN}\", \"witness\", \"--state\", \"{state}\", \"serve\"]\n");
+    place.write("lowlight.toml", format!("[copy]\npath = \"{copy}\"\n{witness}"));
+    place.record(&[LINE, LINE]);
+    (place, vkey, keys)
+}
+
+fn check(place: &Place, what: &str) -> (String, String) {
+    let found = place.run(&["doctor", "--json"]).json();
+    let found = found.iter().find(|finding| finding["check"] == what).unwrap_or_else(|| panic!("no {what}"));
+    (found["level"].as_str().unwrap().to_owned(), found["says"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn doctor_and_stats_tell_how_far_copy_and_witness_are() {
+    let (place, _, _) = place();
+    let size = place.run(&["stats", "--json"]).expect(0).object()["entries"].to_string();
+    assert_eq!(check(&place, "copy").0, "ok");
+    let (level, says) = check(&place, "witness");
+    assert!(level == "ok" && says.contains(&format!("{size} of {size}")), "{says}");
+    std::fs::rename(place.path("copy"), place.path("away")).unwrap();
+    std::fs::rename(place.path("w"), place.path("w-away")).unwrap();
+    let said = place.feed(&["record"], format!("{LINE}\n")).expect(0).err;
+    assert!(said.contains("copy: ") && said.contains("witness: "), "{said}");
+    assert_eq!((check(&place, "copy").0, check(&place, "witness").0), ("wrong".into(), "wrong".into()));
+    let stats = place.run(&["stats", "--json"]).expect(0).object();
+    assert_eq!(stats["alarms"]["codes"], serde_json::json!({ "copy_behind": 1, "witness_silent": 1 }));
+    let text = place.run(&["stats"]).expect(0).out;
+    assert!(text.contains("alarms: 1 copy_behind, 1 witness_silent\nnewest alarm: "), "{text}");
+    // Both are there again: nothing is left to say.
+    std::fs::rename(place.path("away"), place.path("copy")).unwrap();
+    std::fs::rename(place.path("w-away"), place.path("w")).unwrap();
+    assert_eq!(check(&place, "copy").0, "warning", "what was recorded meanwhile is not there yet");
+    place.record(&[LINE]);
+    assert_eq!((check(&place, "copy").0, check(&place, "witness").0), ("ok".into(), "ok".into()));
+}
+
+#[test]
+fn inspect_reads_what_is_about_a_log_and_is_none() {
+    let (place, _, _) = place();
+    place.run(&["prove", "3", "-o", "one.proof"]).expect(0);
+    let proof = place.run(&["inspect", "one.proof"]).expect(0).out;
+    assert!(proof.starts_with("c2sp.org/tlog-proof@v1\nindex 3\n") && proof.contains("\"model\":\"phi\""), "{proof}");
+    let text = place.run(&["checkpoint"]).expect(0).out;
+    place.write("kept", &text);
+    for (file, count) in [("kept", 1), ("logs/checkpoints", 2), ("logs/witnessed", 2)] {
+        let lines = place.run(&["inspect", "--json", file]).expect(0).json();
+        assert_eq!(lines.last(), Some(&serde_json::json!({ "checkpoints": count })), "{file}");
+        assert!(lines[0]["size"].is_u64() && lines[0]["signatures"].as_array().is_some_and(|names| !names.is_empty()), "{file}");
+    }
+    let copy = std::fs::read_dir(place.path("copy")).unwrap().flatten().next().unwrap().path();
+    let copy = place.run(&["inspect", "--json", copy.to_str().unwrap()]).expect(0).json();
+    assert_eq!(copy.last(), Some(&serde_json::json!({ "copy": true })));
+    place.write("junk", "neither\n");
+    place.run(&["inspect", "junk"]).expect(2);
+}
+
+#[test]
+fn a_proof_is_verified_from_a_pipe() {
+    let (place, vkey, _) = place();
+    let proof = place.run(&["prove", "3"]).expect(0).out;
+    let report = place.feed(&["verify", "--json", "-", "--key", &vkey], &proof).expect(0).object();
+    assert_eq!((&report["verdict"], &report["level"]), (&Value::from("intact"), &Value::from("checkpoint")));
+    let export = place.run(&["export"]).expect(0).out;
+    let report = place.feed(&["verify", "--json", "-"], &export).expect(0).object();
+    assert_eq!(report["first_seq"], 0);
+}
+
+#[test]
+fn a_policy_is_about_the_checkpoint_that_a_proof_of_growth_shows() {
+    let (place, vkey, keys) = place();
+    let old = place.run(&["checkpoint"]).expect(0).out;
+    place.write("old", &old);
+    let (origin, size) = (old.lines().next().unwrap(), old.lines().nth(1).unwrap());
+    let witness = keys.lines().next().unwrap();
+    place.write("policy", format!("origins = [\"{origin}\"]\nkeys = [\"{vkey}\"]\n[[witness]]\n{witness}\n"));
+    place.record(&[LINE]);
+    let growth = place.run(&["prove", "--consistency", size]).expect(0).out;
+    let demand = ["verify", "--json", "-", "--policy", "policy", "--checkpoint", "old"];
+    let report = place.feed(&demand, &growth).expect(0).object();
+    assert_eq!((&report["level"], &report["not_checked"]), (&"witnessed".into(), &serde_json::json!(["rollback"])));
+    // The old end alone is cosigned.
+    let cut = growth.trim_end().rsplit_once('\n').unwrap().0.to_owned() + "\n";
+    let report = place.feed(&demand, &cut).expect(2).object();
+    assert!(report["error"].as_str().unwrap().contains("policy is not met"), "{report}");
+    // Of several checkpoints in one file each counts, also from a pipe.
+    let newest = place.run(&["checkpoint"]).expect(0).out;
+    let report = place.feed(&["verify", "--json", "--policy", "policy", "--checkpoint", "-"], format!("{old}{newest}")).expect(0).object();
+    assert_eq!(
+        (&report["level"], &report["witnessed"]),
+        (&"witnessed".into(), &newest.lines().nth(1).unwrap().parse::<u64>().unwrap().into())
+    );
+}
