@@ -191,11 +191,10 @@ fn mutated_copies_and_witness_streams_do_no_harm() {
     Copier::new(&copy, false).catch_up(&Layout::new(&logs)).unwrap();
     let file = std::fs::read_dir(&copy).unwrap().flatten().next().unwrap().path();
     let text = std::fs::read(&file).unwrap();
-    let reader = Reader::open(&logs).unwrap();
     hold("copy", 150, &text, &|bytes, same| {
         std::fs::write(&file, bytes).unwrap();
         let mut report = Report { verdict: "intact", ..Report::unreadable("") };
-        let _ = compare(&reader, &copy, &mut report);
+        let _ = compare(&logs, &copy, &mut report);
         assert!(!same || report.verdict == "intact", "{report:?}");
     });
     let mut witness = Witness::init(dir.path().join("witness"), "w").unwrap();

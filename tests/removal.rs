@@ -338,7 +338,7 @@ fn a_log_keeps_what_it_promised_unless_the_erasure_key_signs() {
     std::fs::rename(keys::erasure_file(&layout), &away).unwrap();
     close(&policies(2000));
     let recorder = policies(400);
-    let refused = recorder.stats().removal_problem;
+    let refused = recorder.stats().retention_problem;
     assert!(refused.as_ref().is_some_and(|why| why.contains("erasure key")), "{refused:?}");
     record(&recorder, 1500);
     assert_eq!(recorder.prune(LONG).unwrap().removed.entries, 0, "the policy before stays in force");

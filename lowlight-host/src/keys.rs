@@ -207,8 +207,12 @@ pub(crate) fn change_message(log_id: LogId, seq: u64, old: &str, new: &str) -> V
 /// [`StoreError`] when it cannot be renamed.
 pub fn complete_rotation(layout: &Layout) -> Result<(), StoreError> {
     let path = file(layout);
-    std::fs::rename(next_file(layout), &path).map_err(|source| StoreError::from_io(&path, source))?;
-    files::sync_parent(&path)
+    match std::fs::rename(next_file(layout), &path) {
+        // Another recorder was faster.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(StoreError::from_io(&path, source)),
+        Ok(()) => files::sync_parent(&path),
+    }
 }
 
 /// The origin of the checkpoints of a log.

@@ -8,7 +8,7 @@ use crate::store::columns::{SEVERITIES, TOKENS_SOURCES};
 use crate::store::{DbSource, StoreError};
 use crate::time::rfc3339;
 use lowlight_core::entry::codec::decode;
-use lowlight_core::entry::{Event, FieldId, Kind, Lifecycle};
+use lowlight_core::entry::{Cause, Event, FieldId, Kind, Lifecycle, Tombstone};
 use lowlight_core::source::{EntrySource, Item};
 use lowlight_core::{Digest, Entry};
 use serde_json::{Value, json};
@@ -282,13 +282,26 @@ fn system_event(event: &Event<'_>) -> Value {
         Event::Gap(gap) => json!({
             "reason": gap.reason.name(), "lost": gap.lost, "from": rfc3339(gap.lost_from), "to": rfc3339(gap.lost_to),
         }),
-        Event::Tombstone(it) => json!({
-            "fields": it.fields, "runs": it.runs.iter().map(|run| json!([run.start, run.length])).collect::<Vec<_>>(),
-        }),
+        Event::Tombstone(it) => tombstone(it),
         Event::Policy(it) => json!({ "number": it.policy.number }),
         Event::KeyChange(it) => json!({ "old_vkey": it.old_vkey, "new_vkey": it.new_vkey }),
         Event::Import(it) => json!({ "log_id": it.log_id.to_string(), "first": it.first, "end": it.end }),
         Event::Inference(_) | Event::Audit(_) | Event::Log(_) => Value::Null,
+    }
+}
+
+/// What was removed, why, and from which entries: first and last of each run.
+fn tombstone(it: &Tombstone) -> Value {
+    let names = || (0..64).filter_map(FieldId::new).filter(|field| it.fields >> field.get() & 1 == 1).map(|field| field.name().to_string());
+    let removed = match it.fields {
+        0 => json!("entries"),
+        u64::MAX => json!("content"),
+        _ => json!(names().collect::<Vec<_>>()),
+    };
+    let runs: Vec<_> = it.runs.iter().map(|run| json!([run.start, run.end().saturating_sub(1)])).collect();
+    match it.cause {
+        Cause::Retention(policy) => json!({ "removed": removed, "cause": "retention", "policy": policy, "runs": runs }),
+        Cause::Erasure => json!({ "removed": removed, "cause": "erasure", "runs": runs }),
     }
 }
 

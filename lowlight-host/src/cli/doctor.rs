@@ -2,6 +2,7 @@
 
 use super::args::{Cli, DoctorArgs};
 use super::{Outcome, load_config, now, stdout, text};
+use crate::checkpoints::Checkpoints;
 use crate::redact::Redactor;
 use crate::store::{Layout, Reader, StoreError};
 use std::io::Write;
@@ -162,9 +163,14 @@ fn file_system(dir: &Path, add: &mut Add<'_>) {
 /// What is to be kept elsewhere: whether it is there, and how far it is.
 fn elsewhere(cli: &Cli, add: &mut Add<'_>) {
     let (Ok(loaded), Ok(reader)) = (load_config(cli), Reader::open(&cli.path)) else { return };
-    let (log, size) = (reader.log_id(), reader.tip().size);
-    if let Some(copy) = loaded.config.copy.as_ref().and_then(|copy| copy.options().ok()) {
-        match crate::copy::size(&copy.dir, log) {
+    let log = reader.log_id();
+    // What is elsewhere is read first, for the log grows and they follow.
+    let copy = loaded.config.copy.as_ref().and_then(|copy| copy.options().ok()).map(|copy| (crate::copy::size(&copy.dir, log), copy));
+    let witness = loaded.config.witness.as_ref().and_then(|witness| witness.options().ok());
+    let witness = witness.map(|witness| crate::recorder::ask_witness(&witness, &cli.path));
+    let Ok(size) = Reader::open(&cli.path).map(|reader| reader.tip().size) else { return };
+    if let Some((copied, copy)) = copy {
+        match copied {
             Err(error) => add("copy", Level::Wrong, format!("{}: {error}", copy.dir.display())),
             Ok(copied) if copied > size => {
                 add("copy", Level::Wrong, format!("goes on to entry {copied}, the log ends with {size}: run `lowlight verify --against`"));
@@ -175,13 +181,29 @@ fn elsewhere(cli: &Cli, add: &mut Add<'_>) {
             }
         }
     }
-    let Some(witness) = loaded.config.witness.as_ref().and_then(|witness| witness.options().ok()) else { return };
-    match crate::recorder::ask_witness(&witness, &cli.path) {
+    let Some(seen) = witness else { return };
+    match seen {
         Err(why) => add("witness", Level::Wrong, why),
         Ok(seen) if seen > size => {
             add("witness", Level::Wrong, format!("has seen {seen} entries, the log has {size}: it was cut or put back"));
         }
-        Ok(seen) => add("witness", Level::Ok, format!("answers; it has seen {seen} of {size} entries")),
+        Ok(seen) => {
+            let sealed = Checkpoints::open(&cli.path).and_then(|journal| journal.of(log).newest(size)).ok().flatten();
+            let is_behind = sealed.is_some_and(|sealed| sealed.size > seen);
+            let says = format!("answers; it has seen {seen} of {size} entries");
+            add("witness", if is_behind { Level::Warning } else { Level::Ok }, says);
+        }
+    }
+}
+
+/// Alarms in the log.
+fn alarms(reader: &Reader, add: &mut Add<'_>) {
+    let Ok(alarms) = super::stats::alarms(reader) else { return };
+    let count: u64 = alarms["codes"].as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum();
+    if count > 0 {
+        let [at, code, detail] = ["recorded", "code", "detail"].map(|key| alarms["newest"][key].as_str().unwrap_or_default());
+        let alarms = text::plural(count, "alarm is", "alarms are");
+        add("alarms", Level::Warning, format!("{alarms} in the log, the newest of {at}: {code}: {detail}"));
     }
 }
 
@@ -195,6 +217,7 @@ fn log(layout: &Layout, add: &mut Add<'_>) {
                 Some(fault) => add("log", Level::Wrong, format!("schema: {fault}; run `lowlight verify`")),
                 None => add("log", Level::Ok, format!("{}, schema as it should be", text::plural(reader.tip().size, "entry", "entries"))),
             }
+            alarms(&reader, add);
             let mode = reader.connection().pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
             // A log that nobody has open is read without its journal; then SQLite answers "off" or "delete".
             add("journal", Level::Ok, format!("{} while reading; writers use wal with synchronous=FULL", mode.unwrap_or_default()));
@@ -202,7 +225,8 @@ fn log(layout: &Layout, add: &mut Add<'_>) {
     }
     let moved = std::fs::read_dir(layout.quarantine()).map_or(0, Iterator::count);
     if moved > 0 {
-        let says = format!("{moved} damaged logs in {}; copy them away, keep them as evidence", layout.quarantine().display());
+        let logs = text::plural(moved as u64, "log was", "logs were");
+        let says = format!("{logs} moved aside to {}; copy them away, keep them as evidence", layout.quarantine().display());
         add("quarantine", Level::Warning, says);
     }
 }

@@ -66,11 +66,14 @@ fn rotate(cli: &Cli, layout: &Layout, name: Option<&str>) -> Result<LogKey, Fail
     match LogKey::load(layout)? {
         Some(key) if key.key() == next.key() => {
             say("from here on checkpoints are signed by the key below; keep it beside the old one, which signed those before");
+            if load_config(cli)?.config.witness.is_some() {
+                say("the witness signs nothing more until it knows the new key: run `lowlight witness --state DIR trust VKEY` where it is");
+            }
             Ok(key)
         }
         _ if closed.is_ok() => {
             // The log did not say so, and will not: what was made for it goes.
-            if is_new {
+            if is_new && !is_named(cli, &next.key().to_string()) {
                 let _ = std::fs::remove_file(next_file(layout));
             }
             Err(Failure::Usage(format!("the key was not replaced: {}", problem.unwrap_or_else(|| "run `lowlight doctor`".to_owned()))))
@@ -79,6 +82,11 @@ fn rotate(cli: &Cli, layout: &Layout, name: Option<&str>) -> Result<LogKey, Fail
             "storage was not ready in time; the next start of a recorder replaces the key, or run this again".to_owned(),
         )),
     }
+}
+
+/// Whether an entry of the log names that key.
+fn is_named(cli: &Cli, vkey: &str) -> bool {
+    Reader::open(&cli.path).and_then(|reader| reader.cursor(&format!("vkey/{vkey}"))).is_ok_and(|seq| seq.is_some())
 }
 
 /// Whether entries of the log say that a key signs its checkpoints.

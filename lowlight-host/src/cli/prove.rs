@@ -20,7 +20,18 @@ pub(super) fn run(cli: &Cli, args: &ProveArgs) -> Outcome {
         (_, [old, rest @ ..]) => prove::growth(&cli.path, *old, rest.first().copied()),
         (Some(seq), []) => {
             let fields = args.field.iter().map(|name| field(name)).collect::<Result<Vec<_>, _>>()?;
-            prove::entry(&cli.path, seq, &|field| fields.contains(&None) || fields.contains(&Some(field)))
+            let opened = std::cell::RefCell::new(Vec::new());
+            let proof = prove::entry(&cli.path, seq, &|field| {
+                opened.borrow_mut().push(field);
+                fields.contains(&None) || fields.contains(&Some(field))
+            });
+            let there = opened.into_inner();
+            if let Some(field) = fields.iter().flatten().find(|field| proof.is_ok() && !there.contains(field)) {
+                let names: Vec<_> = there.iter().map(|field| field.name().to_string()).collect();
+                let has = if names.is_empty() { "no content".to_owned() } else { names.join(", ") };
+                return Err(Failure::Usage(format!("--field: entry {seq} has no {}; it has {has}", field.name())));
+            }
+            proof
         }
         (None, []) => return Err(Failure::Usage("give the seq of an entry, or --consistency OLD".to_owned())),
     };
@@ -41,7 +52,10 @@ pub(super) fn run(cli: &Cli, args: &ProveArgs) -> Outcome {
 fn field(name: &str) -> Result<Option<FieldId>, Failure> {
     let known = (0..64).filter_map(FieldId::new).find(|field| field.name() == name);
     match known {
-        None if name != "all" => Err(Failure::Usage(format!("--field: '{name}' is no content field; prompt, response, actor, ... or all"))),
+        None if name != "all" => {
+            let names: Vec<_> = (0..13).filter_map(FieldId::new).map(|field| field.name().to_string()).collect();
+            Err(Failure::Usage(format!("--field: '{name}' is no content field; there are {}, app_32 to app_63 and all", names.join(", "))))
+        }
         known => Ok(known),
     }
 }

@@ -24,7 +24,8 @@ pub(super) fn run(cli: &Cli, args: &PruneArgs) -> Outcome {
     let signer = LogKey::load_erasure(&Layout::new(&cli.path))?.map(|key| key.key().to_string());
     let may_shorten = if erasure.is_none() { in_force.as_entry().is_undeclared() } else { erasure == signer };
     let wanted = config.retention.as_ref().and_then(|retention| retention.policy().ok());
-    let policy = applies(&in_force, wanted, may_shorten);
+    let policy = applies(&in_force, wanted.clone(), may_shorten);
+    let is_refused = wanted.is_some_and(|wanted| !wanted.keeps_the_same(&policy));
     if config.retention.is_none() && !policy.removes_nothing() {
         let number = policy.number;
         say(&format!("there is no [retention] in the configuration: policy {number} of the log is in force; an empty [retention] ends it"));
@@ -58,7 +59,7 @@ pub(super) fn run(cli: &Cli, args: &PruneArgs) -> Outcome {
         writeln!(out, "removed {entries}, and {contents} of entries that stay")?;
     }
     out.flush()?;
-    if let Some(problem) = stats.ok().and_then(|stats| stats.removal_problem) {
+    for problem in stats.ok().into_iter().flat_map(|stats| [stats.removal_problem, stats.retention_problem]).flatten() {
         say(&problem);
     }
     if let Some(blocked) = &pruned.blocked {
@@ -67,7 +68,7 @@ pub(super) fn run(cli: &Cli, args: &PruneArgs) -> Outcome {
     for seq in &removed.altered {
         say(&format!("entry {seq} does not fit its hash and stays, with those around it; run `lowlight verify`"));
     }
-    Ok(u8::from(!removed.altered.is_empty()))
+    Ok(u8::from(!removed.altered.is_empty() || is_refused))
 }
 
 /// The policy that a recorder with the wanted one would follow.

@@ -123,7 +123,12 @@ fn warn_at_start(recorder: &Recorder) {
 /// What did not reach another place, or was not removed, by the end.
 fn warn_at_end(recorder: &Recorder) {
     let stats = recorder.stats();
-    let problems = [("copy", &stats.copy_problem), ("witness", &stats.witness_problem), ("retention", &stats.removal_problem)];
+    let problems = [
+        ("copy", &stats.copy_problem),
+        ("witness", &stats.witness_problem),
+        ("removal", &stats.removal_problem),
+        ("retention", &stats.retention_problem),
+    ];
     for (what, problem) in problems.into_iter().filter_map(|(what, problem)| Some((what, problem.as_ref()?))) {
         say(&format!("{what}: {problem}"));
     }

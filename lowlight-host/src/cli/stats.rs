@@ -180,7 +180,7 @@ fn losses(reader: &Reader) -> Result<Map<String, Value>, Failure> {
 }
 
 /// How many alarms of each kind the log has, and the newest of them.
-fn alarms(reader: &Reader) -> Result<Value, Failure> {
+pub(super) fn alarms(reader: &Reader) -> Result<Value, Failure> {
     let failed = |source| sqlite(reader, source);
     // Case 8 of a lifecycle event is an alarm.
     let sql = "SELECT recorded, event FROM entry NOT INDEXED WHERE kind = 4 AND substr(event, 1, 1) = x'08' ORDER BY seq";
@@ -233,7 +233,13 @@ fn print(report: &Value, out: &mut impl Write) -> std::io::Result<()> {
     let number_at = |pointer: &str| report.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
     writeln!(out, "log {}", text_at("/log_id"))?;
     let kinds = report["kinds"].as_object().into_iter().flatten().map(|(name, count)| format!("{count} {name}"));
-    writeln!(out, "{} ({})", text::plural(number_at("/entries"), "entry", "entries"), kinds.collect::<Vec<_>>().join(", "))?;
+    let present: u64 = report["kinds"].as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum();
+    let gone = match number_at("/entries").saturating_sub(present) {
+        0 => String::new(),
+        gone => format!("; {gone} are not there any more"),
+    };
+    let entries = text::plural(number_at("/entries"), "entry", "entries");
+    writeln!(out, "{entries} ({}{gone})", kinds.collect::<Vec<_>>().join(", "))?;
     writeln!(out, "from {} to {}", text_at("/times/first"), text_at("/times/last"))?;
     let losses = report["lost"].as_object().into_iter().flatten().map(|(name, count)| format!("{count} {name}"));
     let losses = losses.collect::<Vec<_>>().join(", ");

@@ -4,11 +4,11 @@ use super::args::{Cli, VerifyArgs};
 use super::progress::Progress;
 use super::{Failure, Outcome, now, stdout, text};
 use crate::checkpoints::{Checkpoints, newest_witnessed};
-use crate::copy::{CopyError, compare};
+use crate::copy::compare;
 use crate::export::verify_export_with;
 use crate::prove;
 use crate::store::Reader;
-use crate::verify::{self, Against, From, Kept, Report, Threads, VerifyPolicy, Vetted};
+use crate::verify::{self, Against, Kept, Place, Report, Threads, VerifyPolicy, Vetted};
 use lowlight_core::note::Key;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -39,7 +39,8 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> Outcome {
         None => Vec::new(),
     };
     for vetted in vetted.iter().filter(|_| proof.is_none()) {
-        if !kept.contains(&vetted.kept) {
+        // The same may lie at several places: then it is said once, of the one that says most.
+        if !kept.iter().any(|known| known.is_same(&vetted.kept)) {
             kept.push(vetted.kept.clone());
         }
     }
@@ -50,16 +51,13 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> Outcome {
         }
         None => report(source, threads, Against::kept(&kept, &keys)),
     };
-    if let Some(copy) = &args.against {
-        let compared = Reader::open_for_all(source).map_err(CopyError::from).and_then(|reader| compare(&reader, copy, &mut report));
-        if let Err(error) = compared {
-            let why = format!("--against: {error}");
-            // What was found before stays found.
-            if report.verdict == "intact" {
-                report = Report::unreadable(why);
-            } else {
-                report.notes.push(why);
-            }
+    if let Some(Err(error)) = args.against.as_ref().map(|copy| compare(source, copy, &mut report)) {
+        let why = format!("--against: {error}");
+        // What was found before stays found.
+        if report.verdict == "intact" {
+            report = Report::unreadable(why);
+        } else {
+            report.notes.push(why);
         }
     }
     if let Some(policy) = &policy {
@@ -90,22 +88,22 @@ fn policy(file: &Path) -> Result<VerifyPolicy, Failure> {
 /// Checkpoints that may meet a policy: those given, those that witnesses have when they are asked, the newest one that lies
 /// beside the log, the one of a proof.
 fn evidence(policy: &VerifyPolicy, kept: &[Kept], source: &Path, proof: Option<&[u8]>) -> Result<Vec<Vetted>, String> {
-    let mut found: Vec<_> = kept.iter().filter_map(|kept| policy.vet(kept.note()?, From::Elsewhere)).collect();
+    let mut found: Vec<_> = kept.iter().filter_map(|kept| policy.vet(kept.note()?, Place::Elsewhere)).collect();
     if let Some(proof) = proof {
         let split = proof.windows(2).position(|pair| pair == b"\n\n").map_or(&[][..], |at| &proof[at + 2..]);
-        let own = std::str::from_utf8(split).ok().and_then(|note| policy.vet(note, From::Beside));
+        let own = std::str::from_utf8(split).ok().and_then(|note| policy.vet(note, Place::Beside));
         // What is shown is the checkpoint of the proof: another, such as that where a growth begins, says nothing of it.
-        found.retain(|other| own.as_ref().is_some_and(|own| (own.kept.size(), own.kept.root()) == (other.kept.size(), other.kept.root())));
+        found.retain(|other| own.as_ref().is_some_and(|own| own.kept.is_same(&other.kept)));
         found.extend(own);
         return Ok(found);
     }
     let dir = if source.is_dir() { Some(source) } else { source.parent() };
     if let (Some(dir), Ok(reader)) = (dir, Reader::open(source)) {
         let beside = newest_witnessed(dir, reader.log_id()).map_err(|error| error.to_string())?;
-        found.extend(beside.and_then(|beside| policy.vet(&beside.note, From::Beside)));
+        found.extend(beside.and_then(|beside| policy.vet(&beside.note, Place::Beside)));
         let own = Checkpoints::open(dir).and_then(|journal| journal.of(reader.log_id()).newest(reader.tip().size));
         let own = own.map_err(|error| error.to_string())?.and_then(|own| own.note);
-        found.extend(own.and_then(|own| policy.vet(&own, From::Beside)));
+        found.extend(own.and_then(|own| policy.vet(&own, Place::Beside)));
         found.extend(policy.ask(&reader.log_id().to_string())?);
     }
     Ok(found)

@@ -68,7 +68,11 @@ fn listen(witness: &mut Witness, path: &Path) -> Result<(), Failure> {
     let listener = UnixListener::bind(path).map_err(io)?;
     say(&format!("listening on {}", path.display()));
     loop {
-        let (stream, _) = listener.accept().map_err(io)?;
+        let Ok((stream, _)) = listener.accept() else {
+            // Gone again, or no descriptors left for a moment.
+            std::thread::sleep(Duration::from_millis(50));
+            continue;
+        };
         let Ok((input, watched)) = stream.try_clone().and_then(|input| Ok((input, stream.try_clone()?))) else { continue };
         let Ok(_watchdog) = Watchdog::start(PATIENCE, move || drop(watched.shutdown(std::net::Shutdown::Both))) else { continue };
         match serve(witness, &mut BufReader::new(input), &mut &stream) {

@@ -20,7 +20,7 @@ use crate::export::MAX_LINE;
 use crate::store::StoreError;
 use lowlight_core::LogId;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, Read as _};
+use std::io::{BufRead, BufReader, Read as _, Take};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -77,6 +77,16 @@ pub fn size(dir: &Path, log_id: LogId) -> std::io::Result<u64> {
     write::end(dir, log_id).map(|at| at.next)
 }
 
+/// The files of a copy as they are now: what is appended from now on is not read.
+fn open_all(dir: &Path, log_id: LogId) -> std::io::Result<Vec<(PathBuf, BufReader<Take<File>>)>> {
+    let open = |(_, path): (u64, PathBuf)| {
+        let file = open(&path, OpenOptions::new().read(true))?;
+        let length = file.metadata()?.len();
+        Ok((path, BufReader::with_capacity(64 << 10, file.take(length))))
+    };
+    files(dir, log_id)?.into_iter().map(open).collect()
+}
+
 /// Opens a file of a copy; refuses what is none without waiting for it.
 fn open(path: &Path, how: &mut OpenOptions) -> std::io::Result<File> {
     let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
@@ -97,7 +107,9 @@ fn head(log_id: LogId, first: u64) -> String {
 /// The next whole line, without its newline; `None` at the end, also at a line that was cut off.
 fn line<R: BufRead>(input: &mut R, line: &mut Vec<u8>) -> std::io::Result<Option<()>> {
     line.clear();
-    input.by_ref().take(MAX_LINE as u64).read_until(b'\n', line)?;
+    if input.by_ref().take(MAX_LINE as u64).read_until(b'\n', line)? == MAX_LINE && line.last() != Some(&b'\n') {
+        return Err(std::io::Error::other("a line of it is longer than any that was written"));
+    }
     Ok((line.pop() == Some(b'\n')).then_some(()))
 }
 

@@ -3,7 +3,7 @@
 use super::{CopyError, MAX_FILE, checkpoint, files, head, line, open};
 use crate::checkpoints::Checkpoints;
 use crate::export::{EntryLines, Line, Options, parse_line};
-use crate::store::{Filter, Layout, Reader, StoreError, files as own_files};
+use crate::store::{BLOCK, Filter, Layout, Reader, StoreError, files as own_files};
 use lowlight_core::LogId;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write as _};
@@ -88,7 +88,11 @@ impl Copier {
         let mut batch = Vec::new();
         let mut line = Vec::new();
         let mut next = at.next;
-        let mut entries = EntryLines::new(reader.source(at.next..size, &Filter::default(), self.content));
+        if let Some(line) = block_that_is_gone(&reader, next)? {
+            batch.extend_from_slice(line.as_bytes());
+            next = (next / BLOCK + 1) * BLOCK;
+        }
+        let mut entries = EntryLines::new(reader.source(next..size, &Filter::default(), self.content));
         loop {
             while let Some((sealed, line)) = due.take_if(|(sealed, _)| *sealed <= next) {
                 batch.extend_from_slice(line.as_bytes());
@@ -127,6 +131,17 @@ impl Copier {
         at.next = next;
         Ok(())
     }
+}
+
+/// The line of the block that `next` lies in, if it was removed as a whole: then no line begins at `next`.
+fn block_that_is_gone(reader: &Reader, next: u64) -> Result<Option<String>, StoreError> {
+    let (block, size) = (next / BLOCK, reader.tip().size);
+    if next.is_multiple_of(BLOCK) || (block + 1) * BLOCK > size || reader.has_from(next, (block + 1) * BLOCK)? {
+        return Ok(None);
+    }
+    let node = reader.subtree(8, block)?;
+    let leaf = reader.leaf((block + 1) * BLOCK - 1)?.map_or(String::new(), |leaf| format!(",\"leaf\":\"{leaf}\""));
+    Ok(node.map(|node| format!("{{\"seq\":{},\"removed\":8,\"node\":\"{node}\"{leaf}}}\n", block * BLOCK)))
 }
 
 /// Whether nobody else has written to the file since.

@@ -1,9 +1,11 @@
 //! A thread beside the writer that brings what is committed to another place: a witness, a copy.
 //!
 //! 1. The writer never waits for it; closing waits [`PATIENCE`] and a little.
+//! 2. It does not end before it is told to: a panic in an attempt is a failure like others.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long one attempt may take, and closing.
@@ -12,6 +14,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How long until it is tried again where somebody else was just at it; what is committed meanwhile is brought together.
 const APART: Duration = Duration::from_millis(200);
+/// An attempt that lasts longer hangs: a share that does not answer, for instance.
+const HANGS: Duration = Duration::from_secs(60);
 /// How long it takes to end an attempt whose time is over.
 const TO_END: Duration = Duration::from_millis(500);
 
@@ -32,19 +36,38 @@ pub(super) struct Beside {
     ended: Receiver<()>,
     /// Until when there is time, once it is to end.
     deadline: Arc<OnceLock<Instant>>,
+    /// When the attempt began that goes on.
+    begun: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Beside {
-    /// Starts it; `attempt` is told how long it may take. `None` when there is no thread to be had.
-    pub(super) fn start(name: &str, attempt: impl FnMut(Duration) -> Attempt + Send + 'static) -> Option<Self> {
+    /// Starts it; `attempt` is told how long it may take.
+    ///
+    /// # Errors
+    ///
+    /// When there is no thread to be had.
+    pub(super) fn start(name: &str, mut attempt: impl FnMut(Duration) -> Attempt + Send + 'static) -> std::io::Result<Self> {
         let ((wake, woken), (ending, ended)) = (sync_channel(1), sync_channel(1));
-        let deadline = Arc::new(OnceLock::new());
-        let until = Arc::clone(&deadline);
+        let (deadline, begun) = (Arc::new(OnceLock::new()), Arc::new(Mutex::new(None)));
+        let (until, since) = (Arc::clone(&deadline), Arc::clone(&begun));
         let run = move || {
             let _ending: SyncSender<()> = ending;
-            run(attempt, &woken, &until);
+            let timed = |left| {
+                let set = |at| *since.lock().unwrap_or_else(PoisonError::into_inner) = at;
+                set(Some(Instant::now()));
+                let done = std::panic::catch_unwind(AssertUnwindSafe(|| attempt(left))).unwrap_or(Attempt::Failed);
+                set(None);
+                done
+            };
+            run(timed, &woken, &until);
         };
-        std::thread::Builder::new().name(name.to_owned()).spawn(run).ok().map(|_| Self { wake, ended, deadline })
+        std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
+        Ok(Self { wake, ended, deadline, begun })
+    }
+
+    /// Whether an attempt lasts for so long that it will not end by itself.
+    pub(super) fn hangs(&self) -> bool {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|begun| begun.elapsed() > HANGS)
     }
 
     /// There is something new. Does not wait: one word is enough for several.

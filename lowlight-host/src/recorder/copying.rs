@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::beside::{Attempt, Beside};
+use super::worker::Worker;
 use crate::copy::{Copier, CopyError};
 use crate::store::Layout;
 use std::path::PathBuf;
@@ -17,9 +18,9 @@ pub struct CopyOptions {
     pub content: bool,
 }
 
-/// Starts the thread that copies.
-pub(super) fn start(shared: &Arc<Shared>) -> Option<Beside> {
-    let options = shared.options.copy.as_ref()?;
+/// Starts the thread that copies, where there is a copy.
+pub(super) fn start(shared: &Arc<Shared>) -> std::io::Result<Option<Beside>> {
+    let Some(options) = shared.options.copy.as_ref() else { return Ok(None) };
     let layout = Layout::new(&shared.options.path);
     let mut copier = Copier::new(&options.dir, options.content);
     let shared = Arc::clone(shared);
@@ -44,4 +45,21 @@ pub(super) fn start(shared: &Arc<Shared>) -> Option<Beside> {
             }
         }
     })
+    .map(Some)
+}
+
+impl Worker<'_> {
+    /// There is something to copy.
+    pub(super) fn wake_copying(&mut self) {
+        let Some(copying) = &self.copying else { return };
+        copying.wake();
+        if copying.hangs() && self.shared.lock().stats.copy_problem.is_none() {
+            self.copy_fails("its place has not answered for a minute".to_owned());
+        }
+    }
+
+    pub(super) fn copy_fails(&mut self, text: String) {
+        self.alarm("copy_behind", text.clone());
+        self.shared.lock().stats.copy_problem = Some(text);
+    }
 }

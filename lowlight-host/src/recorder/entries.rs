@@ -189,8 +189,9 @@ fn retention(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>, run: u64) ->
         let key = LogKey::load_erasure(batch.sink().layout())?.filter(|key| erasure_vkey == Some(key.key().to_string()));
         let (Some(mut key), Some(log_id)) = (key, batch.sink().log_id()) else {
             let why = "the configured retention keeps less than the log promised, and its erasure key is not there to sign that; the policy before stays in force";
-            worker.alarms.push(("retention_refused", why.to_owned()));
-            worker.shared.lock().stats.removal_problem = Some(why.to_owned());
+            worker.alarm("retention_refused", why);
+            worker.removing.problems.refused = Some(why.to_owned());
+            worker.tell_problem();
             return Ok(before);
         };
         signature = Some(Signature::from_bytes(key.sign_message(&wanted.message(log_id, batch.head().size()))));
@@ -241,7 +242,7 @@ fn vkey(worker: &mut Worker<'_>) -> Option<String> {
     match worker.sealing.journal.key() {
         Ok(key) => key.map(|key| key.key().to_string()),
         Err(error) => {
-            worker.alarms.push(("key_unreadable", format!("no checkpoints are written: {error}")));
+            worker.alarm("key_unreadable", format!("no checkpoints are written: {error}"));
             worker.shared.lock().stats.checkpoint_problem = Some(error.to_string());
             None
         }
@@ -250,21 +251,25 @@ fn vkey(worker: &mut Worker<'_>) -> Option<String> {
 
 /// An alarm about the key, which the statistics tell as well.
 fn key_problem(worker: &mut Worker<'_>, code: &'static str, why: &str) {
-    if !worker.alarms.iter().any(|(known, _)| *known == code) {
-        worker.alarms.push((code, why.to_owned()));
-    }
+    worker.alarm(code, why);
     worker.shared.lock().stats.checkpoint_problem = Some(why.to_owned());
 }
 
 /// Writes which key signs from here on, once for each key: in a new log `Open` has said so. A key that is to take its place
 /// is announced by the one before; the worker puts it there once that is durable.
 fn announce(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>, run: u64, vkey: &str, is_new: bool) -> Result<(), StoreError> {
-    let is_known = batch.sink().cursor(&format!("vkey/{vkey}"))?.is_some();
-    if !is_known && !is_new && batch.sink().cursor("vkey")?.is_some() {
+    let newest = batch.sink().cursor("vkey")?;
+    let is_in_use = |vkey: &str, batch: &mut Batch<'_, Store>| -> Result<bool, StoreError> {
+        Ok(newest.is_some() && batch.sink().cursor(&format!("vkey/{vkey}"))? == newest)
+    };
+    let next = LogKey::load_next(batch.sink().layout())?.map(|key| key.key().to_string());
+    // The rest of a rotation that broke off: the log names the next key already.
+    let is_replaced = next.as_ref().map(|next| is_in_use(next, batch)).transpose()?.unwrap_or(false);
+    if !is_new && newest.is_some() && !is_replaced && !is_in_use(vkey, batch)? {
         key_problem(worker, "key_unannounced", "keys/log.key is not the key that this log names; put that one back if you have it");
         return Ok(());
     }
-    if !is_known {
+    if newest.is_none() || is_new {
         let seq = batch.head().size();
         if !is_new {
             change_key(worker, batch, run, "", vkey)?;
@@ -272,7 +277,7 @@ fn announce(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>, run: u64, vke
         batch.sink().set_cursor(&format!("vkey/{vkey}"), seq)?;
         batch.sink().set_cursor("vkey", seq)?;
     }
-    let Some(next) = LogKey::load_next(batch.sink().layout())?.map(|key| key.key().to_string()) else { return Ok(()) };
+    let Some(next) = next else { return Ok(()) };
     if batch.sink().cursor(&format!("vkey/{next}"))?.is_none() {
         let seq = batch.head().size();
         change_key(worker, batch, run, vkey, &next)?;

@@ -62,9 +62,7 @@ impl Worker<'_> {
             Err(error) => Some(error.to_string()),
         };
         if let Some(problem) = problem {
-            if !self.alarms.iter().any(|(code, _)| *code == "verify_failed") {
-                self.alarms.push(("verify_failed", problem.clone()));
-            }
+            self.alarm("verify_failed", problem.clone());
             self.shared.lock().stats.verify_problem = Some(problem);
         }
         Ok(())

@@ -16,6 +16,7 @@ use crate::removal::{Choice, EraseError, Plan, RetentionPolicy, Room};
 use crate::store::{ERASED, Layout, Reader, Store, StoreError, reserve};
 use lowlight_core::{LogId, Sink as _};
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
@@ -24,6 +25,8 @@ use std::time::{Duration, Instant};
 pub(super) const PIECE: Duration = Duration::from_millis(30);
 /// How long after a failure, or a reader that holds the WAL, the next attempt is made.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long retention may keep a recorder from ending.
+const AT_CLOSE: Duration = Duration::from_secs(1);
 /// How long after the last removal pages are given back to the file system.
 const VACUUM_AFTER: Duration = Duration::from_secs(5);
 /// The wall clock was set by more than this during the run: ages cannot be trusted.
@@ -99,9 +102,21 @@ pub(super) struct Removing {
     pub(super) not_before: Option<Instant>,
     pub(super) choose_at: Option<Instant>,
     is_choosing: bool,
-    is_blocked: bool,
+    closing_since: Option<Instant>,
+    pub(super) problems: Problems,
     /// Wall clock minus monotonic clock when the run began, ns.
     offset: i64,
+}
+
+/// What keeps removal from going on; each is there until it is over.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    /// The last step failed, or a reader is in the way.
+    step: Option<String>,
+    /// Something is over a limit and may not go, or nothing could be chosen.
+    blocked: Option<String>,
+    /// The policy of the configuration is not in force.
+    pub(super) refused: Option<String>,
 }
 
 impl Drop for Removing {
@@ -133,7 +148,8 @@ impl Removing {
             not_before: None,
             choose_at: None,
             is_choosing: false,
-            is_blocked: false,
+            closing_since: None,
+            problems: Problems::default(),
             offset,
         }
     }
@@ -159,10 +175,18 @@ impl Removing {
         [work, choose].into_iter().flatten().min()
     }
 
-    /// Whether somebody waits for an answer, or an erasure is not finished, and nothing is in the way.
-    pub(super) fn is_owed(&self) -> bool {
+    /// Whether there is something that the end of the recorder waits for, and nothing in the way: somebody who wants an answer,
+    /// an erasure, and for a moment retention, which short runs would never come to otherwise.
+    pub(super) fn is_owed(&mut self) -> bool {
         let is_erasing = self.traces.is_some() || self.tasks.iter().any(|task| task.by_policy.is_none());
-        (!self.waiting.is_empty() || is_erasing || !self.is_loaded) && self.not_before.is_none()
+        let has_time = self.closing_since.get_or_insert_with(Instant::now).elapsed() < AT_CLOSE;
+        let retains = has_time && (!self.tasks.is_empty() || self.is_choosing);
+        (!self.waiting.is_empty() || is_erasing || !self.is_loaded || retains) && self.not_before.is_none()
+    }
+
+    /// Whether the end waits for a choice.
+    pub(super) fn awaits_choice(&self) -> bool {
+        self.is_choosing && self.closing_since.is_some_and(|since| since.elapsed() < AT_CLOSE)
     }
 
     /// The recorder ends: whoever waits is told that the rest is for the next one.
@@ -218,7 +242,7 @@ impl Worker<'_> {
             self.removing.is_choosing = false;
             let soon = if order.more { Duration::ZERO } else { self.removing.interval };
             self.removing.choose_at = Some(Instant::now() + soon);
-            self.tell_blocked(order.blocked.as_deref());
+            self.tell_blocked(order.blocked.clone());
         }
         if order.plans.iter().all(|plan| plan.runs.is_empty()) {
             // Whoever asks for nothing waits for what is left over.
@@ -235,17 +259,26 @@ impl Worker<'_> {
     /// What passes for a tombstone and is none is said once.
     pub(super) fn tell_forged(&mut self) {
         if let Some(seq) = self.removing.forged.take() {
-            let why = format!("entry {seq} passes for a tombstone and does not fit its hash: it is not carried out; run `lowlight verify`");
-            self.alarms.push(("removal_stopped", why));
+            let why = format!(
+                "entry {seq} passes for a tombstone or a policy and does not fit its hash: it is not carried out; run `lowlight verify`"
+            );
+            self.alarm("removal_stopped", why);
         }
     }
 
-    fn tell_blocked(&mut self, blocked: Option<&str>) {
-        self.shared.lock().stats.removal_problem = blocked.map(str::to_owned);
-        if let Some(why) = blocked.filter(|_| !self.removing.is_blocked) {
-            self.alarms.push(("retention_blocked", why.to_owned()));
+    fn tell_blocked(&mut self, blocked: Option<String>) {
+        if let Some(why) = blocked.as_ref().filter(|_| self.removing.problems.blocked.is_none()) {
+            self.alarm("retention_blocked", why.clone());
         }
-        self.removing.is_blocked = blocked.is_some();
+        self.removing.problems.blocked = blocked;
+        self.tell_problem();
+    }
+
+    pub(super) fn tell_problem(&self) {
+        let Problems { step, blocked, refused } = &self.removing.problems;
+        let mut state = self.shared.lock();
+        state.stats.removal_problem.clone_from(step);
+        state.stats.retention_problem = refused.as_ref().or(blocked.as_ref()).cloned();
     }
 
     /// Does what is due: a choice, or a piece of removal.
@@ -268,19 +301,24 @@ impl Worker<'_> {
             Err(error) => (Err(error), None),
         };
         match step {
-            Ok(()) => self.store = store,
+            Ok(problem) => {
+                self.store = store;
+                self.removing.problems.step = problem.map(str::to_owned);
+            }
             Err(error) => {
                 self.removing.not_before = Some(Instant::now() + PAUSE);
                 self.removing.is_loaded = false;
-                self.shared.lock().stats.removal_problem = Some(error.to_string());
+                self.removing.problems.step = Some(error.to_string());
                 if matches!(error, StoreError::Busy(_) | StoreError::Full { .. }) {
                     self.store = store;
                 }
             }
         }
+        self.tell_problem();
     }
 
-    fn removal_step(&mut self, store: &mut Store) -> Result<(), StoreError> {
+    /// What stands in the way, if something does.
+    fn removal_step(&mut self, store: &mut Store) -> Result<Option<&'static str>, StoreError> {
         let removing = &mut self.removing;
         removing.not_before = None;
         if !removing.is_loaded {
@@ -292,7 +330,7 @@ impl Worker<'_> {
             if removing.tasks.is_empty() && removing.traces.is_none() {
                 removing.answer(u64::MAX);
             }
-            return Ok(());
+            return Ok(None);
         }
         if let Some(task) = removing.tasks.front() {
             if self.sealing.newest_size() <= task.seq {
@@ -300,10 +338,10 @@ impl Worker<'_> {
                 self.seal(false);
             }
             if self.removing.tasks.front().is_some_and(|task| self.sealing.newest_size() > task.seq) {
-                return self.pieces(store);
+                return self.pieces(store).map(|()| None);
             }
             self.removing.not_before = Some(Instant::now() + PAUSE);
-            return Ok(());
+            return Ok(Some("the checkpoint that must come before a removal could not be written"));
         }
         if let Some(upto) = removing.traces {
             if removing.rewrite && store.rewrite()? {
@@ -311,9 +349,7 @@ impl Worker<'_> {
             }
             if removing.rewrite || !store.truncate_wal()? {
                 removing.not_before = Some(Instant::now() + PAUSE);
-                self.shared.lock().stats.removal_problem =
-                    Some("a reader keeps the log open: what was erased is still in its WAL".to_owned());
-                return Ok(());
+                return Ok(Some("a reader keeps the log open: what was erased is still in its WAL"));
             }
             store.begin()?;
             store.set_cursor(ERASED, upto)?;
@@ -322,11 +358,10 @@ impl Worker<'_> {
             // What is free may be wanted again soon; moving pages about for nothing is dear.
             (removing.vacuum, removing.not_before) = (true, Some(Instant::now() + VACUUM_AFTER));
             removing.answer(upto);
-            self.shared.lock().stats.removal_problem = None;
-            return Ok(());
+            return Ok(None);
         }
         removing.vacuum = store.vacuum_some(false)?;
-        Ok(())
+        Ok(None)
     }
 
     /// Chooses what retention removes on a thread of its own, which reads the log as anybody does.
@@ -340,22 +375,29 @@ impl Worker<'_> {
         reserve::keep(&Layout::new(&shared.options.path));
         let (shared, at) = (Arc::clone(shared), (now(), shared.clock()));
         let choose = move || {
-            let chosen = Reader::open(&shared.options.path).and_then(|reader| {
+            let choose = || -> Result<_, StoreError> {
+                let reader = Reader::open(&shared.options.path)?;
                 let room = Room::of(&reader, shared.options.min_free, 0);
                 Ok((Choice::in_force(&reader, at, room)?, reader.log_id()))
-            });
+            };
             let inodes = few_inodes(&shared.options.path, shared.options.min_inodes);
-            let (plans, blocked, more, log) = match chosen {
-                Ok((choice, log)) => (choice.plans(), choice.blocked.or(inodes), choice.more, Some(log)),
-                Err(error) => (Vec::new(), Some(error.to_string()), false, None),
+            // The writer waits for an answer: without one it would never choose again.
+            let (plans, blocked, more, log) = match std::panic::catch_unwind(AssertUnwindSafe(choose)) {
+                Ok(Ok((choice, log))) => (choice.plans(), choice.blocked.or(inodes), choice.more, Some(log)),
+                Ok(Err(error)) => (Vec::new(), Some(error.to_string()), false, None),
+                Err(_) => (Vec::new(), Some("choosing what to remove failed with a panic".to_owned()), false, None),
             };
             let more = more && !plans.is_empty();
             shared.lock().orders.push_back(Order { plans, reason: None, answer: None, blocked, is_chosen: true, more, log });
             shared.work.notify_one();
         };
         let removing = &mut self.removing;
-        removing.is_choosing = std::thread::Builder::new().name("lowlight-choose".to_owned()).spawn(choose).is_ok();
+        let started = std::thread::Builder::new().name("lowlight-choose".to_owned()).spawn(choose);
+        removing.is_choosing = started.is_ok();
         removing.choose_at = Some(Instant::now() + removing.interval);
+        if let Err(error) = started {
+            self.tell_blocked(Some(format!("no thread to choose what to remove: {error}")));
+        }
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Stats {
     pub removed_contents: u64,
     /// What keeps removal from going on, if something does.
     pub removal_problem: Option<String>,
+    /// Why retention does not do all that the configuration asks for, if it does not.
+    pub retention_problem: Option<String>,
     /// Where a damaged log was moved at start, if there was one.
     pub quarantined: Option<String>,
     /// Id of the log, once it is open.

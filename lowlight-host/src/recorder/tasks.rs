@@ -39,13 +39,19 @@ impl Removing {
         self.log = store.log_id();
         self.tasks.clear();
         let (mut erasure, mut bodies) = (None, Vec::new());
-        let mut in_force = RetentionPolicy::default();
+        let (mut in_force, mut policies) = (RetentionPolicy::default(), Vec::new());
         store.each(&mut |body| {
             let Ok(entry) = decode(body) else { return };
             let header = &entry.header;
             match &entry.event {
-                Event::Open(open) => in_force = RetentionPolicy::new(&open.policy),
-                Event::Policy(policy) => in_force = RetentionPolicy::new(&policy.policy),
+                Event::Open(open) => {
+                    in_force = RetentionPolicy::new(&open.policy);
+                    policies.push((header.seq, body.to_vec()));
+                }
+                Event::Policy(policy) => {
+                    in_force = RetentionPolicy::new(&policy.policy);
+                    policies.push((header.seq, body.to_vec()));
+                }
                 Event::Tombstone(tombstone) if erased.is_none_or(|erased| header.seq > erased) => {
                     if tombstone.cause == Cause::Erasure {
                         erasure = Some(header.seq);
@@ -72,6 +78,14 @@ impl Removing {
             {
                 self.forged = Some(task.seq);
                 self.tasks.remove(place);
+            }
+        }
+        // Nor is a policy; what it would allow is not done.
+        for (seq, body) in policies.iter().filter(|_| self.tasks.iter().any(|task| task.by_policy.is_some())) {
+            if !store.is_authentic(*seq, body)? {
+                self.forged = Some(*seq);
+                self.tasks.retain(|task| task.by_policy.is_none());
+                break;
             }
         }
         // What was deleted before may have left copies of what is to be erased now.
@@ -172,7 +186,7 @@ impl Worker<'_> {
     fn count_removed(&mut self, tombstone: u64, entries: u64, contents: u64, altered: &[u64]) {
         for seq in altered {
             let why = format!("entry {seq} does not fit its hash: it stays, with those around it; run `lowlight verify`");
-            self.alarms.push(("removal_stopped", why));
+            self.alarm("removal_stopped", why);
         }
         self.removing.count(tombstone, &|removed| {
             removed.entries += entries;

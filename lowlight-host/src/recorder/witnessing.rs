@@ -121,9 +121,7 @@ impl Worker<'_> {
         match ask(options, layout) {
             Ok(older) => older,
             Err(why) => {
-                if !self.alarms.iter().any(|(code, _)| *code == "witness_silent") {
-                    self.alarms.push(("witness_silent", format!("whether the log is what it was could not be asked: {why}")));
-                }
+                self.alarm("witness_silent", format!("whether the log is what it was could not be asked: {why}"));
                 self.shared.lock().stats.witness_problem = Some(why);
                 None
             }
@@ -132,8 +130,8 @@ impl Worker<'_> {
 }
 
 /// Starts the thread that has checkpoints cosigned.
-pub(super) fn start(shared: &Arc<Shared>) -> Option<Beside> {
-    let options = shared.options.witness.clone()?;
+pub(super) fn start(shared: &Arc<Shared>) -> std::io::Result<Option<Beside>> {
+    let Some(options) = shared.options.witness.clone() else { return Ok(None) };
     let layout = Layout::new(&shared.options.path);
     let shared = Arc::clone(shared);
     let mut seen = None;
@@ -157,6 +155,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> Option<Beside> {
             }
         }
     })
+    .map(Some)
 }
 
 struct Problem {
@@ -189,19 +188,15 @@ fn cosign(options: &WitnessOptions, layout: &Layout, patience: Duration, seen: &
     let mut old = seen.take().filter(|(origin, _)| *origin == own).map_or(0, |(_, size)| size);
     let mut client = Client::connect(&options.endpoint, patience)?;
     for _ in 0..2 {
-        if old == size {
-            *seen = Some((own, size));
-            return Ok(Some(size));
-        }
-        match client.add(&request(layout, old, size, &note)?) {
-            Ok(line) => {
-                let note = note + &line;
-                let vkey = Key::parse(&options.vkey)?;
-                let is_signed = Note::parse(note.as_bytes()).ok().and_then(|note| note.signature_of(&vkey).ok().flatten()).is_some();
-                if !is_signed {
-                    return Err("the witness's cosignature does not verify".into());
-                }
-                add_witnessed(layout, Witnessed { log: log_id.to_string(), size, note })?;
+        let cosigned = if old == size {
+            // Its answer was lost, or belongs to an earlier run.
+            client.latest(&own).map(Option::unwrap_or_default)
+        } else {
+            client.add(&request(layout, old, size, &note)?).map(|line| note.clone() + &line)
+        };
+        match cosigned {
+            Ok(note) => {
+                keep(options, layout, (log_id, size), note)?;
                 *seen = Some((own, size));
                 return Ok(Some(size));
             }
@@ -213,10 +208,26 @@ fn cosign(options: &WitnessOptions, layout: &Layout, patience: Duration, seen: &
                 }
             }
             Err(error @ WitnessError::Refused { status: 422, .. }) => return Err(Problem { text: error.to_string(), is_alarm: true }),
+            // After a rotation, or before the first time: somebody has to tell the witness.
+            Err(error @ WitnessError::Refused { status: 403 | 404, .. }) => {
+                let text = format!("{error}; where the witness is, run `lowlight witness --state DIR trust '{}'`", key.key());
+                return Err(Problem { text, is_alarm: true });
+            }
             Err(error) => return Err(error.into()),
         }
     }
     Err("the witness changes its mind".into())
+}
+
+/// Keeps what the witness has cosigned, if it has.
+fn keep(options: &WitnessOptions, layout: &Layout, (log, size): (LogId, u64), note: String) -> Result<(), Problem> {
+    let vkey = Key::parse(&options.vkey)?;
+    let is_signed = Note::parse(note.as_bytes()).ok().and_then(|note| note.signature_of(&vkey).ok().flatten()).is_some();
+    let kept = Kept::parse(note.as_bytes(), &[])?;
+    if !is_signed || kept.size() != size || kept.log() != log.to_string() {
+        return Err("the witness's cosignature does not verify".into());
+    }
+    Ok(add_witnessed(layout, Witnessed { log: log.to_string(), size, note })?)
 }
 
 fn request(layout: &Layout, old: u64, new: u64, note: &str) -> Result<Vec<u8>, Problem> {

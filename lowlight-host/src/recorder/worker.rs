@@ -30,7 +30,7 @@ pub(super) struct Worker<'s> {
     pub(super) shared: &'s Shared,
     pub(super) sealing: Sealing,
     witnessing: Option<Beside>,
-    copying: Option<Beside>,
+    pub(super) copying: Option<Beside>,
     pub(super) removing: Removing,
     /// The log says that the next key takes the place of the key.
     pub(super) rotating: bool,
@@ -99,8 +99,8 @@ pub(super) fn run(shared: &Arc<Shared>) {
     let options = &shared.options;
     let mut worker = Worker {
         shared,
-        witnessing: super::witnessing::start(shared),
-        copying: super::copying::start(shared),
+        witnessing: None,
+        copying: None,
         sealing: Sealing::new(Layout::new(&options.path), options.checkpoint_every, options.checkpoint_interval),
         removing: Removing::new(options.retention_interval, shared.clock_offset()),
         rotating: false,
@@ -119,6 +119,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
         clock_set: None,
     };
     worker.measure_clock();
+    worker.start_beside(shared);
     // The start entries go through the same path as any batch: an empty one.
     if !worker.settle_batch(Vec::new()) {
         return;
@@ -147,7 +148,7 @@ impl Worker<'_> {
             if let Some(order) = state.orders.pop_front() {
                 return Some(Work::Order(order));
             }
-            let is_wanted = !state.closing || (self.removing.is_owed() && !state.abandon);
+            let is_wanted = !state.closing || (!state.abandon && self.removing.is_owed());
             if (may_remove || state.ring.is_empty()) && is_wanted && self.removing.due().is_some_and(|due| due <= Instant::now()) {
                 may_remove = false;
                 drop(state);
@@ -158,6 +159,10 @@ impl Worker<'_> {
             if state.ring.is_empty() {
                 if state.closing && !is_wanted {
                     return None;
+                }
+                if state.closing && self.removing.awaits_choice() {
+                    state = self.shared.work.wait_timeout(state, FIRST_PAUSE).unwrap_or_else(PoisonError::into_inner).0;
+                    continue;
                 }
                 let Some(since) = state.loss_since else {
                     state = self.wait_idle(state);
@@ -207,23 +212,44 @@ impl Worker<'_> {
             Ok(None) => {}
             Ok(Some(aside)) => {
                 let name = aside.file_name().unwrap_or_default().display();
-                self.alarms.push((
-                    "journal_ahead",
-                    format!("checkpoints go on beyond the log, which was cut or put back; moved to quarantine/{name}"),
-                ));
+                let text = format!("checkpoints go on beyond the log, which was cut or put back; moved to quarantine/{name}");
+                self.alarm("journal_ahead", text);
             }
-            Err(error) => self.alarms.push(("checkpoint_failed", format!("the journal of checkpoints cannot be used: {error}"))),
+            Err(error) => self.alarm("checkpoint_failed", format!("the journal of checkpoints cannot be used: {error}")),
+        }
+    }
+
+    /// Starts what goes on beside the writer.
+    fn start_beside(&mut self, shared: &Arc<Shared>) {
+        match super::copying::start(shared) {
+            Ok(copying) => self.copying = copying,
+            Err(error) => self.copy_fails(format!("no thread for the copy: {error}")),
+        }
+        match super::witnessing::start(shared) {
+            Ok(witnessing) => self.witnessing = witnessing,
+            Err(error) => {
+                let text = format!("no thread for the witness: {error}");
+                self.alarm("witness_silent", text.clone());
+                self.shared.lock().stats.witness_problem = Some(text);
+            }
+        }
+    }
+
+    /// Something that the log is to say; once, however often it happens before it can be written.
+    pub(super) fn alarm(&mut self, code: &'static str, text: impl Into<String>) {
+        if !self.alarms.iter().any(|(known, _)| *known == code) {
+            self.alarms.push((code, text.into()));
         }
     }
 
     pub(super) fn seal(&mut self, is_end: bool) {
         let before = self.sealing.newest_size();
         let sealed = self.sealing.seal(is_end, now());
-        if let Some(witnessing) = self.witnessing.as_ref().filter(|_| self.sealing.newest_size() != before) {
-            witnessing.wake();
+        if self.sealing.newest_size() != before {
+            self.witnessing.iter().chain(&self.copying).for_each(Beside::wake);
         }
         if let Err(error) = sealed {
-            self.alarms.push(("checkpoint_failed", format!("a checkpoint could not be written: {error}")));
+            self.alarm("checkpoint_failed", format!("a checkpoint could not be written: {error}"));
             self.shared.lock().stats.checkpoint_problem = Some(error.to_string());
         }
     }
@@ -249,7 +275,7 @@ impl Worker<'_> {
                 Ok(outcomes) => {
                     self.settled(&items, &outcomes);
                     self.seal(false);
-                    self.copying.iter().for_each(Beside::wake);
+                    self.wake_copying();
                     self.keep_room(items.iter().map(|item| item.prepared.weight()).sum());
                     return true;
                 }
@@ -306,9 +332,7 @@ impl Worker<'_> {
         state.stats.waiting = Some(error.to_string());
         if matches!(error, StoreError::Full { .. }) {
             state.ring.set_full_reason(GapReason::DiskFull);
-            if !self.alarms.iter().any(|(code, _)| *code == "disk_full") {
-                self.alarms.push(("disk_full", "storage had no space or was read-only; what was dropped stands in a gap entry".to_owned()));
-            }
+            self.alarm("disk_full", "storage had no space or was read-only; what was dropped stands in a gap entry");
         }
         if hopeless && opening && self.run_log.is_none() && state.opened.is_none() {
             state.opened = Some(Err(error));
@@ -422,7 +446,7 @@ impl Worker<'_> {
         if std::mem::take(&mut self.rotating)
             && let Err(error) = keys::complete_rotation(&Layout::new(&self.shared.options.path))
         {
-            self.alarms.push(("rotation_failed", format!("the next key could not be put in its place: {error}")));
+            self.alarm("rotation_failed", format!("the next key could not be put in its place: {error}"));
         }
         if self.removing.order.is_some() {
             self.sealing.want("removal");

@@ -25,6 +25,9 @@ const MOST_FOR_OTHERS: u64 = 4;
 /// Of a limit that is exceeded so much is freed besides, that not every batch exceeds it again: a twentieth.
 const HEADROOM: u64 = 20;
 
+/// Why what is over a limit stays.
+const KEPT_BY: &str = "a min_age, a keep, or a rule with content_only holds them";
+
 /// What the file system says, and what is asked of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Room {
@@ -113,36 +116,51 @@ pub fn choose(
     chooser.too_old()?;
     let mut blocked = None;
     let number = |sql: &str| reader.connection().query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(|e| reader.failed(e));
-    let present = number("SELECT count(*) FROM entry")?.cast_unsigned();
+    let pages_of = |name: &str| number(&format!("SELECT {name} FROM pragma_{name}()")).map(i64::cast_unsigned);
+    let (page, pages, free) = (pages_of("page_size")?, pages_of("page_count")?, pages_of("freelist_count")?);
+    // What a tombstone names is as good as gone.
+    let all = number("SELECT count(*) FROM entry")?.cast_unsigned();
+    let present = all.saturating_sub(chooser.pending()?);
+    let average = (pages.saturating_sub(free) * page / all.max(1)).max(1);
+    let used = average * present;
     let over = present.saturating_sub(chooser.whole.len() as u64).saturating_sub(policy.max_entries);
     if policy.max_entries > 0 && over > 0 {
         let left = chooser.oldest(over + policy.max_entries / HEADROOM, false)?;
         // What lies in the newest block is not over the limit for long.
         if left >= BLOCK + policy.max_entries / HEADROOM && chooser.has_room() {
-            blocked = Some(format!("{left} entries are over the limit of {} and not old enough to go", policy.max_entries));
+            blocked = Some(format!("{left} entries are over the limit of {} and may not go: {KEPT_BY}", policy.max_entries));
         }
     }
-    let pragma = |name: &str| number(&format!("SELECT {name} FROM pragma_{name}()")).map(i64::cast_unsigned);
-    let (page, pages, free) = (pragma("page_size")?, pragma("page_count")?, pragma("freelist_count")?);
-    let used = pages.saturating_sub(free) * page;
     let excess = if policy.max_bytes > 0 && used > policy.max_bytes { used - policy.max_bytes + policy.max_bytes / HEADROOM } else { 0 };
     // What is free inside the database need not be freed again, and a disk that others fill is no reason to lose all.
     let missing = room.wanted.saturating_sub(free * page).min(used / MOST_FOR_OTHERS);
     // Only who has a limit agreed to lose what is not old.
     let wanted = if policy.max_bytes > 0 || policy.max_entries > 0 { excess.max(missing) } else { 0 };
     if wanted > 0 {
-        let average = (used / present.max(1)).max(1);
         let already = chooser.whole.len() as u64;
         let left = chooser.oldest((wanted / average + 1).saturating_sub(already), true)?;
         if left >= BLOCK && chooser.has_room() {
             let megabytes = left.saturating_mul(average) >> 20;
-            blocked.get_or_insert(format!("about {megabytes} MiB are over the limit and not old enough to go"));
+            blocked.get_or_insert(format!("about {megabytes} MiB are over the limit and may not go: {KEPT_BY}"));
         }
     }
     chooser.finish(blocked)
 }
 
 impl Chooser<'_> {
+    /// How many entries are there that a tombstone names already.
+    fn pending(&self) -> Result<u64, StoreError> {
+        let reader = self.reader;
+        let sql = "SELECT count(*) FROM entry WHERE seq >= ?1 AND seq < ?2";
+        let mut select = reader.connection().prepare_cached(sql).map_err(|e| reader.failed(e))?;
+        let mut count = 0;
+        for run in self.named.pending.iter() {
+            let bounds = [run.start.cast_signed(), run.end.cast_signed()];
+            count += select.query_row(bounds, |row| row.get::<_, i64>(0)).map_err(|e| reader.failed(e))?.cast_unsigned();
+        }
+        Ok(count)
+    }
+
     fn has_room(&self) -> bool {
         self.whole.len() + self.contents.len() < MOST
     }
@@ -162,6 +180,9 @@ impl Chooser<'_> {
     /// The `count` oldest that may go; with `contents` also those that only lose their content. Returns how many were not
     /// found.
     fn oldest(&mut self, count: u64, contents: bool) -> Result<u64, StoreError> {
+        if count == 0 {
+            return Ok(0);
+        }
         let mut left = count;
         let known: std::collections::HashSet<u64> = self.whole.iter().chain(&self.contents).copied().collect();
         let sql = format!("SELECT {COLUMNS} FROM entry NOT INDEXED WHERE seq < ?1 AND {REMOVABLE} ORDER BY seq");
@@ -290,13 +311,15 @@ const REMOVABLE: &str = "kind IN (1, 2, 3, 4, 5) AND seq >= 0";
 struct Named {
     whole: Runs,
     contents: Runs,
+    /// Whole entries that are not gone yet.
+    pending: Runs,
     /// Those of retention and whole entries that were carried out and lie in a complete block themselves, oldest first.
     carried_out: Vec<(u64, Vec<Range<u64>>)>,
 }
 
 impl Named {
     fn read(reader: &Reader, removed: Option<u64>, blocks_end: u64) -> Result<Self, StoreError> {
-        let (mut named, mut whole, mut contents) = (Self::default(), Vec::new(), Vec::new());
+        let (mut named, mut whole, mut contents, mut pending) = (Self::default(), Vec::new(), Vec::new(), Vec::new());
         reader.each(&mut |body| {
             let Ok(entry) = decode(body) else { return };
             let (seq, Event::Tombstone(tombstone)) = (entry.header.seq, &entry.event) else { return };
@@ -306,12 +329,14 @@ impl Named {
                 return;
             }
             whole.extend(runs.iter().cloned());
-            let is_done = removed.is_some_and(|removed| seq <= removed) && seq < blocks_end;
-            if is_done && matches!(tombstone.cause, Cause::Retention(_)) {
+            let is_done = removed.is_some_and(|removed| seq <= removed);
+            if !is_done {
+                pending.extend(runs);
+            } else if seq < blocks_end && matches!(tombstone.cause, Cause::Retention(_)) {
                 named.carried_out.push((seq, runs));
             }
         })?;
-        (named.whole, named.contents) = (Runs::join(whole), Runs::join(contents));
+        (named.whole, named.contents, named.pending) = (Runs::join(whole), Runs::join(contents), Runs::join(pending));
         Ok(named)
     }
 
@@ -332,7 +357,14 @@ impl Choice {
                 "its index of tombstones and policies does not hold what the table holds, so nothing is removed; run `lowlight verify`";
             return Err(StoreError::Unsafe { path: reader.path().to_path_buf(), why: why.to_owned() });
         }
-        let policy = Rules::read(Box::new(reader), reader.log_id())?.in_force().clone();
+        let rules = Rules::read(Box::new(reader), reader.log_id())?;
+        let policy = rules.in_force().clone();
+        for seq in [0, rules.in_force_seq()] {
+            if !reader.is_authentic(seq)? {
+                let why = "does not fit its hash, and says what may be removed: nothing is; run `lowlight verify`";
+                return Err(StoreError::Unsafe { path: reader.path().to_path_buf(), why: format!("entry {seq} of it {why}") });
+            }
+        }
         if policy.removes_nothing() {
             return Ok(Self { policy, ..Self::default() });
         }

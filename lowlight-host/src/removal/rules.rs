@@ -58,6 +58,7 @@ pub struct Rules<'e> {
     problems: Vec<Problem>,
     policies: Vec<RetentionPolicy>,
     in_force: Rc<RetentionPolicy>,
+    in_force_seq: u64,
     erasure_vkey: Option<String>,
     /// Ascending by start; those that begin before `horizon` and end behind the place they were read for.
     runs: Vec<Cover>,
@@ -82,6 +83,7 @@ struct Reading<'k> {
     /// Entry 0, when it opens the log.
     opened: Option<Facts<'static>>,
     in_force: Rc<RetentionPolicy>,
+    in_force_seq: u64,
     policies: Vec<RetentionPolicy>,
     any_whole: bool,
     from: u64,
@@ -104,6 +106,7 @@ impl<'e> Rules<'e> {
             problems: Vec::new(),
             policies: Vec::new(),
             in_force: Rc::default(),
+            in_force_seq: 0,
             erasure_vkey: None,
             runs: Vec::new(),
             horizon: 0,
@@ -131,6 +134,11 @@ impl<'e> Rules<'e> {
         &self.in_force
     }
 
+    /// Seq of the entry that says so: of a policy, or 0.
+    pub fn in_force_seq(&self) -> u64 {
+        self.in_force_seq
+    }
+
     fn read_from(&mut self, from: u64, problems: Option<&mut Vec<Problem>>) -> Result<(), StoreError> {
         let mut reading = Reading {
             log_id: self.log_id,
@@ -139,6 +147,7 @@ impl<'e> Rules<'e> {
             vkey: String::new(),
             opened: None,
             in_force: Rc::default(),
+            in_force_seq: 0,
             policies: Vec::new(),
             any_whole: false,
             from,
@@ -153,6 +162,7 @@ impl<'e> Rules<'e> {
         }
         self.any_whole = reading.any_whole;
         self.in_force = reading.in_force;
+        self.in_force_seq = reading.in_force_seq;
         self.erasure_vkey = reading.erasure_vkey;
         self.policies = reading.policies;
         self.runs = reading.runs.into_sorted_vec();
@@ -294,6 +304,7 @@ impl Reading<'_> {
             self.problem(seq, "it keeps less than the policy before, and the erasure key that entry 0 names has not signed it");
         }
         self.in_force = Rc::new(policy);
+        self.in_force_seq = seq;
     }
 
     fn is_signed(&self, seq: u64, policy: &RetentionPolicy, entry: &Policy<'_>) -> bool {

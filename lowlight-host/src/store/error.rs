@@ -28,7 +28,7 @@ pub enum StoreError {
         ours: u8,
     },
     /// The database is damaged.
-    #[error("{path} is damaged: {why}; `lowlight record` moves it aside and starts a fresh log, `lowlight inspect` shows what can be read")]
+    #[error("{path} is damaged: {why}; `lowlight record` moves it aside and starts a fresh log")]
     Corrupt {
         /// The file.
         path: PathBuf,

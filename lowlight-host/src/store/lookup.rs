@@ -7,8 +7,10 @@ use super::rules::ARE_RULES;
 use super::writer::node_id;
 use super::{ERASED, StoreError};
 use crate::removal::Rules;
-use lowlight_core::entry::MAX_BODY;
-use lowlight_core::source::Tombstones as _;
+use lowlight_core::chain;
+use lowlight_core::entry::codec::decode;
+use lowlight_core::entry::{Event, MAX_BODY, Predecessor};
+use lowlight_core::source::{EntrySource as _, Item, Tombstones as _};
 use lowlight_core::tree::{self, STORED_LEVEL};
 use lowlight_core::{Digest, FieldId};
 use rusqlite::params_from_iter;
@@ -83,6 +85,32 @@ impl Reader {
     pub fn leaf(&self, seq: u64) -> Result<Option<Digest>, StoreError> {
         let own = self.leaf_of_row(seq)?;
         if own.is_some() { Ok(own) } else { self.node(0, seq) }
+    }
+
+    /// Whether an entry, or a node below level 8 that begins there, stands between `from` and `end`.
+    pub fn has_from(&self, from: u64, end: u64) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM entry NOT INDEXED WHERE seq >= ?1 AND seq < ?2)";
+        let bounds = [from.cast_signed(), end.cast_signed()];
+        let has_entry: bool = self.connection.query_row(sql, bounds, |row| row.get(0)).map_err(|e| self.sqlite(e))?;
+        Ok(has_entry || self.next_node(from, end)?.is_some_and(|(start, _)| start < end))
+    }
+
+    /// The log that entry 0 says this one follows.
+    pub fn predecessor(&self) -> Result<Option<Predecessor>, StoreError> {
+        let mut source = self.source(0..1, &Filter::default(), false);
+        let Some(Item::Entry { body, .. }) = source.next()? else { return Ok(None) };
+        Ok(match decode(body).map(|entry| entry.event) {
+            Ok(Event::Open(open)) => open.predecessor,
+            _ => None,
+        })
+    }
+
+    /// Whether an entry is there and its leaf is made of it and the leaf before.
+    pub fn is_authentic(&self, seq: u64) -> Result<bool, StoreError> {
+        let prev = if seq == 0 { Some(self.log_id().genesis()) } else { self.leaf(seq - 1)? };
+        let mut source = self.source(seq..seq + 1, &Filter::default(), false);
+        let Some(Item::Entry { body, leaf, .. }) = source.next()? else { return Ok(false) };
+        Ok(prev.is_some_and(|prev| chain::leaf(&prev, body) == leaf))
     }
 
     /// The node at `level` and `index`, from stored nodes or made of those below it. `None` if something is missing.

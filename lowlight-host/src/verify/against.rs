@@ -19,7 +19,19 @@ use lowlight_core::tree::empty_root;
 use lowlight_core::verify::{MAX_PROBLEMS, Problem, ProblemKind, Verifier};
 use lowlight_core::{Digest, LogId};
 
-/// A checkpoint that was kept elsewhere.
+/// Where a checkpoint was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Place {
+    /// Somebody kept it elsewhere.
+    #[default]
+    Elsewhere,
+    /// A witness was asked just now.
+    Witness,
+    /// It lies beside the log, or in the proof.
+    Beside,
+}
+
+/// A checkpoint that a log is held against.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
     origin: String,
@@ -27,6 +39,7 @@ pub struct Kept {
     root: Digest,
     /// As it was given, if it has signatures.
     note: Option<String>,
+    place: Place,
     /// vkey of the trusted key whose signature it carries.
     signed_by: Option<String>,
 }
@@ -79,7 +92,30 @@ impl Kept {
     }
 
     fn new(checkpoint: Checkpoint<'_>, note: Option<String>, signed_by: Option<String>) -> Self {
-        Self { origin: checkpoint.origin.to_owned(), size: checkpoint.size, root: checkpoint.root, note, signed_by }
+        Self {
+            origin: checkpoint.origin.to_owned(),
+            size: checkpoint.size,
+            root: checkpoint.root,
+            note,
+            place: Place::default(),
+            signed_by,
+        }
+    }
+
+    /// The same, found at `place`.
+    #[must_use]
+    pub fn at(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+
+    /// Whether two are about the same: signatures and places may differ.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.origin, self.size, &self.root) == (&other.origin, other.size, &other.root)
+    }
+
+    /// Where it was found.
+    pub fn place(&self) -> Place {
+        self.place
     }
 
     /// First line of its text: the name of a key, and the log.
@@ -292,6 +328,12 @@ impl<'k> Against<'k> {
         if let Some(why) = self.bad_line {
             report.notes.push(format!("the journal of checkpoints is damaged: {why}"));
         }
+        for (kept, _) in
+            self.kept.iter().filter(|(kept, state)| *state == State::Problem && report.last_seq.is_some_and(|last| kept.size > last + 1))
+        {
+            let size = report.last_seq.map_or(0, |last| last + 1);
+            report.notes.push(format!("a checkpoint is of {} entries, and here are {size}", kept.size));
+        }
         if self.kept.is_empty() || report.verdict != "intact" {
             return;
         }
@@ -312,9 +354,12 @@ impl<'k> Against<'k> {
                 .signed_by
                 .as_ref()
                 .map_or_else(|| "its signature was not checked, give --key to do so".to_owned(), |vkey| format!("signed by {vkey}"));
-            report
-                .notes
-                .push(format!("matches the checkpoint of {size} entries kept elsewhere ({signed}); rewriting up to there would show"));
+            let says = match kept.place {
+                Place::Elsewhere => format!("kept elsewhere ({signed}); rewriting up to there would show"),
+                Place::Witness => format!("that the witness gave just now ({signed}); rewriting up to there would show"),
+                Place::Beside => format!("that lies beside the log ({signed})"),
+            };
+            report.notes.push(format!("matches the checkpoint of {size} entries {says}"));
         }
     }
 }

@@ -6,8 +6,8 @@
 mod against;
 mod policy;
 
-pub use against::{Against, Kept};
-pub use policy::{From, VerifyPolicy, Vetted};
+pub use against::{Against, Kept, Place};
+pub use policy::{VerifyPolicy, Vetted};
 
 use crate::checkpoints::{Checkpoints, newest_witnessed};
 use crate::export;
@@ -251,6 +251,11 @@ fn pass(
     {
         report.witnessed = newest_witnessed(dir, reader.log_id())?.map(|newest| newest.size).filter(|size| Some(*size) <= report.sealed);
     }
+    if let Some(before) = reader.predecessor()? {
+        let size = before.size.map_or(String::new(), |size| format!(", of which {size} entries are known"));
+        let log = before.log_id.map_or_else(|| "another log".to_owned(), |log| format!("the log {log}"));
+        report.notes.push(format!("it follows {log}{size}, which was moved aside: look in quarantine/ beside it"));
+    }
     if reader.has_pending_removal()? {
         let why = "a tombstone is not carried out to the end: what it names may still be in the files; the next recorder finishes it";
         report.notes.push(why.to_owned());
@@ -279,7 +284,11 @@ pub fn log_tail(path: &Path, count: u64) -> Result<Report, StoreError> {
     let end = reader.tip().last_seq.saturating_add(1);
     let entries = reader.source(first..end, &crate::store::Filter::default(), true);
     let mut source = WithRules { entries, rules: Rules::read(Box::new(&reader), reader.log_id())? };
-    Ok(run(start, &mut source, Vec::new(), &mut |_| Ok(()), &mut |_, _| Ok(())))
+    Ok(run(start, &mut source, Vec::new(), &mut |_| Ok(()), &mut |source, verifier| {
+        let of_tail = source.rules.problems().iter().filter(|problem| problem.seq.is_some_and(|seq| seq >= first));
+        of_tail.for_each(|problem| verifier.add_problem(*problem));
+        Ok(())
+    }))
 }
 
 /// Entries of a log, with its tombstones.

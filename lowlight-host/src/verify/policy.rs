@@ -8,12 +8,13 @@
 //! 2. A key counts once, whatever it is called, and a cosignature only over a checkpoint that one of the log's keys has signed
 //!    and that the log at hand agrees with.
 
-use super::{Kept, Report};
+use super::{Kept, Place, Report};
 use crate::config::{WitnessConfig, seconds};
 use crate::recorder::WitnessOptions;
 use crate::witness::{Client, Endpoint};
 use lowlight_core::note::{Algorithm, Key, Note, NoteError};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -58,26 +59,13 @@ pub struct VerifyPolicy {
     max_age_s: Option<u64>,
 }
 
-/// A checkpoint that meets the policy, but for its age.
+/// A checkpoint that one of the keys of a policy has signed.
 #[derive(Debug, Clone)]
 pub struct Vetted {
     /// The checkpoint.
     pub kept: Kept,
-    /// When the witness that completes the quorum signed it, Unix seconds; `None` where no witness is demanded.
-    pub time: Option<u64>,
-    /// Where it was.
-    pub from: From,
-}
-
-/// Where a checkpoint was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
-    /// A witness was asked just now.
-    Witness,
-    /// It was given: somebody kept it.
-    Elsewhere,
-    /// It lies beside the log, or in the proof.
-    Beside,
+    /// Which of the policy's witnesses have cosigned it, and when, Unix seconds.
+    pub times: Vec<(String, u64)>,
 }
 
 impl VerifyPolicy {
@@ -137,7 +125,7 @@ impl VerifyPolicy {
             let (size, root) = client.attest(origin, &attest).map_err(|error| failed(&error))?;
             let note = client.latest(origin).map_err(|error| failed(&error))?;
             let note = note.ok_or_else(|| failed(&"has not seen this log"))?;
-            let vetted = self.read(&note, From::Witness).map_err(|error| failed(&error))?;
+            let vetted = self.read(&note, Place::Witness).map_err(|error| failed(&error))?;
             if vetted.kept.size() != size || *vetted.kept.root() != root || vetted.kept.origin() != origin {
                 return Err(failed(&"attests another size than its newest checkpoint has"));
             }
@@ -147,28 +135,42 @@ impl VerifyPolicy {
     }
 
     /// A checkpoint, if one of the log's keys signed it and no signature of a witness in it is wrong.
-    pub fn vet(&self, note: &str, from: From) -> Option<Vetted> {
-        self.read(note, from).ok().filter(|vetted| self.origins.iter().any(|origin| origin == vetted.kept.origin()))
+    pub fn vet(&self, note: &str, place: Place) -> Option<Vetted> {
+        self.read(note, place).ok().filter(|vetted| self.origins.iter().any(|origin| origin == vetted.kept.origin()))
     }
 
-    fn read(&self, note: &str, from: From) -> Result<Vetted, NoteError> {
-        let kept = Kept::parse(note.as_bytes(), &self.keys())?;
-        Ok(Vetted { time: self.time(note)?, kept, from })
+    fn read(&self, note: &str, place: Place) -> Result<Vetted, NoteError> {
+        let kept = Kept::parse(note.as_bytes(), &self.keys())?.at(place);
+        Ok(Vetted { times: self.times(note)?, kept })
     }
 
     fn origin_of(&self, log: &str) -> Option<&str> {
         self.origins.iter().find(|origin| origin.rsplit_once('/').is_some_and(|(_, id)| id == log)).map(String::as_str)
     }
 
-    /// When the quorum was complete: the time of the cosignature that is last in it, counted from the newest.
-    fn time(&self, note: &str) -> Result<Option<u64>, NoteError> {
+    /// Which of the witnesses have cosigned a note, and when.
+    fn times(&self, note: &str) -> Result<Vec<(String, u64)>, NoteError> {
         let note = Note::parse(note.as_bytes())?;
         let mut times = Vec::new();
         for known in &self.witnesses {
-            times.extend(note.signature_of(&Key::parse(&known.vkey)?)?.and_then(|verified| verified.time));
+            let time = note.signature_of(&Key::parse(&known.vkey)?)?.and_then(|verified| verified.time);
+            times.extend(time.map(|time| (known.vkey.clone(), time)));
         }
+        Ok(times)
+    }
+
+    /// When the quorum was complete for a checkpoint: each witness may have signed a copy of its own. The time of the
+    /// cosignature that is last in it, counted from the newest; `None` when it is not.
+    fn time(&self, kept: &Kept, checked: &[Vetted]) -> Option<u64> {
+        let same = checked.iter().filter(|other| other.kept.is_same(kept));
+        let mut by_witness = BTreeMap::<&str, u64>::new();
+        for (vkey, time) in same.flat_map(|vetted| &vetted.times) {
+            let newest = by_witness.entry(vkey).or_default();
+            *newest = (*newest).max(*time);
+        }
+        let mut times: Vec<_> = by_witness.into_values().collect();
         times.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(self.quorum.checked_sub(1).and_then(|last| times.get(last)).copied())
+        self.quorum.checked_sub(1).and_then(|last| times.get(last)).copied()
     }
 
     /// Holds a report against the policy; `checked` are the checkpoints that the log was compared with and that count, `log` is
@@ -182,12 +184,12 @@ impl VerifyPolicy {
             Ok(best) => {
                 report.level = if self.quorum > 0 { "witnessed" } else { "checkpoint" };
                 report.not_checked.retain(|what| *what != "rewrite" && *what != "rollback");
-                let from = |origin: From| checked.iter().any(|vetted| vetted.from == origin);
+                let from = |place: Place| checked.iter().any(|vetted| vetted.kept.place() == place);
                 // What lies beside the log root may have signed with the log's key; and files alone may all be old ones.
-                if self.quorum == 0 && !from(From::Elsewhere) {
+                if self.quorum == 0 && !from(Place::Elsewhere) {
                     report.not_checked.push("rewrite");
                 }
-                if !from(From::Witness) && !from(From::Elsewhere) {
+                if !from(Place::Witness) && !from(Place::Elsewhere) {
                     report.not_checked.push("rollback");
                 }
                 report.witnessed = (self.quorum > 0).then_some(best.kept.size());
@@ -201,13 +203,17 @@ impl VerifyPolicy {
     }
 
     fn met<'v>(&self, log: Option<&str>, checked: &'v [Vetted], now: u64) -> Result<&'v Vetted, String> {
-        if log.is_none_or(|log| self.origin_of(log).is_none()) {
-            return Err("the log is none of those that it names".to_owned());
+        let log = log.ok_or("what is here does not say of which log it is")?;
+        if self.origin_of(log).is_none() {
+            return Err(format!("the log {log} is none of those that it names ({})", self.origins.join(", ")));
         }
-        let best = checked.iter().filter(|vetted| self.quorum == 0 || vetted.time.is_some()).max_by_key(|vetted| vetted.kept.size());
+        let counts = |vetted: &&Vetted| self.quorum == 0 || self.time(&vetted.kept, checked).is_some();
+        let best = checked.iter().filter(counts).max_by_key(|vetted| vetted.kept.size());
         let by = if self.quorum == 0 { String::new() } else { format!(" and by {} of its witnesses", self.quorum) };
         let best = best.ok_or_else(|| format!("no checkpoint here is signed by the log's key{by}"))?;
-        if let (Some(most), Some(time)) = (self.max_age_s, best.time) {
+        // Of one that a witness gave just now it says that there is none newer.
+        let is_fresh = checked.iter().any(|other| other.kept.place() == Place::Witness && other.kept.is_same(&best.kept));
+        if let (Some(most), Some(time), false) = (self.max_age_s, self.time(&best.kept, checked), is_fresh) {
             if time > now.saturating_add(AHEAD) {
                 return Err("the newest checkpoint was cosigned in the future: a clock is wrong".to_owned());
             }

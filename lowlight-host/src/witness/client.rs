@@ -58,7 +58,7 @@ enum Stream {
 
 /// A connection to a witness.
 pub struct Client {
-    _watchdog: Watchdog,
+    watchdog: Option<Watchdog>,
     stream: Stream,
     input: BufReader<Box<dyn std::io::Read + Send>>,
 }
@@ -71,6 +71,8 @@ impl std::fmt::Debug for Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
+        // Before the process is waited for: its id may belong to another then.
+        self.watchdog = None;
         if let Stream::Command(child) = &mut self.stream {
             drop(child.stdin.take());
             // One that does not end by itself when its input does is not waited for, nor what it has started.
@@ -99,7 +101,7 @@ impl Client {
             Endpoint::Command(words) => {
                 let (program, arguments) = words.split_first().ok_or_else(|| std::io::Error::other("an empty command"))?;
                 let mut command = Command::new(program);
-                command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+                command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
                 // Of its own group: so what it starts can be ended with it, and a signal from the terminal does not end it.
                 let mut child = command.process_group(0).spawn()?;
                 let input = child.stdout.take().ok_or_else(|| std::io::Error::other("no output"))?;
@@ -115,10 +117,28 @@ impl Client {
                 (Stream::Command(child), Box::new(input), watchdog)
             }
         };
-        Ok(Self { _watchdog: watchdog, stream, input: BufReader::new(input) })
+        Ok(Self { watchdog: Some(watchdog), stream, input: BufReader::new(input) })
+    }
+
+    /// What a command said before it broke off; it is ended for that.
+    fn reason(&mut self) -> Option<String> {
+        self.watchdog = None;
+        let Stream::Command(child) = &mut self.stream else { return None };
+        kill(rustix::process::Pid::from_child(child));
+        let mut said = Vec::new();
+        child.stderr.take()?.take(MAX_LINE as u64).read_to_end(&mut said).ok()?;
+        let said = String::from_utf8_lossy(&said).trim().to_owned();
+        (!said.is_empty()).then_some(said)
     }
 
     fn ask(&mut self, request: &[u8]) -> Result<Answer, WitnessError> {
+        self.converse(request).map_err(|error| match self.reason() {
+            Some(said) => std::io::Error::other(format!("{error}; it says: {said}")).into(),
+            None => error.into(),
+        })
+    }
+
+    fn converse(&mut self, request: &[u8]) -> std::io::Result<Answer> {
         match &mut self.stream {
             Stream::Socket(socket) => socket.write_all(request)?,
             Stream::Command(child) => {
@@ -130,7 +150,7 @@ impl Client {
         let mut line = String::new();
         (&mut self.input).take(MAX_LINE as u64).read_line(&mut line)?;
         if line.is_empty() {
-            return Err(std::io::Error::other("it ended, or did not answer in time").into());
+            return Err(std::io::Error::other("it ended, or did not answer in time"));
         }
         let parsed = line.strip_suffix('\n').and_then(|line| line.split_once(' ')).and_then(|(status, length)| {
             let length = length.parse::<usize>().ok().filter(|length| *length <= MAX_REQUEST)?;
