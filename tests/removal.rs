@@ -1,10 +1,10 @@
 //! Retention and erasure: what goes, what stays, and that the evidence holds.
 
 use lowlight_core::FieldId;
-use lowlight_core::entry::MAX_INTEGER;
+use lowlight_core::entry::{Clock, MAX_INTEGER};
 use lowlight_host::checkpoints::Checkpoints;
 use lowlight_host::keys::{self, LogKey};
-use lowlight_host::removal::{ALL_FIELDS, Erase, EraseError, RetentionPolicy, Rule, Runs, find};
+use lowlight_host::removal::{ALL_FIELDS, Choice, Erase, EraseError, RetentionPolicy, Room, Rule, Runs, find};
 use lowlight_host::store::{Filter, Layout, Reader};
 use lowlight_host::verify::{Against, Kept, Report, Threads, log_with};
 use lowlight_host::{Builder, Record, Recorder};
@@ -62,6 +62,10 @@ fn first(report: &Report) -> (Option<u64>, &'static str) {
 
 fn count(dir: &Path, sql: &str) -> u64 {
     db(dir).query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap().cast_unsigned()
+}
+
+fn chosen(dir: &Path, wanted: u64) -> Choice {
+    Choice::in_force(&Reader::open(dir).unwrap(), (i64::MAX, Clock::Rtc), Room { wanted }).unwrap()
 }
 
 #[test]
@@ -281,6 +285,63 @@ fn content_that_was_altered_is_not_removed_with_its_entry() {
     assert_eq!(pruned.removed.altered, [300]);
     assert_eq!(first(&verify(dir.path())), (Some(300), "content_mismatch"));
     assert!(count(dir.path(), "SELECT count(*) FROM entry WHERE kind = 4 AND instr(event, 'removal_stopped')") > 0);
+}
+
+#[test]
+fn what_is_named_and_still_there_is_not_removed_for_twice() {
+    let dir = scratch();
+    let recorder = builder(dir.path()).retention(limited(300, Vec::new())).open().unwrap();
+    record(&recorder, 1000);
+    close(&recorder);
+    // Where it stops, what is named stays.
+    db(dir.path()).execute_batch("UPDATE content SET value = 'another' WHERE id = 300 << 6").unwrap();
+    let recorder = builder(dir.path()).open().unwrap();
+    let pruned = recorder.prune(LONG).unwrap();
+    close(&recorder);
+    assert!(pruned.removed.altered == [300] && pruned.removed.entries < 600, "{pruned:?}");
+    let choice = chosen(dir.path(), 0);
+    assert_eq!((choice.entries, &choice.blocked), (0, &None), "{choice:?}");
+}
+
+#[test]
+fn a_size_limit_takes_nothing_besides_what_is_old_when_that_is_enough() {
+    let dir = scratch();
+    let recorder = builder(dir.path()).open().unwrap();
+    record(&recorder, 3000);
+    std::thread::sleep(Duration::from_millis(1200));
+    record(&recorder, 3000);
+    close(&recorder);
+    let size = count(dir.path(), "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()");
+    let old = Rule { max_age_s: 1, ..Rule::default() };
+    let policy = RetentionPolicy { max_bytes: size / 10 * 9, rules: vec![old], ..RetentionPolicy::default() };
+    let recorder = builder(dir.path()).retention(policy).open().unwrap();
+    close(&recorder);
+    // As it was when the second half had just been recorded.
+    let recorded = count(dir.path(), "SELECT max(recorded) FROM entry WHERE seq < 3100").cast_signed();
+    let reader = Reader::open(dir.path()).unwrap();
+    let choice = Choice::in_force(&reader, (recorded + 1_000_000_000, Clock::Rtc), Room::default()).unwrap();
+    assert!((2500..3100).contains(&choice.entries), "{} of 6000", choice.entries);
+}
+
+#[test]
+fn an_edited_policy_removes_nothing() {
+    let dir = scratch();
+    let recorder = builder(dir.path()).retention(limited(900, Vec::new())).open().unwrap();
+    record(&recorder, 1200);
+    close(&recorder);
+    assert!(chosen(dir.path(), 0).entries > 0);
+    let event: Vec<u8> = db(dir.path()).query_row("SELECT event FROM entry WHERE kind = 0", [], |row| row.get(0)).unwrap();
+    let at = event.windows(2).position(|pair| pair == [0x84, 0x07]).expect("900 as a varint");
+    let mut edited = event.clone();
+    edited[at + 1] = 0x01;
+    db(dir.path()).execute("UPDATE entry SET event = ?1 WHERE kind = 0", [edited]).unwrap();
+    let reader = Reader::open(dir.path()).unwrap();
+    let why = Choice::in_force(&reader, (i64::MAX, Clock::Rtc), Room::default()).unwrap_err().to_string();
+    assert!(why.contains("does not fit its hash"), "{why}");
+    let recorder = builder(dir.path()).open().unwrap();
+    assert!(recorder.prune(LONG).is_err());
+    close(&recorder);
+    assert_eq!(count(dir.path(), "SELECT count(*) FROM entry WHERE kind = 1 OR kind = 2"), 1200);
 }
 
 #[test]

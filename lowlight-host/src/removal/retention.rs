@@ -120,7 +120,7 @@ pub fn choose(
     let (page, pages, free) = (pages_of("page_size")?, pages_of("page_count")?, pages_of("freelist_count")?);
     // What a tombstone names is as good as gone.
     let all = number("SELECT count(*) FROM entry")?.cast_unsigned();
-    let present = all.saturating_sub(chooser.pending()?);
+    let present = all.saturating_sub(chooser.staying()?);
     let average = (pages.saturating_sub(free) * page / all.max(1)).max(1);
     let used = average * present;
     let over = present.saturating_sub(chooser.whole.len() as u64).saturating_sub(policy.max_entries);
@@ -148,13 +148,13 @@ pub fn choose(
 }
 
 impl Chooser<'_> {
-    /// How many entries are there that a tombstone names already.
-    fn pending(&self) -> Result<u64, StoreError> {
+    /// How many entries are there that a tombstone names already: not removed yet, or altered and left for that.
+    fn staying(&self) -> Result<u64, StoreError> {
         let reader = self.reader;
         let sql = "SELECT count(*) FROM entry WHERE seq >= ?1 AND seq < ?2";
         let mut select = reader.connection().prepare_cached(sql).map_err(|e| reader.failed(e))?;
         let mut count = 0;
-        for run in self.named.pending.iter() {
+        for run in self.named.whole.iter() {
             let bounds = [run.start.cast_signed(), run.end.cast_signed()];
             count += select.query_row(bounds, |row| row.get::<_, i64>(0)).map_err(|e| reader.failed(e))?.cast_unsigned();
         }
@@ -311,15 +311,13 @@ const REMOVABLE: &str = "kind IN (1, 2, 3, 4, 5) AND seq >= 0";
 struct Named {
     whole: Runs,
     contents: Runs,
-    /// Whole entries that are not gone yet.
-    pending: Runs,
     /// Those of retention and whole entries that were carried out and lie in a complete block themselves, oldest first.
     carried_out: Vec<(u64, Vec<Range<u64>>)>,
 }
 
 impl Named {
     fn read(reader: &Reader, removed: Option<u64>, blocks_end: u64) -> Result<Self, StoreError> {
-        let (mut named, mut whole, mut contents, mut pending) = (Self::default(), Vec::new(), Vec::new(), Vec::new());
+        let (mut named, mut whole, mut contents) = (Self::default(), Vec::new(), Vec::new());
         reader.each(&mut |body| {
             let Ok(entry) = decode(body) else { return };
             let (seq, Event::Tombstone(tombstone)) = (entry.header.seq, &entry.event) else { return };
@@ -330,13 +328,11 @@ impl Named {
             }
             whole.extend(runs.iter().cloned());
             let is_done = removed.is_some_and(|removed| seq <= removed);
-            if !is_done {
-                pending.extend(runs);
-            } else if seq < blocks_end && matches!(tombstone.cause, Cause::Retention(_)) {
+            if is_done && seq < blocks_end && matches!(tombstone.cause, Cause::Retention(_)) {
                 named.carried_out.push((seq, runs));
             }
         })?;
-        (named.whole, named.contents, named.pending) = (Runs::join(whole), Runs::join(contents), Runs::join(pending));
+        (named.whole, named.contents) = (Runs::join(whole), Runs::join(contents));
         Ok(named)
     }
 
