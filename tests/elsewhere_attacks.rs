@@ -275,3 +275,80 @@ fn a_copy_speaks_of_entries_that_the_log_no_longer_has() {
     let report = held(&logs, &copy);
     assert_eq!((report.verdict, report.problems[0].kind), ("broken", "rewritten"), "{report:?}");
 }
+
+#[test]
+fn a_log_may_be_held_against_its_copy_while_both_grow() {
+    let dir = scratch();
+    let (logs, copy, _) = copied(dir.path());
+    let options = lowlight_host::recorder::CopyOptions { dir: copy.clone(), content: false };
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let recorder = Recorder::builder(&logs).copy(options).open().unwrap();
+            let until = Instant::now() + Duration::from_secs(3);
+            while Instant::now() < until {
+                let _ticket = recorder.record(lowlight_host::Record::inference("m").prompt("p")).unwrap();
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            recorder.close(LONG).unwrap();
+            is_over.store(true, std::sync::atomic::Ordering::Release);
+        });
+        while !is_over.load(std::sync::atomic::Ordering::Acquire) {
+            let report = held(&logs, &copy);
+            assert_eq!((report.verdict, report.problems_total), ("intact", 0), "{report:?}");
+        }
+    });
+    let report = held(&logs, &copy);
+    assert!(report.level == "checkpoint" && report.entries > 500, "{report:?}");
+}
+
+#[test]
+fn a_copy_that_was_out_of_reach_while_retention_removed_catches_up_and_holds() {
+    let dir = scratch();
+    let (logs, copy, _) = copied(dir.path());
+    let prune = |max_entries, number| {
+        let policy = lowlight_host::removal::RetentionPolicy { number, max_entries, ..Default::default() };
+        let recorder = Recorder::builder(&logs).retention(policy).upkeep().open().unwrap();
+        recorder.prune(LONG).unwrap();
+        recorder.close(LONG).unwrap();
+    };
+    // Once it has the first part of the block that goes, and once nothing of those that go.
+    for (count, number) in [(900, 1), (1500, 2)] {
+        fill(&logs, count);
+        prune(400, number);
+        let size = Copier::new(&copy, false).catch_up(&Layout::new(&logs)).unwrap();
+        assert_eq!(size, Reader::open(&logs).unwrap().tip().size);
+        let report = held(&logs, &copy);
+        assert_eq!((report.verdict, report.level), ("intact", "checkpoint"), "{report:?}");
+        assert!(!report.notes.iter().any(|note| note.contains("lacks")), "{:?}", report.notes);
+    }
+    // Pieces of it say nothing against the log, however they were cut.
+    let mut files: Vec<_> = std::fs::read_dir(&copy).unwrap().flatten().map(|file| file.path()).collect();
+    files.sort();
+    let text = std::fs::read(&files[0]).unwrap();
+    for part in 1..40 {
+        std::fs::write(&files[0], &text[..text.len() * part / 40]).unwrap();
+        let mut report = verify::log(&logs).unwrap();
+        if compare(&logs, &copy, &mut report).is_ok() {
+            assert!(report.verdict != "broken" && report.problems_total == 0, "{part}: {report:?}");
+        }
+    }
+}
+
+#[test]
+fn a_bit_of_a_copy_accuses_nobody_and_hides_nothing() {
+    let dir = scratch();
+    let (logs, copy, file) = copied(dir.path());
+    let text = std::fs::read_to_string(&file).unwrap();
+    let leaves: Vec<_> = text.match_indices("\"leaf\":\"").map(|(at, found)| at + found.len()).collect();
+    assert!(leaves.len() > 20);
+    for at in leaves {
+        let mut bytes = text.clone().into_bytes();
+        bytes[at] = if bytes[at] == b'0' { b'1' } else { b'0' };
+        std::fs::write(&file, &bytes).unwrap();
+        let report = held(&logs, &copy);
+        assert!(report.verdict == "unreadable" && report.problems_total == 0, "{report:?}");
+    }
+    std::fs::write(&file, text).unwrap();
+    assert_eq!(held(&logs, &copy).verdict, "intact");
+}

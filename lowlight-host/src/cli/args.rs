@@ -362,7 +362,7 @@ pub struct ShowArgs {
 
 #[derive(Debug, Args)]
 pub struct InspectArgs {
-    /// A database, an export or a log directory
+    /// A log directory, database, export, proof, file of checkpoints, or file of a copy
     pub file: PathBuf,
 }
 

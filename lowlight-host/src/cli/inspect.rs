@@ -31,7 +31,7 @@ pub(super) fn run(cli: &Cli, args: &InspectArgs) -> Outcome {
 }
 
 /// Most bytes of a file of checkpoints.
-const MAX_NOTES: u64 = 1 << 20;
+const MAX_NOTES: u64 = 16 << 20;
 
 /// Files that are about a log and are none: proofs, checkpoints, the journal. `None` when it is something else.
 fn evidence(cli: &Cli, args: &InspectArgs, out: &mut impl Write) -> Result<Option<u8>, Failure> {
@@ -48,7 +48,8 @@ fn evidence(cli: &Cli, args: &InspectArgs, out: &mut impl Write) -> Result<Optio
             lines.line(entry, &text::safe(&entry.to_string()))?;
         }
         lines.line(&json!({ "verdict": report.verdict }), "who signed it is not checked here: `lowlight verify FILE --key VKEY`")?;
-        return Ok(Some(report.exit_code()));
+        // Without a key nobody knows who signed it; that is no fault of it.
+        return Ok(Some(u8::from(report.verdict == "broken")));
     }
     let mut bytes = Vec::new();
     if !args.file.is_file() || std::fs::File::open(&args.file)?.take(MAX_NOTES).read_to_end(&mut bytes)? as u64 == MAX_NOTES {

@@ -4,8 +4,9 @@ use super::args::{Cli, ShowArgs};
 use super::{Failure, Outcome, stdout, text};
 use crate::export::{Opening, entry_line};
 use crate::store::columns;
-use crate::store::{Filter, Reader};
+use crate::store::{Filter, Reader, StoreError};
 use crate::view::Views;
+use lowlight_core::FieldId;
 use lowlight_core::entry::codec;
 use lowlight_core::entry::{EntryError, Kind, MAX_BODY};
 use lowlight_core::source::{EntrySource, Item};
@@ -29,7 +30,8 @@ pub(super) fn run(cli: &Cli, args: &ShowArgs) -> Outcome {
         out.write_all(&line)?;
         out.write_all(b"\n")?;
     } else {
-        print(&line, &mut out)?;
+        let named = |name: &str| FieldId::from_name(name).map_or(Ok(None), |field| reader.content_removed_by(args.seq, field));
+        print(&line, &named, &mut out)?;
         let mut view = Views::new(reader.source(args.seq..args.seq + 1, &Filter::default(), false));
         if let Some(event) = view.next().transpose()?.and_then(|view| view.text("event")) {
             writeln!(out, "{:<18} {}", "  decoded", text::safe(&event))?;
@@ -72,8 +74,9 @@ fn line(reader: &Reader, seq: u64) -> Result<Option<Vec<u8>>, Failure> {
     Ok(Some(out))
 }
 
-fn print(line: &[u8], out: &mut impl Write) -> std::io::Result<()> {
-    let value: serde_json::Value = serde_json::from_slice(line)?;
+/// `named`: which tombstone names a content field of the entry.
+fn print(line: &[u8], named: &dyn Fn(&str) -> Result<Option<u64>, StoreError>, out: &mut impl Write) -> Result<(), Failure> {
+    let value: serde_json::Value = serde_json::from_slice(line).map_err(std::io::Error::from)?;
     let Some(object) = value.as_object() else { return Ok(()) };
     for name in columns::NAMES {
         let Some(value) = object.get(*name).filter(|_| *name != "fields") else { continue };
@@ -84,7 +87,7 @@ fn print(line: &[u8], out: &mut impl Write) -> std::io::Result<()> {
         let part = |key: &str| slot.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
         let value = match (part("state"), slot.get("value")) {
             ("hash_only", _) => "(only its hash is kept)".to_owned(),
-            (_, None) => "(not there)".to_owned(),
+            (_, None) => named(part("field"))?.map_or_else(|| "(not there)".to_owned(), |it| format!("(removed, says tombstone {it})")),
             _ => text::safe(part("value")).into_owned(),
         };
         writeln!(out, "{:<18} {value}", part("field"))?;

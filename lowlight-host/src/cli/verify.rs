@@ -189,8 +189,8 @@ fn gaps(report: &Report, out: &mut impl Write) -> std::io::Result<()> {
         writeln!(out, "removed and explained by tombstones: {}", text::plural(report.erased, "entry or value", "entries and values"))?;
     }
     if report.pending_erase > 0 {
-        let pending = text::plural(report.pending_erase, "entry has", "entries have");
-        writeln!(out, "to be removed: {pending} content that a tombstone names and that is still here; the next recorder removes it")?;
+        let pending = text::plural(report.pending_erase, "entry", "entries");
+        writeln!(out, "to be removed: a tombstone names {pending}, or content of them, still here; the next recorder removes it")?;
     }
     Ok(())
 }

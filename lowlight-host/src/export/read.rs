@@ -363,6 +363,12 @@ pub fn verify_export_with<R: BufRead>(input: R, mut against: Against<'_>, progre
     report.log = Some(preamble.log_id.to_string());
     // The root is that of the whole log, of which the export may hold a part.
     report.root = proved.then(|| preamble.root.to_string());
+    tell_holds(&preamble, &source, &mut report);
+    report
+}
+
+/// What the export holds, and what it cannot show.
+fn tell_holds<R: BufRead>(preamble: &Preamble, source: &ExportSource<R>, report: &mut Report) {
     if preamble.end - preamble.first < preamble.size {
         let range = if preamble.first == preamble.end {
             "no entry".to_owned()
@@ -380,7 +386,6 @@ pub fn verify_export_with<R: BufRead>(input: R, mut against: Against<'_>, progre
             .notes
             .push(format!("{} entries of the range are here as leaves only; what they say is not in this export, so it cannot show that none of them was asked for", source.leaf_only));
     }
-    report
 }
 
 /// What the trailer and the root say, once all lines were read; `true` when the entries give the stated root.

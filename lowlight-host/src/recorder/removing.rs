@@ -29,6 +29,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 const AT_CLOSE: Duration = Duration::from_secs(1);
 /// How long after the last removal pages are given back to the file system.
 const VACUUM_AFTER: Duration = Duration::from_secs(5);
+/// How long removal may be in trouble until the log says so.
+const TOLD_AFTER: Duration = Duration::from_secs(60);
 /// The wall clock was set by more than this during the run: ages cannot be trusted.
 const CLOCK_JUMP: u64 = 24 * 3600 * 1_000_000_000;
 
@@ -113,6 +115,9 @@ pub(super) struct Removing {
 pub(super) struct Problems {
     /// The last step failed, or a reader is in the way.
     step: Option<String>,
+    /// Since when that is so, and whether the log says it.
+    since: Option<Instant>,
+    is_told: bool,
     /// Something is over a limit and may not go, or nothing could be chosen.
     blocked: Option<String>,
     /// The policy of the configuration is not in force.
@@ -275,7 +280,7 @@ impl Worker<'_> {
     }
 
     pub(super) fn tell_problem(&self) {
-        let Problems { step, blocked, refused } = &self.removing.problems;
+        let Problems { step, blocked, refused, .. } = &self.removing.problems;
         let mut state = self.shared.lock();
         state.stats.removal_problem.clone_from(step);
         state.stats.retention_problem = refused.as_ref().or(blocked.as_ref()).cloned();
@@ -313,6 +318,16 @@ impl Worker<'_> {
                     self.store = store;
                 }
             }
+        }
+        let Problems { step, since, is_told, .. } = &mut self.removing.problems;
+        match step {
+            None => (*since, *is_told) = (None, false),
+            Some(why) if !*is_told && since.get_or_insert_with(Instant::now).elapsed() > TOLD_AFTER => {
+                *is_told = true;
+                let text = format!("what is to be removed has stayed for a minute: {why}");
+                self.alarm("removal_stopped", text);
+            }
+            Some(_) => {}
         }
         self.tell_problem();
     }

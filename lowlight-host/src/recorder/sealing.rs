@@ -83,6 +83,11 @@ impl Sealing {
         self.newest.0
     }
 
+    /// Whether the newest checkpoint could not be written.
+    pub(super) fn is_failing(&self) -> bool {
+        self.is_failing
+    }
+
     /// What was committed is to be in a checkpoint now.
     pub(super) fn want(&mut self, cause: &'static str) {
         if let Some(open) = &mut self.open {

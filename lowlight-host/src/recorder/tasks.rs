@@ -27,6 +27,22 @@ pub(super) struct Task {
     pub by_policy: Option<(RetentionPolicy, i64, Clock)>,
 }
 
+impl Task {
+    /// Overwrites some of what an erasure names.
+    fn overwrite(&mut self, store: &mut Store, begun: Instant) -> Result<(), StoreError> {
+        let fields = if self.fields == 0 { ALL_FIELDS } else { self.fields };
+        while begun.elapsed() < PIECE
+            && let Some(run) = self.blank.front_mut()
+        {
+            run.start = store.blank_contents(run, fields)?;
+            if run.is_empty() {
+                self.blank.pop_front();
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Removing {
     /// Reads which tombstones are still to be carried out, inside a batch.
     pub(super) fn load(&mut self, store: &Store, size: u64, dir: &Layout) -> Result<(), StoreError> {
@@ -71,6 +87,25 @@ impl Removing {
             }
         })?;
         self.traces = done.filter(|done| erased.is_none_or(|erased| erased < *done));
+        self.forget_forged(store, &bodies, &policies)?;
+        // What was deleted before may have left copies of what is to be erased now.
+        self.has_begun = store.cursor(BEGUN)?.is_some();
+        self.rewrite = self.has_begun && erasure > self.rewritten;
+        self.erasure = erasure;
+        self.answer(erased.unwrap_or(0));
+        self.cuts.clear();
+        if let Some(log) = self.log.filter(|_| !self.tasks.is_empty()) {
+            let mut journal = Checkpoints::open(dir.dir())?.of(log);
+            while let Some(line) = journal.next()? {
+                self.cuts.extend(line.ok().map(|sealed| sealed.size));
+            }
+        }
+        self.is_loaded = true;
+        Ok(())
+    }
+
+    /// Drops tasks that no entry of the log asks for; `bodies` are those of the tombstones.
+    fn forget_forged(&mut self, store: &Store, bodies: &[Vec<u8>], policies: &[(u64, Vec<u8>)]) -> Result<(), StoreError> {
         // A row that somebody made is no tombstone.
         for (place, body) in bodies.iter().enumerate().rev() {
             if let Some(task) = self.tasks.get(place)
@@ -88,19 +123,6 @@ impl Removing {
                 break;
             }
         }
-        // What was deleted before may have left copies of what is to be erased now.
-        self.has_begun = store.cursor(BEGUN)?.is_some();
-        self.rewrite = self.has_begun && erasure > self.rewritten;
-        self.erasure = erasure;
-        self.answer(erased.unwrap_or(0));
-        self.cuts.clear();
-        if let Some(log) = self.log.filter(|_| !self.tasks.is_empty()) {
-            let mut journal = Checkpoints::open(dir.dir())?.of(log);
-            while let Some(line) = journal.next()? {
-                self.cuts.extend(line.ok().map(|sealed| sealed.size));
-            }
-        }
-        self.is_loaded = true;
         Ok(())
     }
 }
@@ -115,15 +137,7 @@ impl Worker<'_> {
             return Ok(());
         }
         if let Some(task) = self.removing.tasks.iter_mut().find(|task| !task.blank.is_empty()) {
-            let fields = if task.fields == 0 { ALL_FIELDS } else { task.fields };
-            while begun.elapsed() < PIECE
-                && let Some(run) = task.blank.front_mut()
-            {
-                run.start = store.blank_contents(run, fields)?;
-                if run.is_empty() {
-                    task.blank.pop_front();
-                }
-            }
+            task.overwrite(store, begun)?;
             return store.commit_removal();
         }
         let Some(mut task) = self.removing.tasks.pop_front() else { return Ok(()) };

@@ -243,10 +243,13 @@ impl Worker<'_> {
     }
 
     pub(super) fn seal(&mut self, is_end: bool) {
-        let before = self.sealing.newest_size();
+        let (before, was_failing) = (self.sealing.newest_size(), self.sealing.is_failing());
         let sealed = self.sealing.seal(is_end, now());
         if self.sealing.newest_size() != before {
             self.witnessing.iter().chain(&self.copying).for_each(Beside::wake);
+        }
+        if was_failing && !self.sealing.is_failing() {
+            self.shared.lock().stats.checkpoint_problem = None;
         }
         if let Err(error) = sealed {
             self.alarm("checkpoint_failed", format!("a checkpoint could not be written: {error}"));

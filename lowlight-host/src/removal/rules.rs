@@ -13,12 +13,12 @@
 use super::policy::RetentionPolicy;
 use crate::keys::change_message;
 use crate::store::StoreError;
-use lowlight_core::LogId;
 use lowlight_core::entry::codec::decode;
 use lowlight_core::entry::{Cause, Clock, Event, Facts, Header, KeyChange, Kind, Policy, Tombstone};
 use lowlight_core::note::{self, Algorithm, Key};
 use lowlight_core::source::{Absence, Covered, Tombstones};
 use lowlight_core::verify::{Problem, ProblemKind};
+use lowlight_core::{FieldId, LogId};
 use std::collections::BinaryHeap;
 use std::rc::Rc;
 
@@ -191,6 +191,13 @@ impl<'e> Rules<'e> {
 
     fn open_runs(&self) -> impl Iterator<Item = &Cover> {
         self.open.iter().filter_map(|at| self.runs.get(*at))
+    }
+
+    /// The oldest tombstone that names content of an entry; asked about ascending seqs.
+    pub fn content_named_by(&mut self, seq: u64, field: FieldId) -> Result<Option<u64>, StoreError> {
+        self.go_to(seq)?;
+        let names = |fields: u64| fields == 0 || fields >> field.get() & 1 == 1;
+        Ok(self.open_runs().filter(|run| names(run.fields)).map(|run| run.tombstone).min())
     }
 
     /// Where the next run starts that is not open yet, or the horizon.

@@ -185,6 +185,11 @@ impl Reader {
         Ok(Rules::read(Box::new(self), self.log_id)?.absence(seq)?.explained_by)
     }
 
+    /// Seq of the tombstone that explains why a content value is not there.
+    pub fn content_removed_by(&self, seq: u64, field: FieldId) -> Result<Option<u64>, StoreError> {
+        Rules::read(Box::new(self), self.log_id)?.content_named_by(seq, field)
+    }
+
     fn leaf_of_row(&self, seq: u64) -> Result<Option<Digest>, StoreError> {
         let mut select = self.connection.prepare_cached("SELECT leaf FROM entry NOT INDEXED WHERE seq = ?1").map_err(|e| self.sqlite(e))?;
         let found =
