@@ -132,6 +132,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="mutations to make [default: all]")
     parser.add_argument("--check", action="store_true", help="only look whether all changes can be made in the working tree")
+    parser.add_argument("--part", metavar="K/N", help="only each N-th mutation, from the K-th on; K counts from 0 and wraps")
     parser.add_argument("--keep-going", action="store_true", help="go on although a test fails without any change")
     parser.add_argument("--target-dir", type=Path, default=ROOT / "target" / "mutations")
     arguments = parser.parse_args()
@@ -143,6 +144,9 @@ def main():
         return 2
     if arguments.names:
         mutations = [mutation for mutation in mutations if mutation["name"] in arguments.names]
+    if arguments.part:
+        part, parts = (int(number) for number in arguments.part.split("/"))
+        mutations = mutations[part % parts :: parts]
     if arguments.check:
         if not check(mutations, ROOT):
             return 2
