@@ -44,7 +44,7 @@ pub fn run(dir: &Path, options: &WitnessOptions, count: u64) -> lowlight_host::S
     recorder.close(LONG).unwrap()
 }
 
-fn copy_tree(from: &Path, to: &Path) {
+pub fn copy_tree(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     std::fs::set_permissions(to, std::fs::metadata(from).unwrap().permissions()).unwrap();
     for entry in std::fs::read_dir(from).unwrap().flatten() {

@@ -64,7 +64,7 @@ fn ten_megabytes_of_text_are_cut_with_their_original_length() {
 fn cut_from(dir: &Path) -> Option<u64> {
     use lowlight_core::source::{EntrySource, Item};
     let reader = lowlight_host::store::Reader::open(dir).unwrap();
-    let mut source = reader.everything();
+    let mut source = reader.everything(true);
     let mut found = None;
     while let Some(item) = source.next().unwrap() {
         if let Item::Entry { body, .. } = item {

@@ -19,6 +19,8 @@ fn smuggle(connection: &Connection, class: &str, name: &str, table: &str, sql: &
     connection.execute_batch("PRAGMA writable_schema = RESET").unwrap();
 }
 
+const SIZE: usize = 4096;
+
 /// A page of a table's tree: its kind and its cells, each with the bytes that it has.
 struct Page {
     cells: Vec<(u64, Vec<u8>)>,
@@ -79,7 +81,6 @@ fn hide(path: &Path, seq: u64) {
 
 /// Puts `count` altered rows behind that of `seq`, after `alter` has changed their cell.
 fn forge(path: &Path, seq: u64, count: usize, alter: impl Fn(&mut Vec<u8>)) {
-    const SIZE: usize = 4096;
     let root: usize = Connection::open(path)
         .unwrap()
         .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'entry'", [], |row| row.get::<_, i64>(0))
@@ -124,6 +125,77 @@ fn a_row_hidden_in_the_order_of_pages_is_found_wherever_it_stands() {
         let report = verify(&path);
         assert_eq!(report.verdict, "broken", "seq {seq}: {report:?}");
         assert!(report.problems.iter().any(|problem| problem.seq == Some(seq)), "seq {seq}: {report:?}");
+    }
+}
+
+/// Pages with the rows of the entries of a file, left to right.
+fn leaves(file: &[u8], root: usize) -> Vec<usize> {
+    let page = &file[(root - 1) * SIZE..root * SIZE];
+    if page[0] == 13 {
+        return vec![root];
+    }
+    let child = |bytes: &[u8]| u32::from_be_bytes(bytes[..4].try_into().unwrap()) as usize;
+    let mut found: Vec<_> = Page::read(page).cells.iter().map(|(_, cell)| child(cell)).collect();
+    found.push(child(&page[8..]));
+    found
+}
+
+/// The file of the log whose rows a pass sees, with the rows of another that looking for a seq finds: between them a row of
+/// seq `junk`, behind the end.
+fn graft(passed: &[u8], sought: &[u8], root: usize, junk: u64) -> Vec<u8> {
+    let mut file = passed.to_vec();
+    let mut add = |page: &[u8]| {
+        file.extend_from_slice(page);
+        u32::try_from(file.len() / SIZE).unwrap()
+    };
+    let two_bytes = |key: u64| vec![(key >> 7) as u8 | 0x80, (key & 0x7f) as u8];
+    // A pass begins at 0, which is in the first; what looks for another than 0 and 1 goes past all of these.
+    let mut children: Vec<(u32, u64)> = leaves(passed, root)
+        .into_iter()
+        .enumerate()
+        .map(|(place, leaf)| (add(&passed[(leaf - 1) * SIZE..leaf * SIZE]), place.min(1) as u64))
+        .collect();
+    let mut page = vec![0; SIZE];
+    page[0] = 13;
+    // A payload of a header alone with one NULL.
+    Page { cells: vec![(junk, [vec![2], two_bytes(junk), vec![2, 0]].concat())] }.write(&mut page);
+    children.push((add(&page), 1));
+    for leaf in leaves(sought, root) {
+        let page = &sought[(leaf - 1) * SIZE..leaf * SIZE];
+        let last = Page::read(page).cells.last().unwrap().0;
+        children.push((add(page), last));
+    }
+    let (right, rest) = children.split_last().unwrap();
+    let cells = rest.iter().map(|(child, key)| (*key, [&child.to_be_bytes()[..], &two_bytes(*key)].concat())).collect();
+    let mut page = vec![0; SIZE];
+    page[0] = 5;
+    page[8..12].copy_from_slice(&right.0.to_be_bytes());
+    Page { cells }.write(&mut page);
+    file[(root - 1) * SIZE..root * SIZE].copy_from_slice(&page);
+    let pages = u32::try_from(file.len() / SIZE).unwrap();
+    file[28..32].copy_from_slice(&pages.to_be_bytes());
+    file
+}
+
+#[test]
+fn rows_behind_one_that_is_beyond_the_end_are_seen_by_a_pass() {
+    let dir = scratch();
+    for size in [20, 300] {
+        let path = honest(&dir.path().join(size.to_string()), size);
+        let whole = std::fs::read(&path).unwrap();
+        db(&path).execute_batch("UPDATE entry SET model = 'EVIL' WHERE seq = 7").unwrap();
+        let edited = std::fs::read(&path).unwrap();
+        let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'entry'";
+        let root: i64 = db(&path).query_row(sql, [], |row| row.get(0)).unwrap();
+        for (passed, sought, model) in [(&whole, &edited, "EVIL"), (&edited, &whole, "phi-3-mini")] {
+            std::fs::write(&path, graft(passed, sought, root as usize, size + 5)).unwrap();
+            let found: String = db(&path).query_row("SELECT model FROM entry WHERE seq = 7", [], |row| row.get(0)).unwrap();
+            assert_eq!(found, model, "the forgery works");
+            let report = verify(&path);
+            assert_eq!(report.verdict, "broken", "{report:?}");
+        }
+        std::fs::write(&path, whole).unwrap();
+        assert_eq!(verify(&path).verdict, "intact");
     }
 }
 

@@ -41,6 +41,12 @@ fn record(recorder: &Recorder, count: u64) {
     recorder.flush(LONG).unwrap();
 }
 
+fn record_more(dir: &Path, count: u64) {
+    let recorder = builder(dir).open().unwrap();
+    record(&recorder, count);
+    close(&recorder);
+}
+
 fn close(recorder: &Recorder) {
     let stats = recorder.close(LONG).unwrap();
     assert_eq!(stats.lost.total(), 0);
@@ -342,6 +348,48 @@ fn an_edited_policy_removes_nothing() {
     assert!(recorder.prune(LONG).is_err());
     close(&recorder);
     assert_eq!(count(dir.path(), "SELECT count(*) FROM entry WHERE kind = 1 OR kind = 2"), 1200);
+}
+
+#[test]
+fn an_edited_tombstone_widens_no_removal() {
+    let dir = scratch();
+    let audit = Rule { kind: Some(2), max_age_s: 1, ..Rule::default() };
+    let policy = limited(100_000, vec![audit]);
+    let prune = |count: u64| {
+        let recorder = builder(dir.path()).retention(policy.clone()).open().unwrap();
+        record(&recorder, count);
+        std::thread::sleep(Duration::from_millis(1500));
+        let pruned = recorder.prune(LONG).unwrap();
+        close(&recorder);
+        pruned
+    };
+    let seq = prune(700).removed.tombstones[0];
+    // Behind it a block is complete. Then its last run, of one entry, becomes one of forty.
+    record_more(dir.path(), 300);
+    let sql = format!(
+        "UPDATE entry SET event = CAST(substr(event, 1, length(event) - 1) || x'28' AS BLOB) WHERE seq = {seq} AND substr(event, -1) = x'01'"
+    );
+    assert_eq!(db(dir.path()).execute(&sql, []).unwrap(), 1);
+    let before = count(dir.path(), "SELECT count(*) FROM entry WHERE kind = 1");
+    let pruned = prune(300);
+    assert!(pruned.removed.entries < 30, "{pruned:?}");
+    assert_eq!(count(dir.path(), "SELECT count(*) FROM entry WHERE kind = 1"), before + 294);
+}
+
+#[test]
+fn content_that_was_altered_is_erased_and_an_alarm_says_so() {
+    let dir = scratch();
+    let recorder = builder(dir.path()).open().unwrap();
+    record(&recorder, 40);
+    close(&recorder);
+    db(dir.path()).execute_batch("UPDATE content SET value = 'another' WHERE id = 20 << 6").unwrap();
+    let recorder = builder(dir.path()).open().unwrap();
+    let erase = Erase { runs: Runs::join(std::iter::once(10..30)), fields: ALL_FIELDS, reason: None };
+    let removed = recorder.erase(&erase, LONG).unwrap();
+    close(&recorder);
+    assert_eq!(removed.unfit, [20]);
+    assert_eq!(verify(dir.path()).verdict, "intact");
+    assert_eq!(count(dir.path(), "SELECT count(*) FROM entry WHERE kind = 4 AND instr(event, 'erased_altered')"), 1);
 }
 
 #[test]

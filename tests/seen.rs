@@ -44,7 +44,7 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 #[track_caller]
 pub fn entries(dir: &Path) -> Vec<Value> {
     let reader = Reader::open(dir).expect("a log that can be read");
-    let views = Views::new(reader.everything());
+    let views = Views::new(reader.everything(true));
     views.map(|view| serde_json::from_str(&view.expect("an entry").to_json()).expect("JSON")).collect()
 }
 

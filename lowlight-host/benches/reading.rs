@@ -40,7 +40,7 @@ struct Inputs {
 
 fn load(dir: &Path) -> Inputs {
     let reader = Reader::open(dir).unwrap();
-    let mut source = reader.everything();
+    let mut source = reader.everything(true);
     let mut inputs = Inputs { bodies: Vec::new(), contents: Vec::new() };
     while let Some(item) = source.next().unwrap() {
         match item {

@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/keys/log.key    "PRIVATE+KEY+" name "+" key id "+" base64(0x01 || seed) "\n"      0600
 //! DIR/keys/next.key   the same, while the key is being replaced
+//! DIR/keys/erasure.key   the same: signs policies that keep less; is to be moved away
 //!
 //! rotation:  next.key written -> key_change entry, signed by the old key, committed -> next.key renamed to log.key
 //! ```
@@ -145,7 +146,9 @@ impl LogKey {
         let _ = std::fs::remove_file(&fresh);
         match linked {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                return refuse("is there already and was left alone: `lowlight keys show` prints it, `lowlight keys rotate` replaces it");
+                let is_own = path == self::file(layout);
+                let advice = if is_own { ": `lowlight keys show` prints it, `lowlight keys rotate` replaces it" } else { "" };
+                return refuse(&format!("is there already and was left alone{advice}"));
             }
             linked => linked.map_err(io)?,
         }

@@ -11,14 +11,14 @@
 
 use crate::checkpoints::{Checkpoints, Sealed, newest_witnessed};
 use crate::export::{Opening, entry_line};
-use crate::store::{Filter, Reader, StoreError, columns};
+use crate::store::{BLOCK, Filter, Reader, StoreError, columns};
 use crate::verify::{Kept, Report, ReportedProblem};
 use lowlight_core::entry::codec::{decode, encode_slots};
 use lowlight_core::entry::{Entry, EntryError, FieldId, MAX_BODY, MAX_CONTENT};
 use lowlight_core::note::witness::Request;
 use lowlight_core::note::{Key, NoteError, ProofFile};
 use lowlight_core::source::{EntrySource as _, Item};
-use lowlight_core::tree::proof;
+use lowlight_core::tree::{STORED_LEVEL, proof};
 use lowlight_core::{Commitment, Digest, Salt, chain};
 use std::path::Path;
 
@@ -41,6 +41,20 @@ pub enum ProveError {
 
 fn broken(seq: u64) -> ProveError {
     ProveError::Broken(format!("entry {seq} does not fit the log's own checkpoint"))
+}
+
+/// Why a node is not there: entries of it were removed, and the nodes that were kept for the log's checkpoints do not give it.
+fn lacks(reader: &Reader, level: u8, index: u64) -> ProveError {
+    let (first, last) = (index << level, ((index + 1) << level.min(STORED_LEVEL)) - 1);
+    let is_removed = |seq: u64| Ok::<_, StoreError>(reader.leaf(seq)?.is_none() && reader.removed_by(seq)?.is_some());
+    let removed = (first..=last.min(first + BLOCK)).map(is_removed).find(|removed| !matches!(removed, Ok(false)));
+    match removed {
+        Some(Ok(true)) => ProveError::Absent(format!(
+            "entries of {first} to {last} were removed, and of what is between its checkpoints the log no longer proves anything; give the sizes of checkpoints"
+        )),
+        Some(Err(error)) => error.into(),
+        _ => broken(first),
+    }
 }
 
 /// The newest checkpoint, or the one of `wanted` entries, if it covers `size`.
@@ -77,7 +91,7 @@ fn covering(reader: &Reader, dir: &Path, size: u64, wanted: Option<u64>) -> Resu
 
 /// Complete subtrees, from the database.
 fn nodes(reader: &Reader) -> impl FnMut(u8, u64) -> Result<Digest, ProveError> + '_ {
-    |level, index| reader.subtree(level, index)?.ok_or_else(|| broken(index << level))
+    |level, index| reader.subtree(level, index)?.ok_or_else(|| lacks(reader, level, index))
 }
 
 /// Proves that entry `seq` is in the log in `dir`, opening the fields that `opens` picks.
@@ -109,6 +123,8 @@ pub fn entry(dir: &Path, seq: u64, opens: &dyn Fn(FieldId) -> bool) -> Result<Ve
     while let Some(item) = source.next()? {
         if let Item::Content { field, salt: Some(salt), value: Some(value), .. } = item
             && opens(field)
+            // What an erasure has overwritten and not deleted yet opens nothing.
+            && salt != [0; 16]
         {
             extra.extend_from_slice(&u16::from(field.get()).to_le_bytes());
             extra.extend_from_slice(&salt);

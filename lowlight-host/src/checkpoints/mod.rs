@@ -1,7 +1,7 @@
 //! The checkpoint journal `DIR/checkpoints`: what the log looked like, again and again.
 //!
 //! ```text
-//! {"log":hex id,"size":n,"root":hex,"recorded":ns,"cause":"start|entries|time|error|stop","partial":[hex..],"note":text}\n
+//! {"log":hex id,"size":n,"root":hex,"recorded":ns,"cause":"start|entries|time|error|removal|stop","partial":[hex..],"note":text}\n
 //! ```
 //!
 //! Limits: a line is at most [`MAX_LINE`] bytes; reading holds one line in memory.
@@ -44,7 +44,7 @@ pub struct Sealed {
     pub root: String,
     /// When it was made, nanoseconds since 1970.
     pub recorded: i64,
-    /// Why: `start`, `entries`, `time`, `error`, `stop`.
+    /// Why: `start`, `entries`, `time`, `error`, `removal`, `stop`.
     pub cause: String,
     /// Nodes below level 8 at that size, left to right, hex.
     pub partial: Vec<String>,
@@ -156,6 +156,21 @@ impl Checkpoints {
             }
         }
         Ok(None)
+    }
+
+    /// The last valid line, of whichever log.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when reading fails.
+    pub fn last(mut self) -> Result<Option<Sealed>, StoreError> {
+        let length = self.lines.as_ref().map_or(0, |lines| lines.get_ref().limit());
+        self.go_to(length.saturating_sub(NEAR_END), length)?;
+        let mut tail = Vec::new();
+        if let Some(lines) = &mut self.lines {
+            lines.read_to_end(&mut tail).map_err(|source| StoreError::from_io(&self.path, source))?;
+        }
+        Ok(tail.split(|byte| *byte == b'\n').rev().find_map(|line| serde_json::from_slice(line).ok()))
     }
 
     /// Lines behind that of `size` entries, if there is one near the end; else from the start on.

@@ -217,6 +217,16 @@ fn log(layout: &Layout, add: &mut Add<'_>) {
                 Some(fault) => add("log", Level::Wrong, format!("schema: {fault}; run `lowlight verify`")),
                 None => add("log", Level::Ok, format!("{}, schema as it should be", text::plural(reader.tip().size, "entry", "entries"))),
             }
+            let size = reader.tip().size;
+            let sealed = Checkpoints::open(layout.dir()).and_then(|journal| journal.of(reader.log_id()).newest(u64::MAX)).ok().flatten();
+            if let Some(sealed) = sealed.filter(|sealed| sealed.size > size) {
+                let says = format!("its own checkpoints go on to {} entries, it ends with {size}: it was cut or put back", sealed.size);
+                add("checkpoints", Level::Wrong, says);
+            }
+            if crate::keys::erasure_file(layout).exists() {
+                let says = "keys/erasure.key lies beside the log: whoever takes this machine can make the log keep less; move it away";
+                add("erasure key", Level::Warning, says.to_owned());
+            }
             alarms(&reader, add);
             let mode = reader.connection().pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
             // A log that nobody has open is read without its journal; then SQLite answers "off" or "delete".

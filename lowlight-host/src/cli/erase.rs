@@ -29,6 +29,10 @@ pub(super) fn run(cli: &Cli, args: &EraseArgs) -> Outcome {
     let seqs = seqs(&args.seq)?;
     let fields = fields(&args.field).map_err(|name| Failure::Usage(format!("--field {name}: there is no such content field")))?;
     let reader = Reader::open(&cli.path)?;
+    let size = reader.tip().size;
+    if let Some(beyond) = seqs.iter().flat_map(Runs::iter).find(|run| run.start >= size) {
+        return Err(Failure::Usage(format!("no entry {}: the log has {size} entries, 0 to {}", beyond.start, size.saturating_sub(1))));
+    }
     let found = find(&reader, &conditions.filter(), seqs.as_ref(), fields)?;
     let is_pending = reader.has_pending_removal()?;
     drop(reader);
@@ -143,7 +147,7 @@ fn not_reached(layout: &Layout) -> Vec<String> {
 fn tell(cli: &Cli, removed: &Removed, found: &Found, beyond: &[String]) -> Outcome {
     let mut out = stdout();
     if cli.json {
-        let line = json!({ "erased": removed.contents, "entries": found.entries, "tombstones": removed.tombstones, "not_reached": beyond });
+        let line = json!({ "erased": removed.contents, "entries": found.entries, "tombstones": removed.tombstones, "altered": removed.unfit, "not_reached": beyond });
         writeln!(out, "{line}")?;
     } else {
         writeln!(
@@ -157,6 +161,11 @@ fn tell(cli: &Cli, removed: &Removed, found: &Found, beyond: &[String]) -> Outco
         }
     }
     out.flush()?;
+    if let Some(first) = removed.unfit.first() {
+        say(&format!(
+            "content of entry {first} was not what was recorded when it was erased: somebody had altered it; an alarm in the log says so"
+        ));
+    }
     if !cli.json && removed.contents > 0 {
         say("exports, copies and backups made before have it still");
     }

@@ -175,7 +175,7 @@ fn database(args: &InspectArgs, report: &Report, lines: &mut Lines<'_, impl Writ
     for fault in &reader.schema().faults {
         lines.line(&json!({ "schema": fault }), &format!("schema: {}", text::safe(fault)))?;
     }
-    let mut source = reader.everything();
+    let mut source = reader.everything(true);
     loop {
         match source.next() {
             Ok(Some(Item::Entry { seq, body, leaf, .. })) => lines.entry(seq, body, &leaf.to_string(), None)?,

@@ -30,6 +30,9 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> Outcome {
         return Err(Failure::Usage("the export and the checkpoint cannot both come from stdin".to_owned()));
     }
     let proof = proof(source)?;
+    if args.against.is_some() && (proof.is_some() || (!source.is_dir() && !is_database(source))) {
+        return Err(Failure::Usage(format!("--against holds a log against its copy, and {} is none", source.display())));
+    }
     let vetted = match &policy {
         Some(policy) => match evidence(policy, &kept, source, proof.as_deref()) {
             Ok(vetted) => vetted,
@@ -98,7 +101,8 @@ fn evidence(policy: &VerifyPolicy, kept: &[Kept], source: &Path, proof: Option<&
         return Ok(found);
     }
     let dir = if source.is_dir() { Some(source) } else { source.parent() };
-    if let (Some(dir), Ok(reader)) = (dir, Reader::open(source)) {
+    if let Some(dir) = dir.filter(|_| source.is_dir() || is_database(source)) {
+        let reader = Reader::open(source).map_err(|error| error.to_string())?;
         let beside = newest_witnessed(dir, reader.log_id()).map_err(|error| error.to_string())?;
         found.extend(beside.and_then(|beside| policy.vet(&beside.note, Place::Beside)));
         let own = Checkpoints::open(dir).and_then(|journal| journal.of(reader.log_id()).newest(reader.tip().size));

@@ -8,29 +8,38 @@
 //!    it was altered, and on its word nothing is intact and nothing is broken.
 //! 2. The tree also speaks of entries that the log no longer has. A log gives the root at the size of every checkpoint it made.
 
-use super::{CopyError, checkpoint, head, line, open_all};
+use super::own::Own;
+use super::{CopyError, checkpoint, head, line, open, snapshot};
 use crate::checkpoints::Sealed;
 use crate::export::{Line, frontier_at, parse_line};
-use crate::store::{BLOCK, Filter, Reader, StoreError, columns};
+use crate::removal::Rules;
+use crate::store::{BLOCK, Reader, StoreError, columns};
 use crate::verify::{Kept, Report, ReportedProblem};
 use lowlight_core::entry::codec;
 use lowlight_core::entry::{Kind, MAX_BODY};
-use lowlight_core::source::{EntrySource as _, Item};
+use lowlight_core::source::Tombstones as _;
 use lowlight_core::verify::MAX_PROBLEMS;
 use lowlight_core::{Digest, Frontier, chain};
+use std::fs::OpenOptions;
+use std::io::{BufReader, Read as _};
 use std::ops::Range;
 use std::path::Path;
 
 struct Comparison<'r> {
     reader: &'r Reader,
+    own: Own<'r>,
+    rules: Rules<'r>,
     problems: Vec<ReportedProblem>,
     total: u64,
+    /// What is said by lines that do not vouch for themselves, until one behind them does.
+    unproven: Vec<ReportedProblem>,
     /// Seq behind the last line, and the leaf there.
     next: u64,
     prev: Option<Digest>,
-    /// The tree of the copy, while no line is missing, and as it was at the last whole block.
+    /// The tree of the copy, while no line is missing; as it was at the last whole block, and what came since.
     tree: Option<Frontier>,
     blocks: Frontier,
+    since: Vec<(u64, u8, Digest)>,
     /// Up to which size it was compared with the log's, and from which one on they differ.
     held: u64,
     other_at: Option<u64>,
@@ -39,8 +48,9 @@ struct Comparison<'r> {
     compared: u64,
     /// Where the copy does not hold by itself, and how.
     altered: Option<String>,
-    /// Entries of the copy that the log ends before.
+    /// Entries of the copy that the log ends before, and whether that is proven.
     behind: Option<Range<u64>>,
+    is_behind: bool,
     /// Entries of the copy that the log lacks and no tombstone explains, runs of them.
     absent: Vec<Range<u64>>,
     /// Size of its newest checkpoint.
@@ -50,7 +60,7 @@ struct Comparison<'r> {
     notes: Vec<String>,
 }
 
-/// Holds the log at `path` against the copy in `dir` and adds what differs to `report`.
+/// Holds the log at `path` against the copy in `dir` and adds what differs to `report`, which is of the same log.
 ///
 /// # Errors
 ///
@@ -59,28 +69,11 @@ pub fn compare(path: &Path, dir: &Path, report: &mut Report) -> Result<(), CopyE
     let failed = |error| CopyError::Io(dir.display().to_string(), error);
     let log_id = Reader::open_for_all(path)?.log_id();
     // Before the log is opened: what is recorded and copied meanwhile is in both or in the log alone.
-    let files = open_all(dir, log_id).map_err(failed)?;
+    let files = snapshot(dir, log_id).map_err(failed)?;
     let reader = &Reader::open_for_all(path)?;
-    let mut it = Comparison {
-        reader,
-        problems: Vec::new(),
-        total: 0,
-        next: 0,
-        prev: Some(log_id.genesis()),
-        tree: Some(Frontier::new()),
-        blocks: Frontier::new(),
-        held: 0,
-        other_at: None,
-        not_given: None,
-        compared: 0,
-        altered: None,
-        behind: None,
-        absent: Vec::new(),
-        sealed: 0,
-        suspects: report.problems.iter().filter_map(|problem| problem.seq).collect(),
-        notes: Vec::new(),
-    };
-    for (path, mut input) in files {
+    let mut it = Comparison::begin(reader, report)?;
+    for (path, length) in files {
+        let mut input = BufReader::with_capacity(64 << 10, open(&path, OpenOptions::new().read(true)).map_err(failed)?.take(length));
         let mut text = Vec::new();
         if line(&mut input, &mut text).map_err(failed)?.is_some() && !is_head(&text, reader) {
             it.alter(|| format!("{} does not begin as a file of this copy", path.display()));
@@ -93,7 +86,7 @@ pub fn compare(path: &Path, dir: &Path, report: &mut Report) -> Result<(), CopyE
         return Err(CopyError::Nothing(dir.display().to_string(), log_id.to_string()));
     }
     it.hold()?;
-    it.tell(report);
+    it.tell(report)?;
     Ok(())
 }
 
@@ -102,17 +95,45 @@ fn is_head(text: &[u8], reader: &Reader) -> bool {
     first.is_some_and(|first| head(reader.log_id(), first).as_bytes() == text)
 }
 
-impl Comparison<'_> {
+impl<'r> Comparison<'r> {
+    fn begin(reader: &'r Reader, report: &Report) -> Result<Self, StoreError> {
+        Ok(Self {
+            reader,
+            own: Own::begin(reader, report.size())?,
+            rules: Rules::read(Box::new(reader), reader.log_id())?,
+            problems: Vec::new(),
+            total: 0,
+            unproven: Vec::new(),
+            next: 0,
+            prev: Some(reader.log_id().genesis()),
+            tree: Some(Frontier::new()),
+            blocks: Frontier::new(),
+            since: Vec::new(),
+            held: 0,
+            other_at: None,
+            not_given: None,
+            compared: 0,
+            altered: None,
+            behind: None,
+            is_behind: false,
+            absent: Vec::new(),
+            sealed: 0,
+            suspects: report.problems.iter().filter_map(|problem| problem.seq).collect(),
+            notes: Vec::new(),
+        })
+    }
+
     fn alter(&mut self, how: impl FnOnce() -> String) {
         self.altered.get_or_insert_with(how);
+        self.unproven.clear();
     }
 
     /// Compares the tree of the copy with that of the log, where the log can still make it; whether it can.
     fn hold(&mut self) -> Result<bool, StoreError> {
         let Some(tree) = self.tree.as_ref().filter(|tree| (1..=self.reader.tip().size).contains(&tree.size())) else { return Ok(true) };
-        let Some(own) = frontier_at(self.reader, tree.size())? else { return Ok(false) };
+        let Some(own) = self.own.root_at(tree.size())? else { return Ok(false) };
         self.held = tree.size();
-        if own.root() != tree.root() && self.altered.is_none() {
+        if own != tree.root() && self.altered.is_none() {
             self.other_at.get_or_insert(self.held);
         }
         Ok(true)
@@ -127,6 +148,7 @@ impl Comparison<'_> {
             self.tree = None;
         }
         self.tree = self.tree.take().and_then(|mut tree| tree.push_subtree(level, node, |_, _, _| {}).then_some(tree));
+        self.since.push((seq, level, node));
         self.grown_to(seq.saturating_add(1 << level))
     }
 
@@ -134,8 +156,13 @@ impl Comparison<'_> {
         self.next = next;
         if let Some(tree) = self.tree.as_ref().filter(|tree| tree.size().is_multiple_of(BLOCK)) {
             self.blocks.clone_from(tree);
+            self.since.clear();
         }
-        if self.next == self.reader.tip().size {
+        let size = self.reader.tip().size;
+        if self.next > size {
+            self.behind = Some(self.behind.as_ref().map_or(size, |behind| behind.start)..self.next);
+        }
+        if self.next == size {
             self.hold()?;
         }
         Ok(())
@@ -146,25 +173,37 @@ impl Comparison<'_> {
         let (size, root) = (sealed.size, sealed.root());
         let note = sealed.note.as_ref().map(|note| Kept::parse(note.as_bytes(), &[]));
         let fits = note.is_none_or(|note| note.is_ok_and(|note| note.size() == size && Some(*note.root()) == root));
+        let is_at_end = self.tree.as_ref().is_some_and(|tree| tree.size() == size);
         let own = match &self.tree {
-            Some(tree) if tree.size() == size => Some(tree.root()),
+            Some(tree) if is_at_end => Some(tree.root()),
             Some(tree) if tree.size() < size => None,
             // It was written late.
             _ => frontier_at(self.reader, size)?.map_or(root, |tree| Some(tree.root())),
         };
         if !fits || own.is_none() || own != root {
             self.alter(|| format!("its checkpoint of {size} entries is not that of its entries"));
+        } else if is_at_end {
+            self.prove();
         }
-        if !self.hold()? && self.tree.as_ref().is_some_and(|tree| tree.size() == size) {
+        if !self.hold()? && is_at_end {
             self.not_given.get_or_insert(size);
         }
         Ok(())
     }
 
-    fn problem(&mut self, seq: u64, kind: &'static str, detail: String) {
+    /// What the copy said before is tied to what it says now.
+    fn prove(&mut self) {
+        if self.altered.is_none() {
+            self.is_behind |= self.behind.is_some();
+            let proven = std::mem::take(&mut self.unproven);
+            proven.into_iter().for_each(|problem| self.problem(problem));
+        }
+    }
+
+    fn problem(&mut self, problem: ReportedProblem) {
         self.total += 1;
         if self.problems.len() < MAX_PROBLEMS {
-            self.problems.push(ReportedProblem { seq: Some(seq), kind, detail });
+            self.problems.push(problem);
         }
     }
 
@@ -173,18 +212,14 @@ impl Comparison<'_> {
             return self.checkpoint(&sealed);
         }
         match parse_line(text) {
-            // What stands twice counts once.
-            Line::Entry { seq, .. } | Line::LeafOnly { seq, .. } if seq < self.next => Ok(()),
-            Line::Entry { seq, kind, body, leaf, .. } => {
-                let prev = self.prev.filter(|_| seq == self.next);
-                if prev.is_some_and(|prev| chain::leaf(&prev, &body) != leaf) {
-                    self.alter(|| format!("its entry {seq} does not give its hash"));
-                }
-                self.entry(seq, Some((kind, &body)), leaf)
-            }
-            Line::LeafOnly { seq, leaf } => self.entry(seq, None, leaf),
+            Line::Entry { seq, kind, body, leaf, .. } if seq >= self.next => self.entry(seq, Some((kind, &body)), leaf),
+            Line::LeafOnly { seq, leaf } if seq >= self.next => self.entry(seq, None, leaf),
             Line::Malformed { seq: Some(seq), leaf: Some(leaf), .. } if seq >= self.next => self.entry(seq, None, leaf),
-            Line::Removed { seq, level, node, leaf } => self.removed(seq, level, node, leaf),
+            Line::Removed { seq, level, node, leaf } if seq.saturating_add(1 << level) > self.next => self.removed(seq, level, node, leaf),
+            Line::Entry { seq, .. } | Line::LeafOnly { seq, .. } | Line::Removed { seq, .. } => {
+                self.alter(|| format!("entry {seq} stands in it twice"));
+                Ok(())
+            }
             Line::Malformed { .. } => {
                 let next = self.next;
                 self.alter(|| format!("a line behind entry {} of it is none", next.saturating_sub(1)));
@@ -195,22 +230,18 @@ impl Comparison<'_> {
     }
 
     fn removed(&mut self, seq: u64, level: u8, node: Digest, leaf: Option<Digest>) -> Result<(), StoreError> {
-        let end = seq.saturating_add(1 << level);
-        if end <= self.next {
-            return Ok(());
-        }
-        let own = if end <= self.reader.tip().size { self.reader.subtree(level, seq >> level)? } else { None };
-        if own.is_some_and(|own| own != node) && self.altered.is_none() {
-            self.problem(seq, "rewritten", "what was removed here is another than in the copy".to_owned());
-        }
         self.prev = if level == 0 { Some(node) } else { leaf };
         if seq >= self.next {
             return self.grow(seq, level, node);
         }
-        // The rest of a block that was removed before it was copied: what the copy has of it is in its checkpoints.
+        // It was removed when a part of it was copied: what the copy has of that part is in its checkpoints.
+        let end = seq.saturating_add(1 << level);
         self.compared += 1;
+        self.since.retain(|(start, ..)| *start < seq);
+        self.since.push((seq, level, node));
         let mut tree = self.blocks.clone();
-        self.tree = self.tree.take().and_then(|_| (tree.size() == seq && tree.push_subtree(level, node, |_, _, _| {})).then_some(tree));
+        let fits = self.since.iter().all(|(_, level, node)| tree.push_subtree(*level, *node, |_, _, _| {}));
+        self.tree = self.tree.take().filter(|_| fits && tree.size() == end).map(|_| tree);
         if self.tree.is_none() {
             self.alter(|| format!("its line about removed entries from {seq} on does not belong there"));
         }
@@ -218,27 +249,32 @@ impl Comparison<'_> {
     }
 
     fn entry(&mut self, seq: u64, entry: Option<(Kind, &[u8])>, leaf: Digest) -> Result<(), StoreError> {
+        let (prev, body) = (self.prev.filter(|_| seq == self.next), entry.map(|(_, body)| body));
+        let gives = prev.zip(body).map(|(prev, body)| chain::leaf(&prev, body) == leaf);
+        if gives == Some(false) {
+            self.alter(|| format!("its entry {seq} does not give its hash"));
+        }
+        // Before the trees are compared, which goes behind it.
+        let own = self.own.at(seq)?.filter(|piece| !piece.is_removed);
+        let is_same = own.map(|own| own.hash == leaf);
+        let is_asked = is_same == Some(false) || self.suspects.contains(&seq);
+        let said = is_asked.then(|| differs(body, own.and_then(|own| own.body.as_deref())));
         self.grow(seq, 0, leaf)?;
         self.prev = Some(leaf);
-        let size = self.reader.tip().size;
-        let (counts, body) = (self.altered.is_none(), entry.map(|(_, body)| body));
-        if seq >= size {
-            // On the word of a copy that was altered nobody was rolled back.
-            if counts {
-                self.behind = Some(self.behind.as_ref().map_or(seq, |behind| behind.start)..seq + 1);
-            }
+        if gives == Some(true) {
+            self.prove();
+        }
+        if seq >= self.reader.tip().size {
             return Ok(());
         }
-        let Some(own) = self.reader.leaf(seq)? else { return self.absent(seq, entry.map(|(kind, _)| kind)) };
-        if own != leaf {
-            let (is_own, detail) = self.differs(seq, body)?;
-            // Of what comes behind an entry that was rewritten only the hash differs.
-            if counts && (is_own || self.total == 0) {
-                self.problem(seq, "rewritten", detail);
-            }
-        } else if self.suspects.contains(&seq) {
-            let (_, detail) = self.differs(seq, body)?;
+        let Some(is_same) = is_same else { return self.absent(seq, entry.map(|(kind, _)| kind)) };
+        let Some((is_own, detail)) = said else { return Ok(()) };
+        if is_same {
             self.notes.push(format!("entry {seq}: {detail}"));
+        } else if self.altered.is_none() && (is_own || self.total == 0) {
+            // Of what comes behind an entry that was rewritten only the hash differs.
+            let problem = ReportedProblem { seq: Some(seq), kind: "rewritten", detail };
+            if gives == Some(true) { self.problem(problem) } else { self.unproven.push(problem) }
         }
         Ok(())
     }
@@ -247,42 +283,28 @@ impl Comparison<'_> {
     fn absent(&mut self, seq: u64, kind: Option<Kind>) -> Result<(), StoreError> {
         let stays = matches!(kind, Some(Kind::Open | Kind::Policy | Kind::KeyChange | Kind::Import | Kind::Unknown));
         if stays && self.altered.is_none() {
-            self.problem(seq, "rewritten", "the copy has an entry here that is never removed, and the log has not".to_owned());
+            let detail = "the copy has an entry here that is never removed, and the log has not".to_owned();
+            self.problem(ReportedProblem { seq: Some(seq), kind: "rewritten", detail });
         }
         if let Some(run) = self.absent.last_mut().filter(|run| run.end == seq) {
             run.end += 1;
-        } else if self.absent.len() < MAX_PROBLEMS && self.reader.removed_by(seq)?.is_none() {
+        } else if self.absent.len() < MAX_PROBLEMS && self.rules.absence(seq)?.explained_by.is_none() {
             self.absent.push(seq..seq + 1);
         }
         Ok(())
     }
 
-    /// Whether columns of its own differ, and which.
-    fn differs(&self, seq: u64, body: Option<&[u8]>) -> Result<(bool, String), StoreError> {
-        let mut source = self.reader.source(seq..seq + 1, &Filter::default(), false);
-        let own = match source.next()? {
-            Some(Item::Entry { body, .. }) => Some(body.to_vec()),
-            _ => None,
-        };
-        let names = body.zip(own.as_deref()).map(|(theirs, own)| columns_that_differ(theirs, own)).unwrap_or_default();
-        let detail = match names.as_slice() {
-            [] => "the copy says the same of the entry itself, what differs is its hash, those before it, or its content".to_owned(),
-            names => format!("the entry is another than in the copy: {}", names.join(", ")),
-        };
-        Ok((!names.is_empty(), detail))
-    }
-
-    fn tell(mut self, report: &mut Report) {
+    fn tell(mut self, report: &mut Report) -> Result<(), StoreError> {
         report.notes.append(&mut self.notes);
         for run in std::mem::take(&mut self.absent) {
             report.notes.push(format!("the log lacks {}, and the copy has them", entries(&run)));
         }
-        if let Some(behind) = self.behind.clone() {
+        if let Some(behind) = self.behind.clone().filter(|_| self.is_behind) {
             let size = self.reader.tip().size;
             let detail = format!("the log ends with {size} entries, and the copy has {} as well", entries(&behind));
-            self.problem(behind.start, "rolled_back", detail);
+            self.problem(ReportedProblem { seq: Some(behind.start), kind: "rolled_back", detail });
         }
-        let behind = match report.last_seq.map_or(0, |last| last + 1).saturating_sub(self.next) {
+        let behind = match report.size().saturating_sub(self.next) {
             0 => String::new(),
             behind => format!("; {behind} entries behind it are not in the copy"),
         };
@@ -290,16 +312,17 @@ impl Comparison<'_> {
         if let Some(how) = &self.altered {
             report.notes.push(format!("the copy was altered, and does not count from there on: {how}"));
         }
-        self.judge(report);
+        self.judge(report)
     }
 
-    fn judge(self, report: &mut Report) {
+    fn judge(self, report: &mut Report) -> Result<(), StoreError> {
         let cannot_tell = |report: &mut Report, why: String| {
             if report.verdict == "intact" {
                 report.verdict = "unreadable";
                 report.error = Some(why);
             }
         };
+        let root = self.own.finish()?.map(|root| root.to_string());
         if self.total > 0 {
             report.verdict = "broken";
             report.problems_total += self.total;
@@ -313,11 +336,18 @@ impl Comparison<'_> {
             report.problems.push(ReportedProblem { seq: None, kind: "rewritten", detail });
         } else if let Some(how) = self.altered {
             cannot_tell(report, format!("the copy was altered: {how}"));
+        } else if let Some(behind) = self.behind {
+            cannot_tell(report, format!("the copy goes on to {} entries, by lines that prove nothing", behind.end));
+        } else if let Some(problem) = self.unproven.first() {
+            let seq = problem.seq.unwrap_or_default();
+            cannot_tell(report, format!("entry {seq} is another than in the copy, by lines that prove nothing"));
         } else if let Some(size) = self.not_given {
             let why = "which no log loses the root of that it made a checkpoint of";
             cannot_tell(report, format!("the copy has a checkpoint of {size} entries, and the log gives no root there, {why}"));
         } else if self.held == 0 {
             cannot_tell(report, "the log no longer has what the copy ends with: they cannot be compared".to_owned());
+        } else if report.verdict == "intact" && root != report.root {
+            cannot_tell(report, "the log is another than the one that was verified just before; verify it again".to_owned());
         } else if report.verdict == "intact" {
             let is_whole = self.held >= self.next.min(self.reader.tip().size);
             if !is_whole {
@@ -326,7 +356,18 @@ impl Comparison<'_> {
             report.not_checked.retain(|what| (*what != "rewrite" || !is_whole) && *what != "rollback");
             report.level = if report.level == "chain" && is_whole { "checkpoint" } else { report.level };
         }
+        Ok(())
     }
+}
+
+/// Whether columns of two bodies of an entry differ, and which.
+fn differs(theirs: Option<&[u8]>, own: Option<&[u8]>) -> (bool, String) {
+    let names = theirs.zip(own).map(|(theirs, own)| columns_that_differ(theirs, own)).unwrap_or_default();
+    let detail = match names.as_slice() {
+        [] => "the copy says the same of the entry itself, what differs is its hash, those before it, or its content".to_owned(),
+        names => format!("the entry is another than in the copy: {}", names.join(", ")),
+    };
+    (!names.is_empty(), detail)
 }
 
 fn entries(run: &Range<u64>) -> String {

@@ -10,6 +10,7 @@
 //! 3. Whoever can write to the folder gets nothing else written or read through it: links and pipes are refused.
 
 mod compare;
+mod own;
 mod write;
 
 pub use compare::compare;
@@ -20,7 +21,7 @@ use crate::export::MAX_LINE;
 use crate::store::StoreError;
 use lowlight_core::LogId;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read as _, Take};
+use std::io::{BufRead, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -45,6 +46,14 @@ pub enum CopyError {
         "the copy goes on to entry {0} and the log ends with {1} entries: the log was rolled back, or the copy was altered; `lowlight verify --against` tells, and a copy that was altered is moved away by hand"
     )]
     Ahead(u64, u64),
+    /// What the copy ends with is not what the log has there.
+    #[error(
+        "the log is another than the copy before entry {0}, so nothing is added: the log was put back and gone on with, or the copy was altered; `lowlight verify --against` tells, and a copy that was altered is moved away by hand"
+    )]
+    Another(u64),
+    /// An entry is neither there nor removed; or it is removed just now.
+    #[error("entry {0} cannot be copied: the log has neither it nor what stands for it; `lowlight verify` tells")]
+    Lacks(u64),
     /// Another recorder is at it.
     #[error("another recorder writes the copy")]
     Busy,
@@ -61,7 +70,10 @@ pub fn files(dir: &Path, log_id: LogId) -> std::io::Result<Vec<(u64, PathBuf)>> 
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
-        let first = name.to_str().and_then(|name| name.strip_prefix(&prefix)?.strip_suffix(".ndjson")?.parse().ok());
+        // As a copier names them: another spelling of a number would come before them, or between.
+        let digits = name.to_str().and_then(|name| name.strip_prefix(&prefix)?.strip_suffix(".ndjson"));
+        let first = digits.filter(|digits| digits.len() == 20 && digits.bytes().all(|digit| digit.is_ascii_digit()));
+        let first = first.and_then(|digits| digits.parse().ok());
         found.extend(first.map(|first| (first, entry.path())));
     }
     found.sort_unstable();
@@ -77,14 +89,10 @@ pub fn size(dir: &Path, log_id: LogId) -> std::io::Result<u64> {
     write::end(dir, log_id).map(|at| at.next)
 }
 
-/// The files of a copy as they are now: what is appended from now on is not read.
-fn open_all(dir: &Path, log_id: LogId) -> std::io::Result<Vec<(PathBuf, BufReader<Take<File>>)>> {
-    let open = |(_, path): (u64, PathBuf)| {
-        let file = open(&path, OpenOptions::new().read(true))?;
-        let length = file.metadata()?.len();
-        Ok((path, BufReader::with_capacity(64 << 10, file.take(length))))
-    };
-    files(dir, log_id)?.into_iter().map(open).collect()
+/// The files of a copy with the lengths they have now: what is appended from now on is not read.
+fn snapshot(dir: &Path, log_id: LogId) -> std::io::Result<Vec<(PathBuf, u64)>> {
+    let length = |(_, path): (u64, PathBuf)| Ok((path.clone(), path.symlink_metadata()?.len()));
+    files(dir, log_id)?.into_iter().map(length).collect()
 }
 
 /// Opens a file of a copy; refuses what is none without waiting for it.

@@ -2,9 +2,10 @@
 
 use super::{CopyError, MAX_FILE, checkpoint, files, head, line, open};
 use crate::checkpoints::Checkpoints;
-use crate::export::{EntryLines, Line, Options, parse_line};
-use crate::store::{BLOCK, Filter, Layout, Reader, StoreError, files as own_files};
-use lowlight_core::LogId;
+use crate::export::{EntryLines, Line, Options, frontier_at, parse_line};
+use crate::store::{Filter, Layout, Reader, StoreError, files as own_files};
+use lowlight_core::tree::STORED_LEVEL;
+use lowlight_core::{Digest, LogId};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -20,8 +21,11 @@ pub(super) struct At {
     log: LogId,
     /// Seq behind the last entry in it.
     pub(super) next: u64,
-    /// Size of the newest checkpoint in it.
+    /// Leaf of the entry before that, as far as it is known.
+    leaf: Option<Digest>,
+    /// Size of the newest checkpoint in it, and its root.
     sealed: u64,
+    root: Option<Digest>,
     /// The newest file with its length, once it is open.
     file: Option<(PathBuf, File, u64)>,
 }
@@ -47,7 +51,14 @@ impl Copier {
     /// [`CopyError`] when the log cannot be read, the copy cannot be written or has more than the log.
     pub fn catch_up(&mut self, layout: &Layout) -> Result<u64, CopyError> {
         let mut at = self.at.take();
-        let next = self.copy(layout, &mut at)?;
+        let next = match self.copy(layout, &mut at) {
+            // Removed between two looks at the log.
+            Err(CopyError::Lacks(_)) => {
+                at = None;
+                self.copy(layout, &mut at)
+            }
+            done => done,
+        }?;
         self.at = at;
         Ok(next)
     }
@@ -83,16 +94,16 @@ impl Copier {
         if at.next > size {
             return Err(CopyError::Ahead(at.next, size));
         }
+        if !continues(&reader, at)? {
+            return Err(CopyError::Another(at.next));
+        }
         let mut journal = Checkpoints::open(layout.dir())?.of(log).near(at.sealed)?;
         let mut due = next_checkpoint(&mut journal, at.sealed)?;
         let mut batch = Vec::new();
         let mut line = Vec::new();
         let mut next = at.next;
-        if let Some(line) = block_that_is_gone(&reader, next)? {
-            batch.extend_from_slice(line.as_bytes());
-            next = (next / BLOCK + 1) * BLOCK;
-        }
-        let mut entries = EntryLines::new(reader.source(next..size, &Filter::default(), self.content));
+        let from = |next: u64| EntryLines::new(reader.source(next..size, &Filter::default(), self.content));
+        let mut entries = from(next);
         loop {
             while let Some((sealed, line)) = due.take_if(|(sealed, _)| *sealed <= next) {
                 batch.extend_from_slice(line.as_bytes());
@@ -100,6 +111,14 @@ impl Copier {
                 due = next_checkpoint(&mut journal, sealed)?;
             }
             let is_end = entries.next(&Options::default(), &mut line)?.is_none();
+            if next < if is_end { size } else { entries.start() } {
+                // What is gone began before: the rest of it is in the node over all of it.
+                let (text, end) = node_over(&reader, next)?.ok_or(CopyError::Lacks(next))?;
+                batch.extend_from_slice(text.as_bytes());
+                next = end;
+                entries = from(next);
+                continue;
+            }
             if !is_end {
                 batch.extend_from_slice(&line);
                 batch.push(b'\n');
@@ -109,6 +128,7 @@ impl Copier {
                 self.append(at, &mut batch, next).map_err(&failed)?;
             }
             if is_end {
+                (at.leaf, at.root) = (if next > 0 { reader.leaf(next - 1)? } else { None }, None);
                 return Ok(next);
             }
         }
@@ -133,15 +153,28 @@ impl Copier {
     }
 }
 
-/// The line of the block that `next` lies in, if it was removed as a whole: then no line begins at `next`.
-fn block_that_is_gone(reader: &Reader, next: u64) -> Result<Option<String>, StoreError> {
-    let (block, size) = (next / BLOCK, reader.tip().size);
-    if next.is_multiple_of(BLOCK) || (block + 1) * BLOCK > size || reader.has_from(next, (block + 1) * BLOCK)? {
-        return Ok(None);
+/// Whether the log goes on from where the copy ends, as far as it can be said.
+fn continues(reader: &Reader, at: &At) -> Result<bool, StoreError> {
+    let own = if at.next > 0 { reader.leaf(at.next - 1)? } else { None };
+    if let Some((own, leaf)) = own.zip(at.leaf) {
+        return Ok(own == leaf);
     }
-    let node = reader.subtree(8, block)?;
-    let leaf = reader.leaf((block + 1) * BLOCK - 1)?.map_or(String::new(), |leaf| format!(",\"leaf\":\"{leaf}\""));
-    Ok(node.map(|node| format!("{{\"seq\":{},\"removed\":8,\"node\":\"{node}\"{leaf}}}\n", block * BLOCK)))
+    let own = if at.root.is_some() { frontier_at(reader, at.sealed)? } else { None };
+    Ok(own.zip(at.root).is_none_or(|(own, root)| own.root() == root))
+}
+
+/// A line of a node that begins before `next` and ends behind it, and where it ends.
+fn node_over(reader: &Reader, next: u64) -> Result<Option<(String, u64)>, StoreError> {
+    for level in 1..=STORED_LEVEL {
+        let index = next >> level;
+        let (seq, end) = (index << level, (index + 1) << level);
+        let node = if end <= reader.tip().size { reader.node(level, index)? } else { None };
+        if let Some(node) = node {
+            let leaf = reader.leaf(end - 1)?.map_or(String::new(), |leaf| format!(",\"leaf\":\"{leaf}\""));
+            return Ok(Some((format!("{{\"seq\":{seq},\"removed\":{level},\"node\":\"{node}\"{leaf}}}\n"), end)));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether nobody else has written to the file since.
@@ -185,22 +218,28 @@ fn newest(dir: &Path, log: LogId, first: u64) -> std::io::Result<(PathBuf, File,
 
 /// Where the copy ends.
 pub(super) fn end(dir: &Path, log: LogId) -> std::io::Result<At> {
-    let mut at = At { log, next: 0, sealed: 0, file: None };
+    let mut at = At { log, next: 0, leaf: None, sealed: 0, root: None, file: None };
     // From the newest backwards, until one has an entry.
     for (_, path) in files(dir, log)?.into_iter().rev() {
         let mut input = BufReader::with_capacity(64 << 10, open(&path, OpenOptions::new().read(true))?);
         let mut text = Vec::new();
         while line(&mut input, &mut text)?.is_some() {
             if let Some(checkpoint) = checkpoint(&text) {
-                at.sealed = at.sealed.max(checkpoint.size);
+                if checkpoint.size > at.sealed {
+                    (at.sealed, at.root) = (checkpoint.size, checkpoint.root());
+                }
                 continue;
             }
-            let behind = match parse_line(&text) {
-                Line::Entry { seq, .. } | Line::LeafOnly { seq, .. } | Line::Malformed { seq: Some(seq), .. } => seq.saturating_add(1),
-                Line::Removed { seq, level, .. } => seq.saturating_add(1 << level),
-                Line::Malformed { seq: None, .. } => 0,
+            let (behind, leaf) = match parse_line(&text) {
+                Line::Entry { seq, leaf, .. } | Line::LeafOnly { seq, leaf } => (seq.saturating_add(1), Some(leaf)),
+                Line::Malformed { seq: Some(seq), leaf, .. } => (seq.saturating_add(1), leaf),
+                Line::Removed { seq, level: 0, node, .. } => (seq.saturating_add(1), Some(node)),
+                Line::Removed { seq, level, leaf, .. } => (seq.saturating_add(1 << level), leaf),
+                Line::Malformed { seq: None, .. } => (0, None),
             };
-            at.next = at.next.max(behind);
+            if behind > at.next {
+                (at.next, at.leaf) = (behind, leaf);
+            }
         }
         if at.next > 0 {
             break;

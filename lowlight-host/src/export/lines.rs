@@ -40,13 +40,19 @@ enum What {
 pub struct EntryLines<'r> {
     source: DbSource<'r>,
     pending: Option<Pending>,
+    start: u64,
     end: u64,
 }
 
 impl<'r> EntryLines<'r> {
     /// Those of `source`.
     pub fn new(source: DbSource<'r>) -> Self {
-        Self { source, pending: None, end: 0 }
+        Self { source, pending: None, start: 0, end: 0 }
+    }
+
+    /// The seq at which the newest line begins.
+    pub fn start(&self) -> u64 {
+        self.start
     }
 
     /// The seq behind the newest line.
@@ -96,6 +102,7 @@ impl<'r> EntryLines<'r> {
                 *line = format!("{{\"seq\":{},\"leaf\":\"{}\"}}", done.seq, done.leaf).into_bytes();
                 what = Written::LeafOnly;
             }
+            self.start = done.seq;
             self.end = done.seq + if let Written::Removed(count) = what { count } else { 1 };
             return Ok(Some(what));
         }

@@ -35,7 +35,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> std::io::Result<Option<Beside>> {
             }
             Err(CopyError::Busy) => Attempt::Busy,
             Err(error) => {
-                let code = if matches!(error, CopyError::Ahead(..)) { "copy_ahead" } else { "copy_behind" };
+                let code = if matches!(error, CopyError::Ahead(..) | CopyError::Another(..)) { "copy_differs" } else { "copy_behind" };
                 if state.stats.copy_problem.replace(error.to_string()).is_none() {
                     state.alarms.push((code, error.to_string()));
                     state.loss_since.get_or_insert_with(Instant::now);

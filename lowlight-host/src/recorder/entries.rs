@@ -108,6 +108,8 @@ pub(super) fn start(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>) -> Re
     let vkey = vkey(worker);
     let is_new = batch.head().size() == 0;
     if is_new && let Some(log_id) = batch.sink().log_id() {
+        worker.follow_journal();
+        let options = &worker.shared.options;
         let number = u32::from(options.retention.is_some());
         let policy = RetentionPolicy { number, ..options.retention.clone().unwrap_or_default() };
         let erasure = LogKey::load_erasure(batch.sink().layout())?.map(|key| key.key().to_string());

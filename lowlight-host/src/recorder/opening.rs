@@ -2,8 +2,11 @@
 
 use super::VerifyAtStart;
 use super::worker::Worker;
+use crate::checkpoints::Checkpoints;
 use crate::store::{Layout, Quarantined, Store, StoreError, quarantine, set_aside};
 use crate::verify;
+use lowlight_core::LogId;
+use lowlight_core::entry::Predecessor;
 
 impl Worker<'_> {
     pub(super) fn open(&mut self) -> Result<Store, StoreError> {
@@ -44,6 +47,22 @@ impl Worker<'_> {
         self.predecessor = Some(predecessor);
         self.run = None;
         self.run_log = None;
+    }
+
+    /// In a new log: where the journal speaks of another one, that was taken away, or was being moved aside when the power went.
+    /// The new one names it.
+    pub(super) fn follow_journal(&mut self) {
+        if self.predecessor.is_some() {
+            return;
+        }
+        let Ok(Some(sealed)) = Checkpoints::open(&self.shared.options.path).and_then(Checkpoints::last) else { return };
+        let log_id = crate::export::unhex(&sealed.log).and_then(|id| Some(LogId(id.try_into().ok()?)));
+        self.predecessor = Some(Predecessor { log_id, size: Some(sealed.size), root: sealed.root() });
+        let text = format!(
+            "checkpoints speak of the log {} of {} entries, which is not here; it was not moved aside by this",
+            sealed.log, sealed.size
+        );
+        self.alarm("log_missing", text);
     }
 
     /// Verifies what the options ask for; a fault becomes an alarm, a damaged database an error.

@@ -46,6 +46,8 @@ pub struct Removed {
     pub contents: u64,
     /// Entries that do not fit their hash: their blocks of 256 were left alone.
     pub altered: Vec<u64>,
+    /// Entries of which an erasure removed content that was not what they committed to.
+    pub unfit: Vec<u64>,
 }
 
 type Answer = SyncSender<Result<Removed, EraseError>>;
@@ -337,9 +339,14 @@ impl Worker<'_> {
         let removing = &mut self.removing;
         removing.not_before = None;
         if !removing.is_loaded {
-            let size = store.begin()?.size();
-            removing.load(store, size, &Layout::new(&self.shared.options.path))?;
+            let head = store.begin()?;
+            removing.load(store, head.size(), &Layout::new(&self.shared.options.path))?;
             store.rollback();
+            // Tombstones that another recorder wrote need a checkpoint as well, and it may not make one.
+            let is_behind = self.sealing.newest_size().max(self.sealing.open_size()) < head.size();
+            if let Some(log) = removing.log.filter(|_| is_behind && !removing.tasks.is_empty()) {
+                self.sealing.committed(log, head, false);
+            }
             self.tell_forged();
             let removing = &mut self.removing;
             if removing.tasks.is_empty() && removing.traces.is_none() {

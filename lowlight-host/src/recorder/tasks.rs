@@ -28,18 +28,21 @@ pub(super) struct Task {
 }
 
 impl Task {
-    /// Overwrites some of what an erasure names.
-    fn overwrite(&mut self, store: &mut Store, begun: Instant) -> Result<(), StoreError> {
+    /// Overwrites some of what an erasure names; entries whose content was not what they committed to.
+    fn overwrite(&mut self, store: &mut Store, begun: Instant) -> Result<Vec<u64>, StoreError> {
+        let mut altered = Vec::new();
         let fields = if self.fields == 0 { ALL_FIELDS } else { self.fields };
         while begun.elapsed() < PIECE
             && let Some(run) = self.blank.front_mut()
         {
-            run.start = store.blank_contents(run, fields)?;
+            let piece = store.blank_contents(run, fields)?;
+            altered.extend(piece.altered);
+            run.start = piece.next;
             if run.is_empty() {
                 self.blank.pop_front();
             }
         }
-        Ok(())
+        Ok(altered)
     }
 }
 
@@ -48,6 +51,7 @@ impl Removing {
     pub(super) fn load(&mut self, store: &Store, size: u64, dir: &Layout) -> Result<(), StoreError> {
         if self.log.is_some() && self.log != store.log_id() {
             self.give_up("the log was moved aside");
+            self.rewritten = None;
         }
         // Bookkeeping is no evidence: what it says beyond the log is not believed.
         let cursor = |name| Ok::<_, StoreError>(store.cursor(name)?.filter(|seq| *seq < size));
@@ -136,9 +140,17 @@ impl Worker<'_> {
             self.removing.is_loaded = false;
             return Ok(());
         }
-        if let Some(task) = self.removing.tasks.iter_mut().find(|task| !task.blank.is_empty()) {
-            task.overwrite(store, begun)?;
-            return store.commit_removal();
+        let sealed = self.sealing.newest_size();
+        if let Some(task) = self.removing.tasks.iter_mut().find(|task| !task.blank.is_empty() && task.seq < sealed) {
+            let (tombstone, altered) = (task.seq, task.overwrite(store, begun)?);
+            store.commit_removal()?;
+            if let Some(first) = altered.first() {
+                let why =
+                    format!("content of entry {first} was not what the entry committed to when it was erased: somebody had altered it");
+                self.alarm("erased_altered", why);
+                self.removing.count(tombstone, &|removed| removed.unfit.extend(&altered));
+            }
+            return Ok(());
         }
         let Some(mut task) = self.removing.tasks.pop_front() else { return Ok(()) };
         let mut altered = Vec::new();
@@ -156,7 +168,7 @@ impl Worker<'_> {
             };
             if task.fields != 0 {
                 let piece = store.remove_contents(run, task.fields, by_policy.as_ref().map(|_| &may_go as _))?;
-                contents += piece.deleted;
+                contents += piece.done;
                 altered.extend(piece.altered);
                 run.start = piece.next;
             } else if let Some(first) = store.first_removable(run)? {
@@ -185,7 +197,9 @@ impl Worker<'_> {
         }
         let is_done = task.runs.is_empty();
         if is_done {
-            store.set_cursor(REMOVED, task.seq)?;
+            // Another recorder may be further.
+            let done = store.cursor(REMOVED)?.unwrap_or(0);
+            store.set_cursor(REMOVED, done.max(task.seq))?;
         }
         store.commit_removal()?;
         self.count_removed(task.seq, entries, contents, &altered);

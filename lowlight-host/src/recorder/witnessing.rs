@@ -203,6 +203,14 @@ fn cosign(options: &WitnessOptions, layout: &Layout, patience: Duration, seen: &
             Err(WitnessError::Refused { status: 409, reason }) => {
                 old = reason.parse().map_err(|_| Problem::from("the witness names no size"))?;
                 if old > size {
+                    drop(client);
+                    *seen = Some((own, old));
+                    // Another recorder may have made one meanwhile.
+                    let reader = Reader::open(layout.dir())?;
+                    let newest = Checkpoints::open(layout.dir())?.of(log_id).newest(reader.tip().size)?;
+                    if newest.is_some_and(|newest| newest.size > size) {
+                        return cosign(options, layout, patience, seen);
+                    }
                     let text = format!("the witness has seen {old} entries of this log, its newest checkpoint has {size}");
                     return Err(Problem { text, is_alarm: true });
                 }

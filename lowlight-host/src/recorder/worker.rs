@@ -145,6 +145,10 @@ impl Worker<'_> {
         let mut state = self.shared.lock();
         let mut may_remove = true;
         loop {
+            // What the log is to say is written without waiting for a record.
+            if !self.alarms.is_empty() {
+                state.loss_since.get_or_insert_with(Instant::now);
+            }
             if let Some(order) = state.orders.pop_front() {
                 return Some(Work::Order(order));
             }
@@ -384,7 +388,7 @@ impl Worker<'_> {
                 let head = batch.head().clone();
                 drop(batch);
                 if let Some(log) = log {
-                    self.sealing.committed(log, head, log != self.run_log.unwrap_or(log));
+                    self.sealing.committed(log, head, Some(log) != self.run_log);
                 }
                 self.committed(doubtful.alarms, log);
                 self.count_rejected(&doubtful.outcomes);

@@ -150,15 +150,7 @@ pub fn choose(
 impl Chooser<'_> {
     /// How many entries are there that a tombstone names already: not removed yet, or altered and left for that.
     fn staying(&self) -> Result<u64, StoreError> {
-        let reader = self.reader;
-        let sql = "SELECT count(*) FROM entry WHERE seq >= ?1 AND seq < ?2";
-        let mut select = reader.connection().prepare_cached(sql).map_err(|e| reader.failed(e))?;
-        let mut count = 0;
-        for run in self.named.whole.iter() {
-            let bounds = [run.start.cast_signed(), run.end.cast_signed()];
-            count += select.query_row(bounds, |row| row.get::<_, i64>(0)).map_err(|e| reader.failed(e))?.cast_unsigned();
-        }
-        Ok(count)
+        self.named.whole.iter().map(|run| entries_in(self.reader, run)).sum()
     }
 
     fn has_room(&self) -> bool {
@@ -302,6 +294,14 @@ impl Chooser<'_> {
     }
 }
 
+/// How many entries there are in a run.
+fn entries_in(reader: &Reader, run: &Range<u64>) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM entry NOT INDEXED WHERE seq >= ?1 AND seq < ?2";
+    let mut select = reader.connection().prepare_cached(sql).map_err(|e| reader.failed(e))?;
+    let bounds = [run.start.cast_signed(), run.end.cast_signed()];
+    select.query_row(bounds, |row| row.get::<_, i64>(0)).map(i64::cast_unsigned).map_err(|e| reader.failed(e))
+}
+
 const COLUMNS: &str = "seq, kind, status, recorded, clock";
 /// Kinds that can be removed on their own account.
 const REMOVABLE: &str = "kind IN (1, 2, 3, 4, 5) AND seq >= 0";
@@ -333,6 +333,13 @@ impl Named {
             }
         })?;
         (named.whole, named.contents) = (Runs::join(whole), Runs::join(contents));
+        // Its runs are named again: so only those of one that fits its hash, and where nothing is there any more.
+        for (seq, runs) in std::mem::take(&mut named.carried_out) {
+            let left: u64 = runs.iter().map(|run| entries_in(reader, run)).sum::<Result<_, _>>()?;
+            if left == 0 && reader.is_authentic(seq)? {
+                named.carried_out.push((seq, runs));
+            }
+        }
         Ok(named)
     }
 

@@ -150,7 +150,7 @@ impl<'r> Ahead<'r> {
 
 /// Sends packets until the end, an error, or nobody wants more.
 fn read(reader: &Reader, send: &SyncSender<Packet>) {
-    let mut source = reader.everything();
+    let mut source = reader.everything(true);
     loop {
         let packet = Packet::fill(&mut source);
         let is_last = packet.end.is_some();

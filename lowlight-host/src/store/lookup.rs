@@ -77,6 +77,7 @@ impl Reader {
         match why {
             Ok(why) => Ok(why.unwrap_or("the columns do not make a body")),
             Err(error) if is_too_big(&error) => Ok("a value is larger than an entry can be"),
+            Err(rusqlite::Error::QueryReturnedNoRows) => Ok("it is there, and looking for its seq does not find it"),
             Err(error) => Err(self.sqlite(error)),
         }
     }
@@ -85,14 +86,6 @@ impl Reader {
     pub fn leaf(&self, seq: u64) -> Result<Option<Digest>, StoreError> {
         let own = self.leaf_of_row(seq)?;
         if own.is_some() { Ok(own) } else { self.node(0, seq) }
-    }
-
-    /// Whether an entry, or a node below level 8 that begins there, stands between `from` and `end`.
-    pub fn has_from(&self, from: u64, end: u64) -> Result<bool, StoreError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM entry NOT INDEXED WHERE seq >= ?1 AND seq < ?2)";
-        let bounds = [from.cast_signed(), end.cast_signed()];
-        let has_entry: bool = self.connection.query_row(sql, bounds, |row| row.get(0)).map_err(|e| self.sqlite(e))?;
-        Ok(has_entry || self.next_node(from, end)?.is_some_and(|(start, _)| start < end))
     }
 
     /// The log that entry 0 says this one follows.

@@ -14,6 +14,7 @@
 
 mod ahead;
 pub mod columns;
+mod contents;
 mod error;
 pub(crate) mod files;
 mod function;
@@ -32,11 +33,12 @@ mod wal;
 mod writer;
 
 pub use ahead::Ahead;
+pub use contents::Contents;
 pub use error::StoreError;
 pub use files::Layout;
 pub use reader::{Filter, Reader};
 pub use recover::{Quarantined, quarantine, set_aside};
-pub use remove::{Altered, BLOCK, Block256, Contents, MayGo};
+pub use remove::{Altered, BLOCK, Block256, MayGo};
 pub use rules::{BEGUN, ERASED, REMOVED};
 pub use runs::{Crashed, RunLock};
 pub use source::{AtEnd, DbSource};

@@ -11,14 +11,15 @@
 //! 2. Nodes that stand for what is removed appear in the transaction that removes it.
 //! 3. Entry 0, policies, keys, imports and what is not understood are never deleted.
 
+use super::contents::content_fits;
 use super::function;
 use super::reader::content_id;
 use super::writer::node_id;
 use super::{Store, StoreError};
 use lowlight_core::entry::codec::decode;
-use lowlight_core::entry::{Facts, FieldId, Kind, SlotState};
+use lowlight_core::entry::{Facts, Kind};
 use lowlight_core::tree::{STORED_LEVEL, node, subtree_level};
-use lowlight_core::{Commitment, Digest, Event, Salt, chain};
+use lowlight_core::{Digest, Event, chain};
 use rusqlite::params;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -26,7 +27,7 @@ use std::ops::Range;
 /// Rows of content that one transaction deletes.
 pub const CHUNK: usize = 500;
 /// Bytes of content that one transaction deletes; they are written as zeros.
-const CHUNK_BYTES: u64 = 1 << 20;
+pub(super) const CHUNK_BYTES: u64 = 1 << 20;
 /// Entries of a block.
 pub const BLOCK: u64 = 1 << STORED_LEVEL;
 /// Kinds that are never deleted, as SQL.
@@ -134,7 +135,7 @@ impl Store {
     ) -> Result<Result<Block256, Altered>, StoreError> {
         let block = self.block(first).map_err(|source| self.error(source))?;
         let named = |seq: u64| runs.iter().any(|run| run.contains(&seq));
-        let goes = |(seq, row): (&u64, &Entry)| (named(*seq) && !row.is_kept && is_free(row, may_go)).then_some(*seq);
+        let goes = |(seq, row): (&u64, &Entry)| (named(*seq) && !row.is_kept && is_free(row.body.as_deref(), may_go)).then_some(*seq);
         let going: std::collections::BTreeSet<u64> = block.rows.iter().filter_map(goes).collect();
         if going.is_empty() {
             return Ok(Ok(Block256::Done(0)));
@@ -245,91 +246,6 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes about a chunk of rows of content of the entries in `run`, of the fields in the bitmap, inside a batch; `may_go` is
-    /// asked about each entry, if given.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] when the database cannot be read or written.
-    pub fn remove_contents(&self, run: &Range<u64>, fields: u64, may_go: Option<&MayGo<'_>>) -> Result<Contents, StoreError> {
-        let sqlite = |source| self.error(source);
-        let sql = "SELECT id, salt, value FROM content WHERE id >= ?1 AND id < ?2 ORDER BY id";
-        let mut select = self.connection().prepare_cached(sql).map_err(sqlite)?;
-        let mut rows = select.query([content_id(run.start), content_id(run.end)]).map_err(sqlite)?;
-        let (mut ids, mut next, mut looked_at, mut bytes) = (Vec::new(), run.end, 0, 0);
-        let (mut asked, mut altered): (Option<(u64, Free)>, _) = (None, None);
-        while let Some(row) = rows.next().map_err(sqlite)? {
-            let id: i64 = row.get(0).map_err(sqlite)?;
-            let seq = (id >> 6).cast_unsigned();
-            // A piece ends between two entries.
-            if asked.as_ref().is_none_or(|(before, _)| *before != seq)
-                && (ids.len() >= CHUNK || bytes > CHUNK_BYTES || looked_at >= 16 * CHUNK)
-            {
-                next = seq;
-                break;
-            }
-            looked_at += 1;
-            if fields >> (id & 63) & 1 == 0 {
-                continue;
-            }
-            if asked.as_ref().is_none_or(|(before, _)| *before != seq) {
-                asked = Some((seq, may_go.map_or(Ok(Free::Always), |may_go| self.is_free(seq, may_go)).map_err(sqlite)?));
-            }
-            let body = match &asked {
-                Some((_, Free::Never)) => continue,
-                Some((_, Free::WhenItFits(body))) => Some(body.as_slice()),
-                _ => None,
-            };
-            let (fits, length) = content_fits(body, row, id).map_err(sqlite)?;
-            if body.is_some() && !fits {
-                altered = altered.or(Some(seq));
-                continue;
-            }
-            bytes += length;
-            ids.push(id);
-        }
-        drop(rows);
-        let mut delete = self.connection().prepare_cached("DELETE FROM content WHERE id = ?1").map_err(sqlite)?;
-        for id in &ids {
-            delete.execute([id]).map_err(sqlite)?;
-        }
-        Ok(Contents { deleted: ids.len() as u64, next, altered })
-    }
-
-    /// Overwrites content of the entries in `run`, of the fields in the bitmap, with zeros and blanks of the same length, where it
-    /// stands: deleting rows moves others about and leaves copies of them behind, which must hold nothing any more. About
-    /// a chunk of rows; returns where the next piece begins.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] when the database cannot be read or written.
-    pub fn blank_contents(&self, run: &Range<u64>, fields: u64) -> Result<u64, StoreError> {
-        let sqlite = |source| self.error(source);
-        let sql = "SELECT id, octet_length(value) FROM content WHERE id >= ?1 AND id < ?2 AND salt <> zeroblob(16) ORDER BY id";
-        let mut select = self.connection().prepare_cached(sql).map_err(sqlite)?;
-        let mut rows = select.query([content_id(run.start), content_id(run.end)]).map_err(sqlite)?;
-        let (mut found, mut next, mut bytes) = (Vec::new(), run.end, 0);
-        while let Some(row) = rows.next().map_err(sqlite)? {
-            let id: i64 = row.get(0).map_err(sqlite)?;
-            if found.len() >= CHUNK || bytes > CHUNK_BYTES {
-                next = (id >> 6).cast_unsigned();
-                break;
-            }
-            if fields >> (id & 63) & 1 == 1 {
-                let length = row.get::<_, Option<i64>>(1).map_err(sqlite)?;
-                bytes += length.unwrap_or(0).cast_unsigned();
-                found.push((id, length.and_then(|length| usize::try_from(length).ok())));
-            }
-        }
-        drop(rows);
-        let mut update =
-            self.connection().prepare_cached("UPDATE content SET salt = zeroblob(16), value = ?2 WHERE id = ?1").map_err(sqlite)?;
-        for (id, length) in found {
-            update.execute(params![id, length.map(|length| " ".repeat(length))]).map_err(sqlite)?;
-        }
-        Ok(next)
-    }
-
     /// Writes the database anew, so that no page holds copies of what was moved about in it, outside a batch. `false` when it
     /// is in use.
     ///
@@ -349,18 +265,6 @@ impl Store {
             }
             Err(source) => Err(self.error(source)),
         }
-    }
-
-    /// Whether the entry may lose content.
-    fn is_free(&self, seq: u64, may_go: &MayGo<'_>) -> rusqlite::Result<Free> {
-        let sql = format!("SELECT {} FROM entry NOT INDEXED WHERE seq = ?1", function::call());
-        let mut select = self.connection().prepare_cached(&sql)?;
-        let mut rows = select.query([seq.cast_signed()])?;
-        // Content of no entry belongs to nothing that anybody wants to keep.
-        let Some(row) = rows.next()? else { return Ok(Free::Always) };
-        let body = row.get_ref(0)?.as_blob().ok().and_then(function::unpacked).map(|(_, _, body)| body.to_vec());
-        let entry = Entry { leaf: Digest([0; 32]), body, is_kept: false };
-        Ok(if is_free(&entry, may_go) { entry.body.map_or(Free::Never, Free::WhenItFits) } else { Free::Never })
     }
 
     /// The first entry of `run` that a tombstone of whole entries can remove, inside a batch.
@@ -446,45 +350,9 @@ pub enum Block256 {
     Lightened(u64),
 }
 
-/// Whether content of an entry may go.
-enum Free {
-    Always,
-    Never,
-    /// Where it fits the commitments of this body.
-    WhenItFits(Vec<u8>),
-}
-
-/// Whether a content row (id, salt, value) is what the entry committed to, as far as that can be said; and its length.
-fn content_fits(body: Option<&[u8]>, row: &rusqlite::Row<'_>, id: i64) -> rusqlite::Result<(bool, u64)> {
-    let salt = row.get_ref(1)?.as_blob().ok().and_then(|salt| <[u8; 16]>::try_from(salt).ok());
-    let value = row.get_ref(2)?.as_bytes_or_null().ok().flatten();
-    let length = value.map_or(0, <[u8]>::len) as u64;
-    let field = u8::try_from(id & 63).ok().and_then(FieldId::new);
-    let slot =
-        body.and_then(|body| decode(body).ok()).and_then(|entry| entry.fields.iter().find(|slot| Some(slot.field) == field).copied());
-    let fits = match (slot, salt, value, field) {
-        (Some(slot), Some(salt), Some(value), Some(field)) => {
-            salt == [0; 16] || Commitment::new(&Salt(salt), field, value).0 == slot.commitment
-        }
-        (Some(slot), Some(_), None, _) => slot.state == SlotState::HashOnly,
-        _ => false,
-    };
-    Ok((fits, length))
-}
-
-/// What one piece of content removal did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Contents {
-    /// An entry whose content is not what it committed to, and stays.
-    pub altered: Option<u64>,
-    /// Rows deleted.
-    pub deleted: u64,
-    /// Where the next piece begins; the end of the run when nothing is left.
-    pub next: u64,
-}
-
-fn is_free(row: &Entry, may_go: &MayGo<'_>) -> bool {
-    let Some(entry) = row.body.as_deref().and_then(|body| decode(body).ok()) else { return false };
+/// Whether the entry may go, or its content.
+pub(super) fn is_free(body: Option<&[u8]>, may_go: &MayGo<'_>) -> bool {
+    let Some(entry) = body.and_then(|body| decode(body).ok()) else { return false };
     let status = match &entry.event {
         Event::Inference(inference) => Some(inference.status),
         _ => None,

@@ -1,4 +1,4 @@
-//! Entry 0, policies and tombstones of a log, found by their index.
+//! Entry 0, policies, key changes and tombstones of a log, found by their index.
 //!
 //! 1. The index is no evidence: that it has all of them is compared by the pass over the entries.
 

@@ -121,7 +121,7 @@ impl<'r> DbSource<'r> {
         let guarded = format!(
             "SELECT seq, recorded, CASE WHEN octet_length(leaf) = 32 THEN leaf END, CASE WHEN {size} <= {LONGEST} THEN {body} END, {ARE_RULES} {rest}"
         );
-        let contents_rest = "FROM content NOT INDEXED WHERE id >= ? AND id < ? ORDER BY id";
+        let contents_rest = "FROM content NOT INDEXED WHERE id >= ? AND id <= ? ORDER BY id";
         // A value too large to be loaded is given out as an empty one, which matches no commitment.
         let guarded_contents = format!(
             "SELECT id, CASE WHEN octet_length(salt) = 16 THEN salt END, CASE WHEN octet_length(value) > {LONGEST} THEN '' ELSE value END {contents_rest}"
@@ -236,6 +236,7 @@ impl DbSource<'_> {
         Ok(())
     }
 
+    /// Up to and with content `upto`.
     fn fill_contents(&mut self, upto: i64) -> Result<(), StoreError> {
         let reader = self.reader;
         self.contents.bytes.clear();
@@ -290,12 +291,12 @@ impl DbSource<'_> {
             let Some(current) = self.current else { return Ok(None) };
             if self.contents.rows.is_empty() && self.next_content < content_id(current + 1) {
                 self.next_content = self.next_content.max(content_id(current));
-                self.fill_contents(content_id(current + 1))?;
+                self.fill_contents(content_id(current + 1) - 1)?;
             }
             return Ok(self.contents.rows.pop_front());
         }
         if self.contents.rows.is_empty() && !self.contents.done {
-            self.fill_contents(content_id(self.end))?;
+            self.fill_contents(if self.end == u64::MAX { i64::MAX } else { content_id(self.end) - 1 })?;
         }
         let is_due = self.contents.rows.front().is_some_and(|row| row.seq < limit);
         Ok(if is_due { self.contents.rows.pop_front() } else { None })

@@ -154,6 +154,11 @@ impl Report {
         }
     }
 
+    /// Number of entries of the log, those that were removed with the others.
+    pub(crate) fn size(&self) -> u64 {
+        self.last_seq.map_or(0, |last| last + 1)
+    }
+
     /// The report on a proof of entry `seq`, as long as nothing speaks against it.
     pub(crate) fn of_proof(sealed: &Kept, seq: u64) -> Self {
         Self {
@@ -242,7 +247,7 @@ fn pass(
         None => against,
     };
     let mut report = match threads {
-        Threads::One => judge(&reader, reader.everything(), &|source| Some(source.at_end()), &mut against, progress)?,
+        Threads::One => judge(&reader, reader.everything(true), &|source| Some(source.at_end()), &mut against, progress)?,
         Threads::Two => judge(&reader, Ahead::start(&reader)?, &Ahead::at_end, &mut against, progress)?,
     };
     against.tell(&mut report);
@@ -316,7 +321,7 @@ impl<S: EntrySource<Error = StoreError>> EntrySource for WithRules<'_, S> {
 /// Without checkpoints: for the writer, which looks before it goes on.
 fn whole(reader: &Reader) -> Result<Report, StoreError> {
     let end_of = |source: &DbSource<'_>| Some(source.at_end());
-    judge(reader, reader.everything(), &end_of, &mut Against::default(), &mut |_, _| {})
+    judge(reader, reader.everything(true), &end_of, &mut Against::default(), &mut |_, _| {})
 }
 
 /// Judges all that `source` reads of the log that `reader` has open.

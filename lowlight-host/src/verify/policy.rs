@@ -11,6 +11,7 @@
 use super::{Kept, Place, Report};
 use crate::config::{WitnessConfig, seconds};
 use crate::recorder::WitnessOptions;
+use crate::witness::WitnessError;
 use crate::witness::{Client, Endpoint};
 use lowlight_core::note::{Algorithm, Key, Note, NoteError};
 use serde::Deserialize;
@@ -117,19 +118,27 @@ impl VerifyPolicy {
     /// Why one could not be asked, or what it says does not fit together.
     pub fn ask(&self, log: &str) -> Result<Vec<Vetted>, String> {
         let mut found = Vec::new();
-        let Some(origin) = self.origin_of(log) else { return Ok(found) };
         for (witness, endpoint, attest) in self.witnesses.iter().filter_map(|known| known.ask.as_ref().map(|(at, key)| (known, at, key))) {
             let failed = |why: &dyn std::fmt::Display| format!("witness {}: {why}", witness.vkey);
             let attest = Key::parse(attest).map_err(|error| failed(&error))?;
             let mut client = Client::connect(endpoint, PATIENCE).map_err(|error| failed(&error))?;
-            let (size, root) = client.attest(origin, &attest).map_err(|error| failed(&error))?;
-            let note = client.latest(origin).map_err(|error| failed(&error))?;
-            let note = note.ok_or_else(|| failed(&"has not seen this log"))?;
-            let vetted = self.read(&note, Place::Witness).map_err(|error| failed(&error))?;
-            if vetted.kept.size() != size || *vetted.kept.root() != root || vetted.kept.origin() != origin {
-                return Err(failed(&"attests another size than its newest checkpoint has"));
+            let before = found.len();
+            // A log may have had several names: what was seen of it under the newest is what counts.
+            for origin in self.origins_of(log) {
+                let (size, root) = match client.attest(origin, &attest) {
+                    Err(WitnessError::Refused { status: 404, .. }) => continue,
+                    attested => attested.map_err(|error| failed(&error))?,
+                };
+                let Some(note) = client.latest(origin).map_err(|error| failed(&error))? else { continue };
+                let vetted = self.read(&note, Place::Witness).map_err(|error| failed(&error))?;
+                if vetted.kept.size() != size || *vetted.kept.root() != root || vetted.kept.origin() != origin {
+                    return Err(failed(&"attests another size than its newest checkpoint has"));
+                }
+                found.push(vetted);
             }
-            found.push(vetted);
+            if found.len() == before && self.origins_of(log).next().is_some() {
+                return Err(failed(&"has not seen this log"));
+            }
         }
         Ok(found)
     }
@@ -144,8 +153,8 @@ impl VerifyPolicy {
         Ok(Vetted { times: self.times(note)?, kept })
     }
 
-    fn origin_of(&self, log: &str) -> Option<&str> {
-        self.origins.iter().find(|origin| origin.rsplit_once('/').is_some_and(|(_, id)| id == log)).map(String::as_str)
+    fn origins_of(&self, log: &str) -> impl Iterator<Item = &str> {
+        self.origins.iter().map(String::as_str).filter(move |origin| origin.rsplit_once('/').is_some_and(|(_, id)| id == log))
     }
 
     /// Which of the witnesses have cosigned a note, and when.
@@ -189,7 +198,9 @@ impl VerifyPolicy {
                 if self.quorum == 0 && !from(Place::Elsewhere) {
                     report.not_checked.push("rewrite");
                 }
-                if !from(Place::Witness) && !from(Place::Elsewhere) {
+                // A witness that can be asked and was not, as for an export, might know of more.
+                let can_ask = self.witnesses.iter().any(|known| known.ask.is_some());
+                if !from(Place::Witness) && (can_ask || !from(Place::Elsewhere)) {
                     report.not_checked.push("rollback");
                 }
                 report.witnessed = (self.quorum > 0).then_some(best.kept.size());
@@ -204,7 +215,7 @@ impl VerifyPolicy {
 
     fn met<'v>(&self, log: Option<&str>, checked: &'v [Vetted], now: u64) -> Result<&'v Vetted, String> {
         let log = log.ok_or("what is here does not say of which log it is")?;
-        if self.origin_of(log).is_none() {
+        if self.origins_of(log).next().is_none() {
             return Err(format!("the log {log} is none of those that it names ({})", self.origins.join(", ")));
         }
         let counts = |vetted: &&Vetted| self.quorum == 0 || self.time(&vetted.kept, checked).is_some();

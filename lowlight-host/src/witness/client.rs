@@ -3,7 +3,7 @@
 //! 1. Nothing a witness says counts but what it signed.
 //! 2. A conversation ends in its time whatever the other end does, and leaves no process behind.
 
-use super::{Answer, MAX_LINE, MAX_REQUEST, Watchdog};
+use super::{Answer, MAX_LINE, MAX_REQUEST, Timed};
 use crate::random;
 use lowlight_core::note::{Attestation, Key, Note};
 use std::io::{BufRead as _, BufReader, Read as _, Write};
@@ -51,15 +51,11 @@ impl From<std::io::Error> for WitnessError {
     }
 }
 
-enum Stream {
-    Socket(UnixStream),
-    Command(Child),
-}
-
 /// A connection to a witness.
 pub struct Client {
-    watchdog: Option<Watchdog>,
-    stream: Stream,
+    /// The command that reaches it, if it is one.
+    child: Option<Child>,
+    output: Box<dyn Write + Send>,
     input: BufReader<Box<dyn std::io::Read + Send>>,
 }
 
@@ -71,11 +67,8 @@ impl std::fmt::Debug for Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // Before the process is waited for: its id may belong to another then.
-        self.watchdog = None;
-        if let Stream::Command(child) = &mut self.stream {
-            drop(child.stdin.take());
-            // One that does not end by itself when its input does is not waited for, nor what it has started.
+        // One that does not end by itself when its input does is not waited for, nor what it has started.
+        if let Some(child) = &mut self.child {
             kill(rustix::process::Pid::from_child(child));
             let _ = child.wait();
         }
@@ -89,14 +82,13 @@ impl Client {
     ///
     /// [`WitnessError::Unreachable`].
     pub fn connect(endpoint: &Endpoint, patience: Duration) -> Result<Self, WitnessError> {
-        let (stream, input, watchdog): (_, Box<dyn std::io::Read + Send>, _) = match endpoint {
+        match endpoint {
             Endpoint::Socket(path) => {
                 let begun = Instant::now();
                 let socket = connect(path, patience)?;
-                let (input, watched) = (socket.try_clone()?, socket.try_clone()?);
                 let left = patience.saturating_sub(begun.elapsed());
-                let watchdog = Watchdog::start(left, move || drop(watched.shutdown(std::net::Shutdown::Both)))?;
-                (Stream::Socket(socket), Box::new(input), watchdog)
+                let input = Timed::new(socket.try_clone()?, left)?;
+                Ok(Self { child: None, output: Box::new(Timed::new(socket, left)?), input: BufReader::new(Box::new(input)) })
             }
             Endpoint::Command(words) => {
                 let (program, arguments) = words.split_first().ok_or_else(|| std::io::Error::other("an empty command"))?;
@@ -104,29 +96,26 @@ impl Client {
                 command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
                 // Of its own group: so what it starts can be ended with it, and a signal from the terminal does not end it.
                 let mut child = command.process_group(0).spawn()?;
-                let input = child.stdout.take().ok_or_else(|| std::io::Error::other("no output"))?;
-                let id = rustix::process::Pid::from_child(&child);
-                let watchdog = match Watchdog::start(patience, move || kill(id)) {
-                    Ok(watchdog) => watchdog,
-                    Err(error) => {
-                        kill(id);
-                        let _ = child.wait();
-                        return Err(error.into());
-                    }
-                };
-                (Stream::Command(child), Box::new(input), watchdog)
+                let streams = child.stdin.take().zip(child.stdout.take());
+                // From here on it is ended with the connection.
+                let mut client =
+                    Self { child: Some(child), output: Box::new(std::io::sink()), input: BufReader::new(Box::new(std::io::empty())) };
+                let (stdin, stdout) = streams.ok_or_else(|| std::io::Error::other("no streams"))?;
+                client.output = Box::new(Timed::new(stdin, patience)?);
+                client.input = BufReader::new(Box::new(Timed::new(stdout, patience)?));
+                Ok(client)
             }
-        };
-        Ok(Self { watchdog: Some(watchdog), stream, input: BufReader::new(input) })
+        }
     }
 
     /// What a command said before it broke off; it is ended for that.
     fn reason(&mut self) -> Option<String> {
-        self.watchdog = None;
-        let Stream::Command(child) = &mut self.stream else { return None };
+        let child = self.child.as_mut()?;
         kill(rustix::process::Pid::from_child(child));
-        let mut said = Vec::new();
-        child.stderr.take()?.take(MAX_LINE as u64).read_to_end(&mut said).ok()?;
+        let (mut said, stderr) = (Vec::new(), child.stderr.take()?);
+        // What it started may hold the pipe open: what is in it now is enough, and then reading ends with an error.
+        rustix::io::ioctl_fionbio(&stderr, true).ok()?;
+        let _ = stderr.take(MAX_LINE as u64).read_to_end(&mut said);
         let said = String::from_utf8_lossy(&said).trim().to_owned();
         (!said.is_empty()).then_some(said)
     }
@@ -139,18 +128,11 @@ impl Client {
     }
 
     fn converse(&mut self, request: &[u8]) -> std::io::Result<Answer> {
-        match &mut self.stream {
-            Stream::Socket(socket) => socket.write_all(request)?,
-            Stream::Command(child) => {
-                let input = child.stdin.as_mut().ok_or_else(|| std::io::Error::other("it has ended"))?;
-                input.write_all(request)?;
-                input.flush()?;
-            }
-        }
+        self.output.write_all(request)?;
         let mut line = String::new();
         (&mut self.input).take(MAX_LINE as u64).read_line(&mut line)?;
         if line.is_empty() {
-            return Err(std::io::Error::other("it ended, or did not answer in time"));
+            return Err(std::io::Error::other("it ended without an answer"));
         }
         let parsed = line.strip_suffix('\n').and_then(|line| line.split_once(' ')).and_then(|(status, length)| {
             let length = length.parse::<usize>().ok().filter(|length| *length <= MAX_REQUEST)?;
@@ -224,7 +206,6 @@ fn connect(path: &Path, patience: Duration) -> std::io::Result<UnixStream> {
             Err(error) => return Err(error.into()),
         }
     }
-    socket.set_nonblocking(false)?;
     Ok(socket)
 }
 

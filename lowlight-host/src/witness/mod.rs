@@ -2,7 +2,7 @@
 //! sections 10 and 14).
 //!
 //! ```text
-//! recorder --checkpoint, growth proof--> witness: check, persist, read back, cosign --cosignature--> journal
+//! recorder --checkpoint, growth proof--> witness: check, persist, read back, cosign --cosignature--> DIR/witnessed
 //! ```
 //!
 //! 1. A state that is gone or damaged is never begun anew: the witness stops.
@@ -11,12 +11,12 @@
 mod client;
 mod serve;
 mod state;
-mod watchdog;
+mod timed;
 
 pub use client::{Client, Endpoint, WitnessError};
 pub use serve::serve;
 pub use state::{Info, Slot, Witness};
-pub(crate) use watchdog::Watchdog;
+pub(crate) use timed::Timed;
 
 /// Most bytes of an `add` request.
 pub const MAX_REQUEST: usize = 128 << 10;

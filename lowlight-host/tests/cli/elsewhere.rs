@@ -1,6 +1,6 @@
 //! A witness and a copy, as an operator sees them: recording, `doctor`, `stats`, `inspect`, policies.
 
-use super::common::Place;
+use super::common::{Place, copy_log};
 use serde_json::Value;
 
 const LINE: &str = r#"{"model":"phi","prompt":"hidden"}"#;
@@ -60,6 +60,30 @@ fn doctor_and_stats_tell_how_far_copy_and_witness_are() {
 }
 
 #[test]
+fn a_witness_that_listens_on_a_socket_cosigns_for_its_group() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (place, _, keys) = place();
+    let socket = place.path("socket");
+    let serving = place.start(&["witness", "--state", "w", "serve", "--socket", socket.to_str().unwrap()]);
+    let begun = std::time::Instant::now();
+    let is_open = || std::fs::symlink_metadata(&socket).is_ok_and(|meta| meta.permissions().mode() & 0o777 == 0o660);
+    while !is_open() {
+        assert!(begun.elapsed().as_secs() < 20, "it does not listen");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    place.write("lowlight.toml", format!("[witness]\n{keys}socket = \"{}\"\n", socket.display()));
+    let said = place.feed(&["record"], format!("{LINE}\n")).expect(0).err;
+    assert!(!said.contains("witness"), "{said}");
+    let stats = place.run(&["stats", "--json"]).expect(0).object();
+    assert_eq!(stats["chain"]["witnessed"], stats["chain"]["size"], "{stats}");
+    // What it left when it was killed is not in the way of the next.
+    drop(serving);
+    let next = place.start(&["witness", "--state", "w", "serve", "--socket", socket.to_str().unwrap()]);
+    place.feed(&["record"], format!("{LINE}\n")).expect(0);
+    drop(next);
+}
+
+#[test]
 fn inspect_reads_what_is_about_a_log_and_is_none() {
     let (place, _, _) = place();
     place.run(&["prove", "3", "-o", "one.proof"]).expect(0);
@@ -114,4 +138,69 @@ fn a_policy_is_about_the_checkpoint_that_a_proof_of_growth_shows() {
         (&report["level"], &report["witnessed"]),
         (&"witnessed".into(), &newest.lines().nth(1).unwrap().parse::<u64>().unwrap().into())
     );
+}
+
+#[test]
+fn a_log_that_was_taken_away_is_named_by_the_next() {
+    let place = Place::new();
+    place.record(&[LINE, LINE]);
+    let log = place.run(&["stats", "--json"]).expect(0).object()["log_id"].as_str().unwrap().to_owned();
+    std::fs::remove_file(place.path("logs/lowlight.db")).unwrap();
+    place.record(&[LINE]);
+    let open = place.run(&["show", "0"]).expect(0).out;
+    assert!(open.contains(&format!("\"predecessor\":{{\"log_id\":\"{log}\"")) && open.contains("\"size\":6"), "{open}");
+    let stats = place.run(&["stats", "--json"]).expect(0).object();
+    assert_eq!(stats["alarms"]["codes"], serde_json::json!({ "log_missing": 1 }));
+    // It is said once.
+    place.record(&[LINE]);
+    let stats = place.run(&["stats", "--json"]).expect(0).object();
+    assert_eq!(stats["alarms"]["codes"], serde_json::json!({ "log_missing": 1 }));
+}
+
+#[test]
+fn doctor_sees_a_log_that_ends_before_its_checkpoints() {
+    let place = Place::new();
+    place.record(&[LINE, LINE]);
+    copy_log(&place.path("logs"), &place.path("old"));
+    place.record(&[LINE, LINE]);
+    std::fs::copy(place.path("old/lowlight.db"), place.path("logs/lowlight.db")).unwrap();
+    assert_eq!(check(&place, "checkpoints").0, "wrong");
+}
+
+#[test]
+fn a_witness_that_was_not_asked_leaves_rollback_open() {
+    let (place, vkey, keys) = place();
+    let kept = place.run(&["checkpoint"]).expect(0).out;
+    place.write("kept", &kept);
+    place.run(&["export", "-o", "old.ndjson"]).expect(0);
+    place.record(&[LINE]);
+    let command = format!("command = [\"{BIN}\", \"witness\", \"--state\", \"{}\", \"serve\"]", place.path("w").display());
+    let policy = format!("origins = [\"{}\"]\nkeys = [\"{vkey}\"]\n[[witness]]\n{keys}{command}\n", kept.lines().next().unwrap());
+    place.write("policy", policy);
+    let log = place.run(&["verify", "--json", "--policy", "policy"]).expect(0).object();
+    assert!(!log["not_checked"].as_array().unwrap().contains(&"rollback".into()), "{log}");
+    place.write("witnessed", std::fs::read_to_string(place.path("logs/witnessed")).unwrap());
+    let cosigned: Value = serde_json::from_slice(place.read("witnessed").split(|byte| *byte == b'\n').next().unwrap()).unwrap();
+    place.write("kept", cosigned["note"].as_str().unwrap());
+    let export = place.run(&["verify", "--json", "old.ndjson", "--policy", "policy", "--checkpoint", "kept"]).expect(0).object();
+    assert!(export["not_checked"].as_array().unwrap().contains(&"rollback".into()), "{export}");
+    place.run(&["verify", "old.ndjson", "--against", "copy"]).expect(2);
+}
+
+#[test]
+fn a_witness_is_asked_about_every_name_a_log_had() {
+    let (place, vkey, keys) = place();
+    let first = place.run(&["checkpoint"]).expect(0).out;
+    copy_log(&place.path("logs"), &place.path("old"));
+    let next = place.run(&["keys", "rotate", "--name", "renamed"]).expect(0).out.trim().to_owned();
+    place.run(&["witness", "--state", "w", "trust", &next]).expect(0);
+    place.record(&[LINE]);
+    let second = place.run(&["checkpoint"]).expect(0).out;
+    let origins: Vec<_> = [&first, &second].iter().map(|note| format!("\"{}\"", note.lines().next().unwrap())).collect();
+    let command = format!("command = [\"{BIN}\", \"witness\", \"--state\", \"{}\", \"serve\"]", place.path("w").display());
+    let policy = format!("origins = [{}]\nkeys = [\"{vkey}\", \"{next}\"]\n[[witness]]\n{keys}{command}\n", origins.join(", "));
+    place.write("policy", policy);
+    place.run(&["verify", "--policy", "policy"]).expect(0);
+    let old = place.run(&["verify", "--json", "old", "--policy", "policy"]).expect(1).object();
+    assert_eq!(old["problems"][0]["kind"], "rolled_back", "{old}");
 }

@@ -167,3 +167,17 @@ fn growth_into_what_nobody_vouches_for_is_told_and_a_contradiction_found() {
     let forged = report(&place, &["one", "--checkpoint", "new"], 1);
     assert!(forged["problems"][0]["kind"] == "rewritten" && forged.get("entry").is_none(), "{forged}");
 }
+
+#[test]
+fn growth_from_a_size_between_checkpoints_is_not_proved_where_entries_were_removed() {
+    let place = Place::new();
+    place.feed(&["record"], format!("{LINE}\n").repeat(1000)).expect(0);
+    place.write("lowlight.toml", "[retention]\nmax_entries = 300\n");
+    place.run(&["prune"]).expect(0);
+    let said = place.run(&["prove", "--consistency", "300"]).expect(2).err;
+    assert!(said.contains("were removed") && !said.contains("verify"), "{said}");
+    place.run(&["prove", "--consistency", "512"]).expect(0);
+    place.run(&["verify"]).expect(0);
+    let said = place.run(&["erase", "--seq", "99999", "--yes"]).expect(2).err;
+    assert!(said.contains("no entry 99999"), "{said}");
+}
