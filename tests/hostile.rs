@@ -127,7 +127,7 @@ fn mutated_proofs_are_refused_or_the_same() {
     let dir = scratch();
     let vkey = log(dir.path());
     let key = [Key::parse(&vkey).unwrap()];
-    let proof = prove::entry(dir.path(), 500, &|_| true).unwrap();
+    let proof = prove::entry(dir.path(), 500, None, &|_| true).unwrap();
     let growth = prove::growth(dir.path(), 400, None).unwrap();
     let honest = prove::verify(&proof, &[], &key).entry;
     hold("proof", 4_000, &proof, &|bytes, _| {

@@ -20,11 +20,11 @@ fn an_entry_is_proved_wherever_it_stands_in_the_tree() {
     let vkey = signed(dir.path(), 800);
     let keys = [Key::parse(&vkey).unwrap()];
     for seq in [0, 1, 2, 3, 127, 128, 255, 256, 257, 511, 512, 767, 768, 800, 803] {
-        let proof = prove::entry(dir.path(), seq, &|_| true).unwrap();
+        let proof = prove::entry(dir.path(), seq, None, &|_| true).unwrap();
         let report = prove::verify(&proof, &[], &keys);
         assert_eq!((report.verdict, report.first_seq, report.level), ("intact", Some(seq), "checkpoint"), "{report:?}");
     }
-    assert!(prove::entry(dir.path(), 804, &|_| true).is_err());
+    assert!(prove::entry(dir.path(), 804, None, &|_| true).is_err());
     for old in [1, 2, 3, 255, 256, 257, 600, 803] {
         let proof = prove::growth(dir.path(), old, None).unwrap();
         assert!(proof.starts_with(format!("old {old}\n").as_bytes()));
@@ -36,7 +36,7 @@ fn every_bit_of_a_proof_counts() {
     let dir = scratch();
     let vkey = signed(dir.path(), 20);
     let keys = [Key::parse(&vkey).unwrap()];
-    let proof = prove::entry(dir.path(), 11, &|_| true).unwrap();
+    let proof = prove::entry(dir.path(), 11, None, &|_| true).unwrap();
     assert_eq!(prove::verify(&proof, &[], &keys).verdict, "intact");
     for place in 0..proof.len() {
         for bit in 0..8 {
@@ -62,7 +62,7 @@ fn a_hidden_field_and_its_salt_are_not_in_the_proof() {
         .query_row("SELECT id / 64, salt FROM content WHERE value = 'secret words'", [], |row| Ok((row.get(0)?, row.get(1)?)))
         .unwrap();
     let seq = u64::try_from(seq).unwrap();
-    let file = prove::entry(dir.path(), seq, &|field| field == lowlight_core::FieldId::PROMPT).unwrap();
+    let file = prove::entry(dir.path(), seq, None, &|field| field == lowlight_core::FieldId::PROMPT).unwrap();
     let parsed = lowlight_core::note::ProofFile::parse(&file).unwrap();
     let mut extra = Vec::new();
     parsed.extra(|byte| extra.push(byte));
@@ -70,6 +70,6 @@ fn a_hidden_field_and_its_salt_are_not_in_the_proof() {
     assert!(holds(b"shown words"));
     assert!(!holds(b"secret words") && !holds(&salt));
     // Opened, it is longer: both values are in it.
-    let open = prove::entry(dir.path(), seq, &|_| true).unwrap();
+    let open = prove::entry(dir.path(), seq, None, &|_| true).unwrap();
     assert!(String::from_utf8(open).unwrap().len() > file.len());
 }

@@ -66,7 +66,7 @@ fn covering(reader: &Reader, dir: &Path, size: u64, wanted: Option<u64>) -> Resu
             match journal.next()? {
                 Some(Ok(sealed)) if sealed.size == wanted => break Some(sealed),
                 Some(_) => {}
-                None => return Err(ProveError::Absent(format!("no checkpoint of {wanted} entries: NEW is the size of one"))),
+                None => return Err(ProveError::Absent(format!("the journal has no checkpoint of {wanted} entries"))),
             }
         },
     };
@@ -82,10 +82,11 @@ fn covering(reader: &Reader, dir: &Path, size: u64, wanted: Option<u64>) -> Resu
     };
     let found = cosigned.or(found);
     found.filter(|sealed| sealed.size >= size && sealed.note.is_some()).ok_or_else(|| {
-        ProveError::Absent(
-            "no checkpoint of this log covers it yet; one is written when the recorder ends, and at the latest after its interval"
+        ProveError::Absent(match wanted {
+            Some(wanted) => format!("the checkpoint of {wanted} entries does not cover it, or its note is not kept any more"),
+            None => "no checkpoint of this log covers it yet; one is written when the recorder ends, and at the latest after its interval"
                 .to_owned(),
-        )
+        })
     })
 }
 
@@ -94,17 +95,18 @@ fn nodes(reader: &Reader) -> impl FnMut(u8, u64) -> Result<Digest, ProveError> +
     |level, index| reader.subtree(level, index)?.ok_or_else(|| lacks(reader, level, index))
 }
 
-/// Proves that entry `seq` is in the log in `dir`, opening the fields that `opens` picks.
+/// Proves that entry `seq` is in the log in `dir`, by the newest checkpoint, or the one of `at` entries; opening the fields that
+/// `opens` picks.
 ///
 /// # Errors
 ///
 /// [`ProveError`], also when the entry is younger than the newest checkpoint.
-pub fn entry(dir: &Path, seq: u64, opens: &dyn Fn(FieldId) -> bool) -> Result<Vec<u8>, ProveError> {
+pub fn entry(dir: &Path, seq: u64, at: Option<u64>, opens: &dyn Fn(FieldId) -> bool) -> Result<Vec<u8>, ProveError> {
     let reader = Reader::open(dir)?;
     let size = reader.tip().size;
     let end = seq.checked_add(1).filter(|end| *end <= size);
     let end = end.ok_or_else(|| ProveError::Absent(format!("no entry {seq}: the log has {size}, the first is 0")))?;
-    let sealed = covering(&reader, dir, end, None)?;
+    let sealed = covering(&reader, dir, end, at)?;
     let prev = if seq == 0 { Some(reader.log_id().genesis()) } else { reader.leaf(seq - 1)? };
     let mut source = reader.source(seq..end, &Filter::default(), true);
     let body = match source.next()? {

@@ -189,6 +189,9 @@ pub struct ProveArgs {
     /// Content field to open (prompt, response, actor, ...), or all; may be given more than once; the others stay hidden
     #[arg(long, value_name = "NAME", conflicts_with = "consistency")]
     pub field: Vec<String>,
+    /// Prove it against the checkpoint of SIZE entries, for somebody who kept that one, instead of the newest
+    #[arg(long, value_name = "SIZE", requires = "seq")]
+    pub at: Option<u64>,
     /// Prove that the log of NEW entries (the size of a checkpoint; the newest one) begins with its first OLD; whoever checks it needs the checkpoint of OLD
     #[arg(long, num_args = 1..=2, value_names = ["OLD", "NEW"], conflicts_with = "seq")]
     pub consistency: Vec<u64>,

@@ -21,7 +21,7 @@ pub(super) fn run(cli: &Cli, args: &ProveArgs) -> Outcome {
         (Some(seq), []) => {
             let fields = args.field.iter().map(|name| field(name)).collect::<Result<Vec<_>, _>>()?;
             let opened = std::cell::RefCell::new(Vec::new());
-            let proof = prove::entry(&cli.path, seq, &|field| {
+            let proof = prove::entry(&cli.path, seq, args.at, &|field| {
                 opened.borrow_mut().push(field);
                 fields.contains(&None) || fields.contains(&Some(field))
             });

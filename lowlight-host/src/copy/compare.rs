@@ -354,6 +354,7 @@ impl<'r> Comparison<'r> {
                 report.notes.push(format!("of what was removed behind entry {} the log gives no tree to compare", self.held - 1));
             }
             report.not_checked.retain(|what| (*what != "rewrite" || !is_whole) && *what != "rollback");
+            report.held = report.held.max(Some(self.held));
             report.level = if report.level == "chain" && is_whole { "checkpoint" } else { report.level };
         }
         Ok(())

@@ -347,6 +347,7 @@ impl<'k> Against<'k> {
             return;
         }
         report.level = "checkpoint";
+        report.held = self.kept.iter().map(|(kept, _)| kept.size).max();
         report.not_checked.retain(|what| !matches!(*what, "rewrite" | "rollback"));
         for (kept, _) in self.kept {
             let size = kept.size;

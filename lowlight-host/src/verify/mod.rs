@@ -58,6 +58,10 @@ pub struct Report {
     /// unless a policy or a key asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub witnessed: Option<u64>,
+    /// Entries up to the newest size at which it was held against something kept elsewhere, a copy or a policy, and agrees. What
+    /// [`Self::not_checked`] does not list was checked up to there, and no further.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<u64>,
     /// The entry that a proof is about, with the fields it opens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entry: Option<serde_json::Value>,
@@ -145,6 +149,7 @@ impl Report {
             not_checked: ["tail", "rewrite", "rollback"].into_iter().chain((verdict.removed > 0).then_some("retention_age")).collect(),
             sealed: None,
             witnessed: None,
+            held: None,
             entry: None,
             not_understood: verdict.not_understood,
             notes: Vec::new(),

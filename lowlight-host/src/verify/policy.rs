@@ -203,6 +203,7 @@ impl VerifyPolicy {
                 if !from(Place::Witness) && (can_ask || !from(Place::Elsewhere)) {
                     report.not_checked.push("rollback");
                 }
+                report.held = report.held.max(Some(best.kept.size()));
                 report.witnessed = (self.quorum > 0).then_some(best.kept.size());
                 report.notes.push(format!("meets the policy: checkpoint of {} entries", best.kept.size()));
             }

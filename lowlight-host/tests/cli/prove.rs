@@ -181,3 +181,19 @@ fn growth_from_a_size_between_checkpoints_is_not_proved_where_entries_were_remov
     let said = place.run(&["erase", "--seq", "99999", "--yes"]).expect(2).err;
     assert!(said.contains("no entry 99999"), "{said}");
 }
+
+#[test]
+fn an_entry_is_proved_against_the_checkpoint_that_somebody_kept() {
+    let (place, vkey) = signed();
+    let kept = place.run(&["checkpoint"]).expect(0).out;
+    place.write("kept", &kept);
+    place.record(&[LINE]);
+    let (first, size) = (seq(&place), kept.lines().nth(1).unwrap());
+    let newest = place.run(&["prove", &first]).expect(0).out;
+    place.feed(&["verify", "-", "--checkpoint", "kept"], newest).expect(2);
+    let old = place.run(&["prove", &first, "--at", size]).expect(0).out;
+    place.feed(&["verify", "-", "--checkpoint", "kept", "--key", &vkey], old).expect(0);
+    for at in ["1", "99", "0"] {
+        place.run(&["prove", &first, "--at", at]).expect(2);
+    }
+}
