@@ -261,7 +261,7 @@ def tombstone_faults(maker):
     maker.case("removed-index", "entry_rules lacks a policy", (None, "schema"), log=after({**RETENTION, "number": 2}), sql=[
         "DROP INDEX entry_rules", "CREATE INDEX entry_rules ON entry (seq) WHERE kind IN (6)",
         "PRAGMA writable_schema = 1",
-        "UPDATE sqlite_schema SET sql = 'CREATE INDEX entry_rules ON entry (seq) WHERE kind IN (6, 7, 8)'"
+        "UPDATE sqlite_schema SET sql = 'CREATE INDEX entry_rules ON entry (seq) WHERE kind >= 6 AND kind <= 8'"
         " WHERE name = 'entry_rules'"])
 
 

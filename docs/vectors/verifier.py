@@ -177,7 +177,7 @@ class Database:
 
     def indexes(self):
         """Section 5: the indexes hold what the table holds."""
-        for index, columns, where in (("entry_recorded", "recorded, seq", "seq >= 0"), ("entry_rules", "seq", "kind IN (6, 7, 8)")):
+        for index, columns, where in (("entry_recorded", "recorded, seq", "seq >= 0"), ("entry_rules", "seq", "kind >= 6 AND kind <= 8")):
             try:
                 one, other = (sorted(self.db.execute("SELECT %s FROM entry %s WHERE %s" % (columns, how, where)), key=repr)
                               for how in ("NOT INDEXED", "INDEXED BY " + index))
@@ -224,7 +224,7 @@ class Database:
 
     def rules(self):
         """The open entry, and all tombstones, policies and key changes that can be read, as far as the tip row counts."""
-        where = "seq = 0 OR seq > 0 AND seq < %d AND kind IN (6, 7, 8)" % self.size
+        where = "seq = 0 OR seq > 0 AND seq < %d AND kind >= 6 AND kind <= 8" % self.size
         sql = "SELECT %s FROM entry NOT INDEXED WHERE %s ORDER BY seq" % (", ".join(COLUMNS), where)
         found = [dict(zip(COLUMNS, values)) for values in self.rows("entry", sql)]
         rows = [Row(columns["seq"], columns) for columns in found]

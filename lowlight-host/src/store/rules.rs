@@ -16,8 +16,8 @@ pub const ERASED: &str = "tombstone/erased";
 /// Cursor that is there once anything was deleted.
 pub const BEGUN: &str = "tombstone/begun";
 
-/// What `entry_rules` holds, as a condition.
-pub(super) const ARE_RULES: &str = "kind IN (6, 7, 8)";
+/// What `entry_rules` holds, as a condition; not by `IN`, for which SQLite builds a table at each insert from three values on.
+pub(super) const ARE_RULES: &str = "kind >= 6 AND kind <= 8";
 
 impl RuleEntries for &Reader {
     fn each(&self, take: &mut dyn FnMut(&[u8])) -> Result<(), StoreError> {

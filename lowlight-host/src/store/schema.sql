@@ -65,7 +65,7 @@ CREATE TABLE entry (
   raw BLOB
 ) STRICT;
 CREATE INDEX entry_recorded ON entry (recorded);
-CREATE INDEX entry_rules ON entry (seq) WHERE kind IN (6, 7, 8);
+CREATE INDEX entry_rules ON entry (seq) WHERE kind >= 6 AND kind <= 8;
 CREATE TABLE content (
   id INTEGER PRIMARY KEY,
   salt BLOB NOT NULL,
