@@ -20,6 +20,7 @@ pub use witnessed::{Witnessed, add as add_witnessed, newest as newest_witnessed}
 use crate::export::unhex;
 use crate::store::{Layout, StoreError};
 use crate::verify::Kept;
+use lowlight_core::entry::MAX_SIZE;
 use lowlight_core::{Digest, LogId};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -57,6 +58,18 @@ impl Sealed {
     /// The root.
     pub fn root(&self) -> Option<Digest> {
         Digest::from_slice(&unhex(&self.root)?)
+    }
+
+    /// What is wrong about it by itself.
+    fn check(&self) -> Result<(), &'static str> {
+        if self.size > MAX_SIZE {
+            return Err("a size is larger than a log can be");
+        }
+        let root = self.root().ok_or("a root is not a hash")?;
+        let note = self.note.as_ref().map(|note| Kept::parse(note.as_bytes(), &[]));
+        let fits =
+            note.is_none_or(|note| note.is_ok_and(|note| note.size() == self.size && *note.root() == root && note.log() == self.log));
+        if fits { Ok(()) } else { Err("a note is not that of its line") }
     }
 }
 
@@ -130,11 +143,7 @@ impl Checkpoints {
             if self.newest.replace(sealed.size).is_some_and(|before| before >= sealed.size) {
                 return Ok(Some(Err("sizes do not ascend")));
             }
-            let Some(root) = sealed.root() else { return Ok(Some(Err("a root is not a hash"))) };
-            let note = sealed.note.as_ref().map(|note| Kept::parse(note.as_bytes(), &[]));
-            let fits = note
-                .is_none_or(|note| note.is_ok_and(|note| note.size() == sealed.size && *note.root() == root && note.log() == sealed.log));
-            return Ok(Some(if fits { Ok(sealed) } else { Err("a note is not that of its line") }));
+            return Ok(Some(sealed.check().map(|()| sealed)));
         }
     }
 
@@ -170,7 +179,8 @@ impl Checkpoints {
         if let Some(lines) = &mut self.lines {
             lines.read_to_end(&mut tail).map_err(|source| StoreError::from_io(&self.path, source))?;
         }
-        Ok(tail.split(|byte| *byte == b'\n').rev().find_map(|line| serde_json::from_slice(line).ok()))
+        let valid = |line| serde_json::from_slice(line).ok().filter(|sealed: &Sealed| sealed.check().is_ok());
+        Ok(tail.split(|byte| *byte == b'\n').rev().find_map(valid))
     }
 
     /// Lines behind that of `size` entries, if there is one near the end; else from the start on.

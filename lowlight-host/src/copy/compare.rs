@@ -40,9 +40,11 @@ struct Comparison<'r> {
     tree: Option<Frontier>,
     blocks: Frontier,
     since: Vec<(u64, u8, Digest)>,
-    /// Up to which size it was compared with the log's, and from which one on they differ.
+    /// Up to which size it was compared with the log's, and from which one on they differ; whether a checkpoint of the copy
+    /// vouches for its tree there.
     held: u64,
     other_at: Option<u64>,
+    is_other: bool,
     /// A checkpoint of the copy at whose size the log gives no root.
     not_given: Option<u64>,
     compared: u64,
@@ -111,6 +113,7 @@ impl<'r> Comparison<'r> {
             since: Vec::new(),
             held: 0,
             other_at: None,
+            is_other: false,
             not_given: None,
             compared: 0,
             altered: None,
@@ -126,6 +129,7 @@ impl<'r> Comparison<'r> {
     fn alter(&mut self, how: impl FnOnce() -> String) {
         self.altered.get_or_insert_with(how);
         self.unproven.clear();
+        self.other_at = self.other_at.filter(|_| self.is_other);
     }
 
     /// Compares the tree of the copy with that of the log, where the log can still make it; whether it can.
@@ -182,11 +186,13 @@ impl<'r> Comparison<'r> {
         };
         if !fits || own.is_none() || own != root {
             self.alter(|| format!("its checkpoint of {size} entries is not that of its entries"));
-        } else if is_at_end {
-            self.prove();
         }
         if !self.hold()? && is_at_end {
             self.not_given.get_or_insert(size);
+        }
+        if is_at_end && self.altered.is_none() {
+            self.is_other = self.other_at.is_some();
+            self.prove();
         }
         Ok(())
     }
@@ -329,13 +335,15 @@ impl<'r> Comparison<'r> {
             report.problems.extend(self.problems);
             report.problems.sort_by_key(|problem| (problem.kind != "schema", problem.seq.unwrap_or(u64::MAX)));
             report.problems.truncate(MAX_PROBLEMS);
-        } else if let Some(size) = self.other_at {
+        } else if let Some(size) = self.other_at.filter(|_| self.is_other) {
             report.verdict = "broken";
             report.problems_total += 1;
             let detail = format!("the first {size} entries are others than in the copy, among those that were removed");
             report.problems.push(ReportedProblem { seq: None, kind: "rewritten", detail });
         } else if let Some(how) = self.altered {
             cannot_tell(report, format!("the copy was altered: {how}"));
+        } else if let Some(size) = self.other_at {
+            cannot_tell(report, format!("the first {size} entries are others than in the copy, by lines that prove nothing"));
         } else if let Some(behind) = self.behind {
             cannot_tell(report, format!("the copy goes on to {} entries, by lines that prove nothing", behind.end));
         } else if let Some(problem) = self.unproven.first() {

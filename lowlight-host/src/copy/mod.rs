@@ -26,7 +26,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// A file with more is followed by another, bytes.
-const MAX_FILE: u64 = 64 << 20;
+const MAX_FILE: u64 = if cfg!(test) { 16 << 10 } else { 64 << 20 };
 
 /// Why a copy cannot be continued, or a log not be held against it.
 #[derive(Debug, thiserror::Error)]
@@ -129,4 +129,58 @@ fn checkpoint(text: &[u8]) -> Option<Sealed> {
         checkpoint: Sealed,
     }
     text.starts_with(b"{\"checkpoint\"").then(|| serde_json::from_slice::<Wrapped>(text).ok().map(|wrapped| wrapped.checkpoint)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Copier, MAX_FILE, compare, files};
+    use crate::store::{Layout, Reader};
+    use crate::{Record, Recorder, verify};
+    use std::time::Duration;
+
+    #[test]
+    fn two_that_take_turns_behind_a_full_file_write_nothing_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let (logs, copy) = (dir.path().join("logs"), dir.path().join("copy"));
+        std::fs::create_dir(&copy).unwrap();
+        let recorder = Recorder::builder(&logs).open().unwrap();
+        let record = |count| {
+            (0..count).for_each(|_| drop(recorder.record(Record::inference("m").prompt("p")).unwrap()));
+            recorder.flush(Duration::from_secs(30)).unwrap();
+        };
+        let mut turns = [Copier::new(&copy, false), Copier::new(&copy, false)];
+        for turn in 0..12 {
+            record(40);
+            turns[turn % 2].catch_up(&Layout::new(&logs)).unwrap();
+        }
+        // One falls behind while the other begins new files.
+        record(40);
+        turns[0].catch_up(&Layout::new(&logs)).unwrap();
+        for _ in 0..3 {
+            record(200);
+            turns[1].catch_up(&Layout::new(&logs)).unwrap();
+        }
+        record(40);
+        turns[0].catch_up(&Layout::new(&logs)).unwrap();
+        recorder.close(Duration::from_secs(30)).unwrap();
+        turns[0].catch_up(&Layout::new(&logs)).unwrap();
+        let written = files(&copy, Reader::open(&logs).unwrap().log_id()).unwrap();
+        assert!(written.len() > 2 && written[0].1.metadata().unwrap().len() >= MAX_FILE);
+        let mut report = verify::log(&logs).unwrap();
+        compare(&logs, &copy, &mut report).unwrap();
+        assert_eq!((report.verdict, report.level), ("intact", "checkpoint"), "{report:?}");
+    }
+
+    #[test]
+    fn a_file_that_was_begun_and_is_empty_is_gone_on_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let (logs, copy) = (dir.path().join("logs"), dir.path().join("copy"));
+        std::fs::create_dir(&copy).unwrap();
+        let recorder = Recorder::builder(&logs).open().unwrap();
+        recorder.close(Duration::from_secs(30)).unwrap();
+        let log = Reader::open(&logs).unwrap().log_id();
+        std::fs::write(copy.join(format!("{log}-{:020}.ndjson", 0)), "").unwrap();
+        Copier::new(&copy, false).catch_up(&Layout::new(&logs)).unwrap();
+        assert_eq!(files(&copy, log).unwrap().len(), 1);
+    }
 }

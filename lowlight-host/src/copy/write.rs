@@ -177,9 +177,10 @@ fn node_over(reader: &Reader, next: u64) -> Result<Option<(String, u64)>, StoreE
     Ok(None)
 }
 
-/// Whether nobody else has written to the file since.
+/// Whether nobody else has written to the file since, nor begun the next behind one that is full.
 fn is_ours(at: &At) -> bool {
-    at.file.as_ref().is_some_and(|(path, _, length)| path.symlink_metadata().is_ok_and(|meta| meta.len() == *length))
+    let same = |path: &Path, length: u64| path.symlink_metadata().is_ok_and(|meta| meta.len() == length);
+    at.file.as_ref().is_some_and(|(path, _, length)| *length < MAX_FILE && same(path, *length))
 }
 
 /// The next line of the journal that is not in the copy.
@@ -205,8 +206,9 @@ fn newest(dir: &Path, log: LogId, first: u64) -> std::io::Result<(PathBuf, File,
     }
     // A file of that name may have been begun and broken off: the name only says where to look.
     let mut names = (0..MAX_BEGUN).map(|more| dir.join(format!("{log}-{:020}.ndjson", first + more)));
-    let path = names.find(|path| path.symlink_metadata().is_err()).ok_or_else(|| std::io::Error::other("no free name"))?;
-    let mut file = open(&path, OpenOptions::new().append(true).create_new(true))?;
+    let is_free = |path: &PathBuf| path.symlink_metadata().map_or(true, |meta| meta.is_file() && meta.len() == 0);
+    let path = names.find(is_free).ok_or_else(|| std::io::Error::other("no free name"))?;
+    let mut file = open(&path, OpenOptions::new().append(true).create(true))?;
     let head = head(log, first) + "\n";
     let written = file.write_all(head.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| File::open(dir)?.sync_all());
     if let Err(error) = written {

@@ -194,6 +194,8 @@ impl Worker<'_> {
         if !self.removing.has_begun && entries + contents > 0 {
             store.set_cursor(BEGUN, 1)?;
             self.removing.has_begun = true;
+            // Deleting moved rows about before all that is to be erased was overwritten.
+            self.removing.rewrite |= self.removing.tasks.iter().any(|task| !task.blank.is_empty());
         }
         let is_done = task.runs.is_empty();
         if is_done {

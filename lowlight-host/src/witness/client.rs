@@ -70,6 +70,8 @@ impl Drop for Client {
         // One that does not end by itself when its input does is not waited for, nor what it has started.
         if let Some(child) = &mut self.child {
             kill(rustix::process::Pid::from_child(child));
+            // It may have left its group.
+            let _ = child.kill();
             let _ = child.wait();
         }
     }

@@ -158,6 +158,24 @@ fn a_log_that_was_taken_away_is_named_by_the_next() {
 }
 
 #[test]
+fn a_line_of_the_journal_that_cannot_be_harms_no_new_log() {
+    let place = Place::new();
+    place.record(&[LINE]);
+    std::fs::remove_file(place.path("logs/lowlight.db")).unwrap();
+    let mut journal = std::fs::read_to_string(place.path("logs/checkpoints")).unwrap();
+    let last = journal.lines().last().unwrap().to_owned();
+    let mut line: Value = serde_json::from_str(&last).unwrap();
+    line["size"] = u64::MAX.into();
+    line["note"] = Value::Null;
+    journal += &line.to_string();
+    journal.push('\n');
+    place.write("logs/checkpoints", journal);
+    place.record(&[LINE]);
+    place.run(&["verify"]).expect(0);
+    assert!(place.run(&["show", "0"]).expect(0).out.contains("\"size\":5"));
+}
+
+#[test]
 fn doctor_sees_a_log_that_ends_before_its_checkpoints() {
     let place = Place::new();
     place.record(&[LINE, LINE]);
