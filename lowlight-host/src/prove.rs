@@ -11,7 +11,7 @@
 
 use crate::checkpoints::{Checkpoints, Sealed, newest_witnessed};
 use crate::export::{Opening, entry_line};
-use crate::store::{BLOCK, Filter, Reader, StoreError, columns};
+use crate::store::{Filter, Reader, StoreError, columns};
 use crate::verify::{Kept, Report, ReportedProblem};
 use lowlight_core::entry::codec::{decode, encode_slots};
 use lowlight_core::entry::{Entry, EntryError, FieldId, MAX_BODY, MAX_CONTENT};
@@ -45,9 +45,11 @@ fn broken(seq: u64) -> ProveError {
 
 /// Why a node is not there: entries of it were removed, and the nodes that were kept for the log's checkpoints do not give it.
 fn lacks(reader: &Reader, level: u8, index: u64) -> ProveError {
-    let (first, last) = (index << level, ((index + 1) << level.min(STORED_LEVEL)) - 1);
+    // Nodes above the level that is stored are always there.
+    let first = index << level;
+    let last = first + (1 << level.min(STORED_LEVEL)) - 1;
     let is_removed = |seq: u64| Ok::<_, StoreError>(reader.leaf(seq)?.is_none() && reader.removed_by(seq)?.is_some());
-    let removed = (first..=last.min(first + BLOCK)).map(is_removed).find(|removed| !matches!(removed, Ok(false)));
+    let removed = (first..=last).map(is_removed).find(|removed| !matches!(removed, Ok(false)));
     match removed {
         Some(Ok(true)) => ProveError::Absent(format!(
             "entries of {first} to {last} were removed, and of what is between its checkpoints the log no longer proves anything; give the sizes of checkpoints"

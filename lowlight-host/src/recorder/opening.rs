@@ -59,7 +59,7 @@ impl Worker<'_> {
         let log_id = crate::export::unhex(&sealed.log).and_then(|id| Some(LogId(id.try_into().ok()?)));
         self.predecessor = Some(Predecessor { log_id, size: Some(sealed.size), root: sealed.root() });
         let text = format!(
-            "checkpoints speak of the log {} of {} entries, which is not here; it was not moved aside by this",
+            "checkpoints here speak of the log {} of {} entries, which is gone: it was taken away, or a power cut came while it was moved aside",
             sealed.log, sealed.size
         );
         self.alarm("log_missing", text);
