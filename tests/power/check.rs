@@ -96,7 +96,7 @@ pub fn check(dir: &Path, expected: &Expected, promised: &Promised) -> Result<(),
         }
     }
     let sql = "SELECT count(*) FROM entry WHERE kind = 4 AND instr(event, CAST('journal_ahead' AS BLOB)) > 0";
-    let ahead: i64 = lowlight_tests::db(&logs).query_row(sql, [], |row| row.get(0)).map_err(|error| error.to_string())?;
+    let ahead: i64 = reader.connection().query_row(sql, [], |row| row.get(0)).map_err(|error| error.to_string())?;
     if ahead > 0 {
         return Err("a checkpoint was durable before the entries it covers".to_owned());
     }
