@@ -4,6 +4,7 @@ use lowlight_core::FieldId;
 use lowlight_core::entry::{Clock, MAX_INTEGER};
 use lowlight_host::checkpoints::Checkpoints;
 use lowlight_host::keys::{self, LogKey};
+use lowlight_host::recorder::Pruned;
 use lowlight_host::removal::{ALL_FIELDS, Choice, Erase, EraseError, RetentionPolicy, Room, Rule, Runs, find};
 use lowlight_host::store::{Filter, Layout, Reader};
 use lowlight_host::verify::{Against, Kept, Report, Threads, log_with};
@@ -278,16 +279,22 @@ fn an_entry_that_was_altered_is_not_removed_and_an_alarm_says_so() {
     assert_eq!(count(dir.path(), "SELECT count(*) FROM entry WHERE kind = 6"), before);
 }
 
+/// A log of 1,000 entries from which all but 300 are to go, after content of entry 300 was altered: removal stops there.
+fn pruned_where_content_was_altered(dir: &Path) -> Pruned {
+    let recorder = builder(dir).retention(limited(300, Vec::new())).open().unwrap();
+    record(&recorder, 1000);
+    close(&recorder);
+    db(dir).execute_batch("UPDATE content SET value = 'another' WHERE id = 300 << 6").unwrap();
+    let recorder = builder(dir).open().unwrap();
+    let pruned = recorder.prune(LONG).unwrap();
+    close(&recorder);
+    pruned
+}
+
 #[test]
 fn content_that_was_altered_is_not_removed_with_its_entry() {
     let dir = scratch();
-    let recorder = builder(dir.path()).retention(limited(300, Vec::new())).open().unwrap();
-    record(&recorder, 1000);
-    close(&recorder);
-    db(dir.path()).execute_batch("UPDATE content SET value = 'another' WHERE id = 300 << 6").unwrap();
-    let recorder = builder(dir.path()).open().unwrap();
-    let pruned = recorder.prune(LONG).unwrap();
-    close(&recorder);
+    let pruned = pruned_where_content_was_altered(dir.path());
     assert_eq!(pruned.removed.altered, [300]);
     assert_eq!(first(&verify(dir.path())), (Some(300), "content_mismatch"));
     assert!(count(dir.path(), "SELECT count(*) FROM entry WHERE kind = 4 AND instr(event, 'removal_stopped')") > 0);
@@ -296,14 +303,8 @@ fn content_that_was_altered_is_not_removed_with_its_entry() {
 #[test]
 fn what_is_named_and_still_there_is_not_removed_for_twice() {
     let dir = scratch();
-    let recorder = builder(dir.path()).retention(limited(300, Vec::new())).open().unwrap();
-    record(&recorder, 1000);
-    close(&recorder);
     // Where it stops, what is named stays.
-    db(dir.path()).execute_batch("UPDATE content SET value = 'another' WHERE id = 300 << 6").unwrap();
-    let recorder = builder(dir.path()).open().unwrap();
-    let pruned = recorder.prune(LONG).unwrap();
-    close(&recorder);
+    let pruned = pruned_where_content_was_altered(dir.path());
     assert!(pruned.removed.altered == [300] && pruned.removed.entries < 600, "{pruned:?}");
     let choice = chosen(dir.path(), 0);
     assert_eq!((choice.entries, &choice.blocked), (0, &None), "{choice:?}");

@@ -328,10 +328,8 @@ impl<'k> Against<'k> {
         if let Some(why) = self.bad_line {
             report.notes.push(format!("the journal of checkpoints is damaged: {why}"));
         }
-        for (kept, _) in
-            self.kept.iter().filter(|(kept, state)| *state == State::Problem && report.last_seq.is_some_and(|last| kept.size > last + 1))
-        {
-            let size = report.last_seq.map_or(0, |last| last + 1);
+        let size = report.size();
+        for (kept, _) in self.kept.iter().filter(|(kept, state)| *state == State::Problem && size > 0 && kept.size > size) {
             report.notes.push(format!("a checkpoint is of {} entries, and here are {size}", kept.size));
         }
         if self.kept.is_empty() || report.verdict != "intact" {
