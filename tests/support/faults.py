@@ -174,7 +174,8 @@ def main():
         for place in places:
             count, why = exhaust(place, options.every, pool)
             total, broken = total + count, broken + why
-        caught = planted(places[0])
+        os.mkdir(os.path.join(folder, "control"))
+        caught = planted(Place(os.path.abspath(options.lowlight), os.path.join(folder, "control"), WORKLOADS[0]))
     for why in broken[:10]:
         print(why)
     print("%d faults, %d broke a promise" % (total, len(broken)))
