@@ -143,8 +143,10 @@ fn finish(cli: &Cli, counts: &mut Counts, pending: Option<u64>, unread: Option<F
         format!("lowlight: {} recorded, {refused} refused, {lost} lost{reason}", text::plural(*recorded, "line", "lines"))
     };
     let _ = writeln!(std::io::stderr().lock(), "{line}");
-    if let Some(pending) = pending.filter(|pending| *pending > 0) {
-        say(&format!("storage was not ready in time: {} not durable", text::plural(pending, "line is", "lines are")));
+    match pending {
+        Some(0) => say("storage was not ready in time for the stop entry: the next start will say that this run ended without one"),
+        Some(pending) => say(&format!("storage was not ready in time: {} not durable", text::plural(pending, "line is", "lines are"))),
+        None => {}
     }
     if let Some(error) = unprinted {
         say(&format!("not every receipt could be printed: {error}"));

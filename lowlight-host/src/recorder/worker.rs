@@ -327,9 +327,9 @@ impl Worker<'_> {
             error,
             StoreError::NotOurs { .. } | StoreError::Newer { .. } | StoreError::Unsafe { .. } | StoreError::Unsupported { .. }
         );
-        // A busy database is waited for inside SQLite already; everything else leaves the connection in doubt. Closing it
-        // may wait for the disk, so callers must be able to go on meanwhile.
-        if !matches!(error, StoreError::Busy(_) | StoreError::Full { .. }) {
+        // Only a full disk leaves the connection as it was: one that is busy longer than SQLite waits may itself hold a lock that it
+        // could not give back. Closing it may wait for the disk, so callers must be able to go on meanwhile.
+        if !matches!(error, StoreError::Full { .. }) {
             self.store = None;
         }
         if matches!(error, StoreError::Full { .. }) && self.make_room() {
@@ -470,10 +470,10 @@ impl Worker<'_> {
         let why = self.shared.lock().stats.removal_problem.clone();
         self.removing.give_up(why.as_deref().unwrap_or("the recorder ended first"));
         let mut pause = FIRST_PAUSE;
-        let Some(mut store) = self.store.take().or_else(|| self.open().ok()) else { return };
         for attempt in 0_u64.. {
-            let written = entries::stop(self, &mut store, attempt > 0);
-            let Err(error) = written else {
+            let Some(mut store) = self.store.take().or_else(|| self.open().ok()) else { return };
+            let Err(error) = entries::stop(self, &mut store, attempt > 0) else {
+                self.store = Some(store);
                 self.seal(true);
                 if !self.shared.lock().abandon {
                     self.copying.iter().for_each(Beside::wake);
@@ -481,6 +481,8 @@ impl Worker<'_> {
                 }
                 return;
             };
+            // As in `recover`.
+            self.store = matches!(error, StoreError::Full { .. }).then_some(store);
             let mut state = self.shared.lock();
             state.stats.waiting = Some(error.to_string());
             let until = Instant::now() + pause;
@@ -490,10 +492,6 @@ impl Worker<'_> {
                     return;
                 }
                 state = self.shared.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-            }
-            drop(state);
-            if !matches!(error, StoreError::Busy(_) | StoreError::Full { .. }) && store.reopen().is_err() {
-                return;
             }
         }
     }

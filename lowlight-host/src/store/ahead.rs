@@ -95,7 +95,7 @@ impl Packet {
         while packet.items.len() < PACKET_ITEMS && packet.bytes.len() < PACKET_BYTES && packet.end.is_none() {
             match source.next() {
                 Ok(Some(item)) => packet.push(item),
-                Ok(None) => packet.end = Some(End::Reached(source.at_end())),
+                Ok(None) => packet.end = Some(source.at_end().map_or_else(|error| End::Failed(Some(error)), End::Reached)),
                 Err(error) => packet.end = Some(End::Failed(Some(error))),
             }
         }

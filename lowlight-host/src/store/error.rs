@@ -83,13 +83,15 @@ pub enum StoreError {
 impl StoreError {
     /// Sorts an SQLite error.
     pub fn from_sqlite(path: &std::path::Path, source: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode as Code;
+        use rusqlite::{Error, ErrorCode as Code};
         let path = path.to_path_buf();
         let why = source.to_string();
         match source.sqlite_error_code() {
             Some(Code::DatabaseCorrupt | Code::NotADatabase) => Self::Corrupt { path, why },
             Some(Code::DiskFull | Code::ReadOnly) => Self::Full { path, why },
             Some(Code::DatabaseBusy | Code::DatabaseLocked) => Self::Busy(path),
+            // A value of a type that its column cannot have.
+            None if matches!(source, Error::FromSqlConversionFailure(..) | Error::InvalidColumnType(..)) => Self::Corrupt { path, why },
             _ => Self::Sqlite { path, source },
         }
     }

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 pub const MAX_QUARANTINED: usize = 8;
 /// No further one is moved there once those kept have so many bytes: 4 GiB.
 pub const MAX_QUARANTINED_BYTES: u64 = 4 << 30;
+/// A log is damaged when so many looks at it, one after the other, all say so.
+const CHECKS: usize = 3;
 
 /// A log that was moved aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,30 +119,36 @@ fn kept(home: &Path) -> std::io::Result<(usize, u64)> {
     Ok((count, bytes))
 }
 
-/// Another process may have moved the damaged file while this one waited for the lock.
+/// Whether the log is damaged, and stays so: another process may have moved it while this one waited for the lock, and SQLite
+/// says "malformed" of a read that failed once (it turns EIO into `SQLITE_CORRUPT`) as well as of what is malformed.
 fn still_damaged(layout: &Layout) -> Result<bool, StoreError> {
     let path = layout.database();
-    if path.symlink_metadata().is_err() {
-        return Ok(false);
+    for _ in 0..CHECKS {
+        if path.symlink_metadata().is_err() {
+            return Ok(false);
+        }
+        // Only damage is a reason to move a file: one that is busy, foreign or newer stays where it is.
+        match is_sound(&path) {
+            Ok(true) => return Ok(false),
+            Ok(false) | Err(StoreError::Corrupt { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
-    let checked = super::open::connect(&path).and_then(|super::open::Opened { connection, copy: _copy, .. }| {
-        super::schema::identify(&connection, &path)?;
-        let check = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
-        let report = super::schema::compare(&connection).map_err(|source| StoreError::from_sqlite(&path, source))?;
-        let row_valid = read_log_row(&connection).is_some() || report.faults.is_empty() && is_empty(&connection);
-        let contradicts = super::schema::contradicts_itself(&connection).unwrap_or(true);
-        Ok(check.is_ok_and(|said| said == "ok") && report.faults.is_empty() && row_valid && !contradicts)
-    });
-    // Only damage is a reason to move a file: one that is busy, foreign or newer stays where it is.
-    match checked {
-        Ok(sound) => Ok(!sound),
-        Err(StoreError::Corrupt { .. }) => Ok(true),
-        Err(error) => Err(error),
-    }
+    Ok(true)
 }
 
-fn is_empty(connection: &Connection) -> bool {
-    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0)).unwrap_or(false)
+fn is_sound(path: &Path) -> Result<bool, StoreError> {
+    let super::open::Opened { connection, copy: _copy, .. } = super::open::connect(path)?;
+    if super::schema::identify(&connection, path)? == super::schema::Identity::Empty {
+        return Ok(true);
+    }
+    let checked = || {
+        let said: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        let has_schema = super::schema::compare(&connection)?.faults.is_empty();
+        Ok(said == "ok" && has_schema && !super::schema::contradicts_itself(&connection)?)
+    };
+    let sound = checked().map_err(|source| StoreError::from_sqlite(path, source))?;
+    Ok(sound && read_log_row(&connection).is_some())
 }
 
 /// The path of a database's companion file.

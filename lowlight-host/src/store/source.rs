@@ -150,13 +150,16 @@ impl<'r> DbSource<'r> {
 
 impl DbSource<'_> {
     /// What only the end of the source shows; to be asked there.
-    pub fn at_end(&self) -> AtEnd {
-        AtEnd {
-            // An index that cannot be read does not agree.
-            time_index_agrees: self.time_index_agrees().unwrap_or(false),
-            rule_index_agrees: self.rule_index_agrees().unwrap_or(false),
+    ///
+    /// # Errors
+    ///
+    /// An index could not be read: what it holds is not known then.
+    pub fn at_end(&self) -> Result<AtEnd, StoreError> {
+        Ok(AtEnd {
+            time_index_agrees: self.time_index_agrees()?,
+            rule_index_agrees: self.rule_index_agrees()?,
             met_too_large: self.entry_scan.is_guarded() || self.content_scan.is_guarded(),
-        }
+        })
     }
 
     /// Whether the time index holds exactly the entries that were read, each under its time.

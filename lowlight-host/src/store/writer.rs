@@ -93,17 +93,22 @@ impl Store {
         schema::identify(&probe.connection, path)?;
         drop(probe);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(uri(path, "psow=0"), flags).map_err(|source| StoreError::from_sqlite(path, source))?;
+        let sqlite = |source| StoreError::from_sqlite(path, source);
+        let connection = Connection::open_with_flags(uri(path, "psow=0"), flags).map_err(sqlite)?;
+        // SQLite is content with less when a file cannot be opened for writing, and would stay so.
+        if connection.is_readonly("main").map_err(sqlite)? {
+            return Err(StoreError::Full { path: path.to_path_buf(), why: "it can be opened for reading only".to_owned() });
+        }
         let identity = schema::identify(&connection, path)?;
         schema::configure_writer(&connection, path)?;
         connection.set_prepared_statement_cache_capacity(64);
-        super::function::register(&connection).map_err(|source| StoreError::from_sqlite(path, source))?;
+        super::function::register(&connection).map_err(sqlite)?;
         if identity == Identity::Log {
-            let report = schema::compare(&connection).map_err(|source| StoreError::from_sqlite(path, source))?;
+            let report = schema::compare(&connection).map_err(sqlite)?;
             if let Some(fault) = report.faults.first() {
                 return Err(StoreError::Corrupt { path: path.to_path_buf(), why: format!("its schema was changed ({fault})") });
             }
-            if schema::contradicts_itself(&connection).map_err(|source| StoreError::from_sqlite(path, source))? {
+            if schema::contradicts_itself(&connection).map_err(sqlite)? {
                 return Err(StoreError::Corrupt {
                     path: path.to_path_buf(),
                     why: "its log row and its entries contradict each other".to_owned(),
@@ -113,8 +118,9 @@ impl Store {
         Ok(connection)
     }
 
-    /// Opens everything again, after an error that leaves the connection in doubt or when the files were replaced.
-    pub fn reopen(&mut self) -> Result<(), StoreError> {
+    /// Opens everything again, when the files were replaced. After an error that leaves the connection in doubt a store is dropped
+    /// first: what it still locks would keep the new one out.
+    fn reopen(&mut self) -> Result<(), StoreError> {
         self.in_batch = false;
         *self = Self::open(&self.layout)?;
         Ok(())

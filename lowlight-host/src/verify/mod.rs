@@ -252,8 +252,8 @@ fn pass(
         None => against,
     };
     let mut report = match threads {
-        Threads::One => judge(&reader, reader.everything(true), &|source| Some(source.at_end()), &mut against, progress)?,
-        Threads::Two => judge(&reader, Ahead::start(&reader)?, &Ahead::at_end, &mut against, progress)?,
+        Threads::One => judge(&reader, reader.everything(true), &|source| source.at_end().map(Some), &mut against, progress)?,
+        Threads::Two => judge(&reader, Ahead::start(&reader)?, &|source| Ok(source.at_end()), &mut against, progress)?,
     };
     against.tell(&mut report);
     if let Some(dir) = dir
@@ -325,7 +325,7 @@ impl<S: EntrySource<Error = StoreError>> EntrySource for WithRules<'_, S> {
 
 /// Without checkpoints: for the writer, which looks before it goes on.
 fn whole(reader: &Reader) -> Result<Report, StoreError> {
-    let end_of = |source: &DbSource<'_>| Some(source.at_end());
+    let end_of = |source: &DbSource<'_>| source.at_end().map(Some);
     judge(reader, reader.everything(true), &end_of, &mut Against::default(), &mut |_, _| {})
 }
 
@@ -333,7 +333,7 @@ fn whole(reader: &Reader) -> Result<Report, StoreError> {
 fn judge<S: EntrySource<Error = StoreError>>(
     reader: &Reader,
     entries: S,
-    end_of: &dyn Fn(&S) -> Option<AtEnd>,
+    end_of: &dyn Fn(&S) -> Result<Option<AtEnd>, StoreError>,
     against: &mut Against<'_>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, StoreError> {
@@ -350,7 +350,7 @@ fn judge<S: EntrySource<Error = StoreError>>(
         found.push(problem(ProblemKind::Inserted, "there are rows with a negative seq"));
     }
     let at_end = |source: &mut WithRules<'_, S>, verifier: &mut Verifier<MAX_PROBLEMS>| {
-        let end = end_of(&source.entries);
+        let end = end_of(&source.entries)?;
         if end.is_none_or(|end| !end.time_index_agrees) {
             verifier.add_problem(problem(ProblemKind::Schema, "the time index does not hold what the table holds"));
         }
@@ -365,6 +365,7 @@ fn judge<S: EntrySource<Error = StoreError>>(
         if verifier.is_sound() && reader.has_stray_nodes() {
             verifier.add_problem(problem(ProblemKind::RootMismatch, "there are tree nodes for entries that are not there"));
         }
+        Ok(())
     };
     found.extend(against.begin(reader.log_id()));
     let against = RefCell::new(against);
@@ -373,7 +374,7 @@ fn judge<S: EntrySource<Error = StoreError>>(
         against.borrow_mut().look(verifier)
     };
     let mut report = run(reader.start(), &mut source, found, &mut look, &mut |source, verifier| {
-        at_end(source, verifier);
+        at_end(source, verifier)?;
         against.borrow_mut().end(verifier)
     });
     for (problem, fault) in report.problems.iter_mut().zip(&reader.schema().faults) {
