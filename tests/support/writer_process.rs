@@ -3,13 +3,14 @@
 //! ```text
 //! writer_process record DIR COUNT NAME   ready, <a line on stdin>, durable SEQ PROMPT ..., longest MS, closed
 //! writer_process endless DIR NAME        ready, <a line on stdin>, durable SEQ PROMPT ... until it is killed
+//! writer_process flood DIR NAME QUEUE    ready, handed COUNT, durable SEQ PROMPT ... in any order, never waiting, until it is killed
 //! writer_process hold DIR                holding (lock and transaction), <a line on stdin>, released
 //! WRITER_PROCESS=lowlight writer_process ...   the `lowlight` command itself
 //! ```
 
-use lowlight_core::Batch;
+use lowlight_core::{Batch, OverflowPolicy};
 use lowlight_host::store::{Layout, Store};
-use lowlight_host::{Outcome, Record, Recorder};
+use lowlight_host::{Outcome, Record, Recorder, Ticket};
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     match arguments.as_slice() {
         ["record", dir, count, name] => record(dir, count.parse().expect("a count"), name),
         ["endless", dir, name] => record(dir, u64::MAX, name),
+        ["flood", dir, name, queue] => flood(dir, name, queue.parse().expect("a count")),
         ["hold", dir] => hold(dir),
         _ => {
             eprintln!("writer_process: wrong arguments");
@@ -75,6 +77,30 @@ fn record(dir: &str, count: u64, name: &str) {
     say(&format!("longest {}", longest.as_millis()));
     let stats = recorder.close(Duration::from_secs(30)).expect("storage that works");
     say(&format!("closed {}", stats.durable));
+}
+
+/// Hands over as fast as there is room for; another thread says what became of it. What was handed over is said at least every 64 records.
+fn flood(dir: &str, name: &str, queue: usize) {
+    let policy = OverflowPolicy::Block;
+    let recorder = Recorder::builder(dir).queue(queue, 64 << 20).overflow(policy).block_for(Duration::from_secs(60)).open().expect("a log");
+    say("ready");
+    let (send, tickets) = std::sync::mpsc::sync_channel::<(String, Ticket)>(10_000);
+    std::thread::spawn(move || {
+        for (prompt, ticket) in tickets {
+            match ticket.wait() {
+                Outcome::Durable(seq) => say(&format!("durable {seq} {prompt}")),
+                other => say(&format!("{other:?} {prompt}")),
+            }
+        }
+    });
+    for number in 0_u64.. {
+        let prompt = format!("{name}-{number}");
+        let ticket = recorder.record(Record::inference("phi-3-mini").prompt(prompt.as_str())).expect("a valid record");
+        if number % 64 == 63 {
+            say(&format!("handed {}", number + 1));
+        }
+        send.send((prompt, ticket)).expect("a thread that takes it");
+    }
 }
 
 /// Is where a writer is in mid-commit: it holds the lock file and the database's write lock.
