@@ -85,7 +85,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         clock,
     };
     let prepared = Record::inference("phi-3-mini").prepare(&with)?;
-    let Parts { header, event, .. } = prepared.parts().ok_or("not encoded")?;
+    let [head, texts] = prepared.bytes();
+    let Parts { header, event, .. } = Parts::new(head, texts).ok_or("not encoded")?;
     let prompt = Content { field: FieldId::PROMPT, value: "is it on?", salt: Salt([7; 16]), state: SlotState::Kept, cut_from: None };
 
     let mut batch = Batch::begin(&mut memory)?;

@@ -1,12 +1,13 @@
 //! How fast and how large, as ratios against something measured in the same run: raw SQLite, raw SHA-256, a mutex, memcpy.
 //!
-//! `cargo bench -p lowlight-host [-- --quick] [-- --only writing|reading|removing|redaction|peer]` prints a table; nothing is asserted, absolute figures are for orientation.
+//! `cargo bench -p lowlight-host [-- --quick] [-- --only writing|waiting|reading|removing|redaction|peer]` prints a table; nothing is asserted, absolute figures are for orientation.
 #![allow(missing_docs, clippy::unwrap_used, clippy::pedantic, reason = "a bench")]
 
 mod peer;
 mod reading;
 mod redaction;
 mod removing;
+mod waiting;
 mod writing;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -85,6 +86,9 @@ fn main() {
     if let Some(at) = arguments.iter().position(|argument| argument == "--child") {
         return reading::child(&arguments[at + 1], Path::new(&arguments[at + 2]));
     }
+    if let Some(at) = arguments.iter().position(|argument| argument == "--overload") {
+        return waiting::child(&arguments[at + 1], Path::new(&arguments[at + 2]));
+    }
     let quick = arguments.iter().any(|argument| argument == "--quick");
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name\t: ")).unwrap_or("unknown processor");
@@ -97,6 +101,9 @@ fn main() {
     let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
     if wanted("writing") {
         writing::run(quick);
+    }
+    if wanted("waiting") {
+        waiting::run(quick);
     }
     if wanted("reading") {
         reading::run(quick);

@@ -3,7 +3,7 @@
     faults.py LOWLIGHT [--every N] [--workload NAME] [--mode MODE]
 
 The command runs under strace, which lets the n-th call of a kind on a file of the log fail, for every n until a run has no such
-call any more (or for every N-th): once, for a while (six calls), or for good. Whatever failed: nothing that was acknowledged is lost,
+call any more (or for every N-th): once, for a while (three calls), or for good. Whatever failed: nothing that was acknowledged is lost,
 nothing is there twice, what was lost was said, the log verifies, and the same command works afterwards. What failed once or for a
 while costs a recorder nothing at all. At the end a recorder that acknowledges what it has not written must be caught.
 """
@@ -31,7 +31,7 @@ FAULTS = [  # kind, calls, errors
 MODES = {"once": "%d", "a while": "%d..%d", "for good": "%d+"}
 LINES = 12
 MOST = 2_000
-AT_ONCE = 32  # most of them wait
+AT_ONCE = 64  # most of them wait
 
 Workload = collections.namedtuple("Workload", "name arguments before config")
 
@@ -104,7 +104,7 @@ class Place:
         log = os.path.join(self.folder, "%s-%s-%d" % (kind, error, number))
         shutil.copytree(self.source, log)
         os.mkdir(log + ".copy")
-        when = MODES[mode] % ((number, number + 5) if mode == "a while" else number)
+        when = MODES[mode] % ((number, number + 2) if mode == "a while" else number)
         what = "%s: call %d (%s) failed with %s, %s" % (self.workload.name, number, kind, error, mode)
         try:
             happened, done = self.under(calls, error, when, log)

@@ -84,20 +84,19 @@ pub struct Parts<'p> {
 }
 
 impl Prepared {
-    /// Takes it apart; `None` when the event could not be encoded.
-    pub fn parts(&self) -> Option<Parts<'_>> {
-        let (header, event, contents) = lowlight_core::postcard::from_bytes(&self.head).ok()?;
-        Some(Parts { header, event, contents, texts: &self.texts })
-    }
-
-    /// Bytes this occupies, for the queue's bound.
-    pub fn weight(&self) -> usize {
-        const OVERHEAD: usize = 224;
-        OVERHEAD + self.head.capacity() + self.texts.capacity()
+    /// Head and texts.
+    pub fn bytes(&self) -> [&[u8]; 2] {
+        [&self.head, self.texts.as_bytes()]
     }
 }
 
 impl<'p> Parts<'p> {
+    /// Takes head and texts apart; `None` when the event could not be encoded.
+    pub fn new(head: &'p [u8], texts: &'p [u8]) -> Option<Self> {
+        let (header, event, contents) = lowlight_core::postcard::from_bytes(head).ok()?;
+        Some(Self { header, event, contents, texts: std::str::from_utf8(texts).ok()? })
+    }
+
     /// Field, redacted value and original length of each content, ascending by field.
     pub fn contents(&self) -> impl Iterator<Item = (FieldId, &'p str, Option<u64>)> {
         let mut rest = self.texts;

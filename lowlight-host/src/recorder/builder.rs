@@ -12,8 +12,12 @@ use std::time::Duration;
 
 /// Most entries a queue can be set to hold.
 pub const MAX_QUEUE: usize = 16_384;
+/// Most bytes a queue can be set to hold: 1 GiB.
+pub const MAX_QUEUE_BYTES: usize = 1 << 30;
 /// Most records of a batch.
 pub const MAX_BATCH: usize = 1_000;
+/// Nor are more bytes than these, or than a batch is configured to have, and one record: memory is bounded by the queue and this.
+pub const MAX_BATCH_BYTES: usize = 1 << 20;
 
 /// What is verified when a log is opened for writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -111,7 +115,7 @@ impl Builder {
         }
     }
 
-    /// Bounds the queue: at most `entries` (up to 16,384) and `bytes`. Default 8,192 and 8 MiB.
+    /// Bounds the queue: at most `entries` (up to 16,384) and `bytes` (up to 1 GiB). Default 8,192 and 8 MiB.
     #[must_use]
     pub fn queue(mut self, entries: usize, bytes: usize) -> Self {
         (self.queue_entries, self.queue_bytes) = (entries, bytes);
@@ -317,7 +321,7 @@ impl Builder {
         }
         let redactor = if self.redact.enabled { Some(Redactor::new(&self.redact)?) } else { None };
         let deadline = self.open_deadline;
-        let shared = Arc::new(Shared::new(self, redactor));
+        let shared = Arc::new(Shared::new(self, redactor)?);
         let thread = std::thread::Builder::new().name("lowlight-writer".to_owned());
         let for_thread = Arc::clone(&shared);
         thread.spawn(move || worker::run(&for_thread)).map_err(RecorderError::Thread)?;

@@ -1,10 +1,10 @@
 //! The entries that the writer thread makes: those of records, and those about the recorder itself.
 
 use super::worker::Worker;
-use super::{Item, LossReason, Outcome, now};
+use super::{LossReason, Outcome, now};
 use crate::keys::LogKey;
 use crate::random;
-use crate::record::ContentMode;
+use crate::record::{ContentMode, Parts};
 use crate::removal::{EraseError, RetentionPolicy, RuleEntries as _};
 use crate::store::{RunLock, Store, StoreError};
 use lowlight_core::commit::Salt;
@@ -322,18 +322,19 @@ pub(super) fn notices(batch: &mut Batch<'_, Store>, run: u64, worker: &mut Worke
 /// Appends a record. A record that breaks the format is lost as rejected; the batch goes on.
 pub(super) fn append(
     batch: &mut Batch<'_, Store>,
-    item: &Item,
-    run: u64,
+    [head, texts]: [&[u8]; 2],
+    (run, mode): (u64, ContentMode),
     entropy: &mut Entropy,
     error_seen: &mut bool,
 ) -> Result<Outcome, StoreError> {
-    let Some(parts) = item.prepared.parts() else { return Ok(Outcome::Lost(LossReason::Rejected)) };
+    let Some(parts) = Parts::new(head, texts) else { return Ok(Outcome::Lost(LossReason::Rejected)) };
     *error_seen |= parts.header.severity >= Severity::Error;
     let id = if parts.header.id == [0; 16] { entropy.id(parts.header.recorded)? } else { parts.header.id };
+    let state = if mode == ContentMode::HashOnly { SlotState::HashOnly } else { SlotState::Kept };
     let mut contents = lowlight_core::heapless::Vec::<Content<'_>, MAX_FIELDS>::new();
     for (field, value, cut_from) in parts.contents() {
         let salt = Salt(entropy.take()?);
-        let content = Content { field, value, salt, state: item.state(), cut_from };
+        let content = Content { field, value, salt, state, cut_from };
         if contents.push(content).is_err() {
             return Ok(Outcome::Lost(LossReason::Rejected));
         }
@@ -345,17 +346,11 @@ pub(super) fn append(
     }
 }
 
-impl Item {
-    fn state(&self) -> SlotState {
-        if self.mode == ContentMode::HashOnly { SlotState::HashOnly } else { SlotState::Kept }
-    }
-}
-
 /// The entries that end a run in order; `is_retry` after an attempt that failed.
 pub(super) fn stop(worker: &mut Worker<'_>, store: &mut Store, is_retry: bool) -> Result<(), StoreError> {
     let Some(run) = worker.run.as_ref().map(|run| run.number) else { return Ok(()) };
     let stats = worker.shared.lock().stats.clone();
-    let fresh = worker.shared.lock().ring.losses().take().collect::<Vec<_>>();
+    let fresh = worker.shared.lock().queue.losses().take().collect::<Vec<_>>();
     worker.alarms.append(&mut worker.shared.lock().alarms);
     fresh.into_iter().for_each(|gap| worker.losses.merge(gap));
     let mut batch = Batch::begin(store)?;

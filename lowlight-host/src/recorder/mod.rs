@@ -15,8 +15,10 @@ mod beside;
 mod builder;
 mod clock;
 mod copying;
+mod doubt;
 mod entries;
 mod opening;
+mod queue;
 mod remove;
 mod removing;
 mod room;
@@ -28,7 +30,7 @@ mod ticket;
 mod witnessing;
 mod worker;
 
-pub use builder::{Builder, MAX_BATCH, MAX_QUEUE, Pressure, VerifyAtStart};
+pub use builder::{Builder, MAX_BATCH, MAX_BATCH_BYTES, MAX_QUEUE, MAX_QUEUE_BYTES, Pressure, VerifyAtStart};
 pub use copying::CopyOptions;
 pub use remove::{PruneError, Pruned};
 pub use removing::Removed;
@@ -37,12 +39,12 @@ pub use stats::{Lost, Stats};
 pub use ticket::{LossReason, Outcome, Ticket};
 pub use witnessing::{WitnessOptions, ask_witness};
 
-use crate::record::{ContentMode, Preparation, Prepared, Record, RecordError};
+use crate::record::{Preparation, Prepared, Record, RecordError};
 use crate::redact::{RedactError, Redactor};
 use crate::store::StoreError;
-use lowlight_core::Ring;
 use lowlight_core::entry::{Clock, GapReason};
 use lowlight_core::queue::Pushed;
+use queue::{Item, Queue};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -65,6 +67,9 @@ pub enum RecorderError {
     /// The writer thread could not be started.
     #[error("the writer thread could not be started: {0}")]
     Thread(std::io::Error),
+    /// The queue could not be allocated.
+    #[error("no memory for the queue ({0}); choose a smaller bound in bytes")]
+    Memory(std::collections::TryReserveError),
 }
 
 /// The time was over before the work was done.
@@ -75,24 +80,9 @@ pub struct TimedOut {
     pub pending: u64,
 }
 
-#[derive(Debug)]
-struct Item {
-    prepared: Prepared,
-    mode: ContentMode,
-    cell: Arc<Cell>,
-}
-
-impl Drop for Item {
-    /// Nobody waits for ever, whatever becomes of the writer; a ticket that is resolved stays as it is.
-    fn drop(&mut self) {
-        self.cell.resolve(Outcome::Lost(LossReason::Abandoned));
-    }
-}
-
 #[expect(clippy::struct_excessive_bools, reason = "independent flags under one lock, each with its own story")]
 struct State {
-    /// Boxed: 256 KiB would not fit the stack of a small thread several times over.
-    ring: Box<Ring<Box<Item>, MAX_QUEUE>>,
+    queue: Queue,
     stats: Stats,
     /// Records that ever entered the ring: the next one's number. Those in it are the newest.
     entered: u64,
@@ -121,7 +111,7 @@ struct State {
 impl State {
     /// Number of the oldest record that is neither durable nor lost. What the writer has in hand is older than the ring.
     fn oldest_unsettled(&self) -> u64 {
-        if self.in_hand > 0 { self.first_in_hand } else { self.entered - self.ring.len() as u64 }
+        if self.in_hand > 0 { self.first_in_hand } else { self.entered - self.queue.len() as u64 }
     }
 }
 
@@ -145,14 +135,14 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    fn new(options: Builder, redactor: Option<Redactor>) -> Self {
+    fn new(options: Builder, redactor: Option<Redactor>) -> Result<Self, RecorderError> {
         let redactor = redactor.map(|redactor| {
             let [a, b, c, d, ..] = redactor.fingerprint();
             // Any policy in force has a number other than 0.
             (redactor, u32::from_le_bytes([a, b, c, d]).max(1))
         });
         let state = State {
-            ring: Box::new(Ring::new(options.overflow, options.queue_entries, options.queue_bytes)),
+            queue: Queue::new(&options).map_err(RecorderError::Memory)?,
             stats: Stats::default(),
             entered: 0,
             in_hand: 0,
@@ -169,7 +159,7 @@ impl Shared {
             orders: std::collections::VecDeque::new(),
             alarms: Vec::new(),
         };
-        Self {
+        Ok(Self {
             options,
             redactor,
             epoch: Instant::now(),
@@ -178,7 +168,7 @@ impl Shared {
             state: Mutex::new(state),
             work: Condvar::new(),
             progress: Condvar::new(),
-        }
+        })
     }
 
     /// A poisoned lock only means that some caller panicked; the state is consistent at every unlock.
@@ -298,7 +288,7 @@ impl Recorder {
         };
         let prepared = record.prepare(&preparation)?;
         let cell = Arc::new(Cell::default());
-        shared.push(Item { prepared, mode: options.content, cell: Arc::clone(&cell) }, recorded);
+        shared.push(Item { cell: Arc::clone(&cell) }, &prepared, recorded);
         Ok(Ticket { cell, shared: Arc::clone(shared) })
     }
 
@@ -332,18 +322,17 @@ impl Recorder {
 }
 
 impl Shared {
-    fn push(&self, item: Item, recorded: i64) {
+    fn push(&self, mut item: Item, prepared: &Prepared, recorded: i64) {
         let mut state = self.lock();
         let turn = state.turn;
         if !state.closing {
             state.turn = (turn + 1) % self.options.sample_one_in;
             if turn != 0 {
-                state.ring.losses().add(GapReason::Sampled, 1, recorded);
+                state.queue.losses().add(GapReason::Sampled, 1, recorded);
                 return self.lost(state, &item, LossReason::Sampled);
             }
         }
-        let weight = item.prepared.weight();
-        let mut item = Box::new(item);
+        let weight = queue::weight(prepared);
         let mut until = None;
         loop {
             if state.closing {
@@ -351,8 +340,8 @@ impl Shared {
                 return item.cell.resolve(Outcome::Closed);
             }
             let mut evicted = Vec::new();
-            let pushed = state.ring.push(item, weight, recorded, |old| evicted.push(old));
-            let full = LossReason::of(state.ring.full_reason());
+            let pushed = state.queue.push(item, prepared, recorded, &mut evicted);
+            let full = LossReason::of(state.queue.full_reason());
             state.stats.queued -= evicted.len() as u64;
             evicted.iter().for_each(|_| state.stats.lost.count(full));
             if !evicted.is_empty() {
@@ -370,8 +359,8 @@ impl Shared {
             // OverflowPolicy::Block: wait for the writer, up to the deadline.
             let until = *until.get_or_insert_with(|| after(Instant::now(), self.options.block_for));
             let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else {
-                let reason = state.ring.full_reason();
-                state.ring.losses().add(reason, 1, recorded);
+                let reason = state.queue.full_reason();
+                state.queue.losses().add(reason, 1, recorded);
                 return self.lost(state, &item, full);
             };
             state = self.progress.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -382,15 +371,15 @@ impl Shared {
         state.stats.received += 1;
         state.stats.queued += 1;
         state.entered += 1;
-        let count = state.ring.len();
+        let count = state.queue.len();
         let first = count == 1;
         if first {
             state.oldest = Some(Instant::now());
         }
         // Told once, by the record that makes it full: waking costs a system call even when nobody sleeps.
-        let (bytes, full) = (state.ring.weight(), self.options.batch_bytes);
+        let (bytes, full) = (state.queue.weight(), self.options.batch_bytes);
         let batch_is_full = count == self.options.batch_entries || (bytes >= full && bytes - weight < full);
-        let above = state.ring.len() * 5 >= self.options.queue_entries.min(MAX_QUEUE) * 4;
+        let above = state.queue.len() * 5 >= self.options.queue_entries.min(MAX_QUEUE) * 4;
         let rising = above && !state.above_mark;
         state.above_mark = above;
         let pressure = self.pressure(&state);
@@ -450,7 +439,7 @@ impl Shared {
     /// Makes the writer commit what is queued without collecting more. With nothing queued there is nothing to hurry:
     /// the next record must not be committed alone for it.
     fn urge(&self, state: &mut State) -> bool {
-        let waiting = !state.ring.is_empty();
+        let waiting = !state.queue.is_empty();
         if waiting {
             state.urgent = true;
             self.work.notify_one();

@@ -9,6 +9,7 @@
 //! 2. Between two pieces batches are written; a piece holds the writers' lock for about [`PIECE`].
 //! 3. "Erased" is said only after a WAL that holds nothing any more.
 
+use super::queue::Hand;
 use super::tasks::Task;
 use super::worker::Worker;
 use super::{Shared, now};
@@ -260,7 +261,7 @@ impl Worker<'_> {
             return true;
         }
         self.removing.order = Some(order);
-        self.settle_batch(Vec::new())
+        self.settle_batch(Hand::default())
     }
 
     /// What passes for a tombstone and is none is said once.

@@ -7,6 +7,7 @@
 //! 1. It is done in the writer thread, before the next batch: callers do not wait for it.
 
 use super::now;
+use super::queue::Hand;
 use super::removing::Order;
 use super::worker::Worker;
 use crate::removal::{Choice, Room};
@@ -51,11 +52,11 @@ impl Worker<'_> {
             });
             let Some((plans, log)) = chosen.ok().filter(|(plans, _)| !plans.is_empty()) else { return false };
             // What is in hand is not touched; whether it is there after all is asked again when it is written again.
-            let in_hand = (self.removing.order.take(), std::mem::take(&mut self.removing.seqs), self.doubtful.take());
+            let in_hand = (self.removing.order.take(), std::mem::take(&mut self.removing.seqs), std::mem::take(&mut self.doubt));
             let order = Order { plans, reason: None, answer: None, blocked: None, is_chosen: false, more: false, log: Some(log) };
             self.removing.order = Some(order);
-            let written = self.write(&[]).is_ok();
-            (self.removing.order, self.removing.seqs, self.doubtful) = in_hand;
+            let written = self.write(&Hand::default()).is_ok();
+            (self.removing.order, self.removing.seqs, self.doubt) = in_hand;
             if !written {
                 return false;
             }

@@ -9,15 +9,17 @@
 //! 3. Losses are written as Gap entries in front of the next batch; they are forgotten only once that is durable.
 
 use super::beside::Beside;
+use super::doubt::{Attempt, Doubt};
 use super::entries::{self, Entropy};
+use super::queue::{Hand, Item};
 use super::removing::{Order, Removing};
 use super::sealing::Sealing;
-use super::{Item, LossReason, MAX_BATCH, Outcome, Shared, State, after, now};
+use super::{LossReason, MAX_BATCH_BYTES, Outcome, Shared, State, after, now};
 use crate::keys;
 use crate::removal::EraseError;
 use crate::store::{Layout, RunLock, Store, StoreError};
 use lowlight_core::entry::{GapReason, Predecessor};
-use lowlight_core::{Batch, Digest, LogId, Losses};
+use lowlight_core::{Batch, LogId, Losses};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -40,7 +42,7 @@ pub(super) struct Worker<'s> {
     pub(super) losses: Losses,
     pub(super) alarms: Vec<(&'static str, String)>,
     pub(super) predecessor: Option<Predecessor>,
-    pub(super) doubtful: Option<Doubtful>,
+    pub(super) doubt: Doubt,
     /// Whether the attempt that closing is owed was made.
     last_attempt: bool,
     /// Open without verifying, once.
@@ -55,18 +57,9 @@ pub(super) struct Worker<'s> {
     pub(super) clock_set: Option<(i64, i64)>,
 }
 
-/// A batch whose COMMIT failed and that may be there all the same.
-pub(super) struct Doubtful {
-    first: u64,
-    leaf: Digest,
-    outcomes: Vec<Outcome>,
-    /// How many alarms stood in it.
-    alarms: usize,
-}
-
 /// What there is to do next.
 enum Work {
-    Batch(Vec<Box<Item>>),
+    Batch(Hand),
     Order(Order),
 }
 
@@ -79,7 +72,7 @@ impl Drop for EndGuard<'_> {
         state.closing = true;
         state.ended = true;
         state.opened.get_or_insert(Ok(()));
-        let left: Vec<_> = std::iter::from_fn(|| state.ring.pop()).collect();
+        let left = state.queue.take_items();
         for answer in state.orders.drain(..).filter_map(|order| order.answer) {
             let _ = answer.try_send(Err(EraseError::NotWritten("the recorder ended".to_owned())));
         }
@@ -110,7 +103,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
         losses: Losses::new(),
         alarms: Vec::new(),
         predecessor: None,
-        doubtful: None,
+        doubt: Doubt::default(),
         last_attempt: false,
         skip_verify: false,
         damage: None,
@@ -121,13 +114,13 @@ pub(super) fn run(shared: &Arc<Shared>) {
     worker.measure_clock();
     worker.start_beside(shared);
     // The start entries go through the same path as any batch: an empty one.
-    if !worker.settle_batch(Vec::new()) {
+    if !worker.settle_batch(Hand::default()) {
         return;
     }
     while let Some(work) = worker.collect(shared) {
         worker.measure_clock();
         let goes_on = match work {
-            Work::Batch(items) => worker.settle_batch(items),
+            Work::Batch(hand) => worker.settle_batch(hand),
             Work::Order(order) => worker.serve(order),
         };
         if !goes_on {
@@ -153,14 +146,14 @@ impl Worker<'_> {
                 return Some(Work::Order(order));
             }
             let is_wanted = !state.closing || (!state.abandon && self.removing.is_owed());
-            if (may_remove || state.ring.is_empty()) && is_wanted && self.removing.due().is_some_and(|due| due <= Instant::now()) {
+            if (may_remove || state.queue.is_empty()) && is_wanted && self.removing.due().is_some_and(|due| due <= Instant::now()) {
                 may_remove = false;
                 drop(state);
                 self.remove_some(shared);
                 state = self.shared.lock();
                 continue;
             }
-            if state.ring.is_empty() {
+            if state.queue.is_empty() {
                 if state.closing && !is_wanted {
                     return None;
                 }
@@ -175,13 +168,13 @@ impl Worker<'_> {
                 // Losses with nothing behind them are written all the same, when the usual window is over.
                 let left = after(since, options.max_loss_window).saturating_duration_since(Instant::now());
                 if left.is_zero() {
-                    return Some(Work::Batch(Vec::new()));
+                    return Some(Work::Batch(Hand::default()));
                 }
                 state = self.shared.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
                 continue;
             }
             let due = after(state.oldest.unwrap_or_else(Instant::now), options.max_loss_window);
-            let full = state.ring.len() >= options.batch_entries || state.ring.weight() >= options.batch_bytes;
+            let full = state.queue.len() >= options.batch_entries || state.queue.weight() >= options.batch_bytes;
             let left = due.saturating_duration_since(Instant::now());
             if full || state.urgent || state.closing || left.is_zero() {
                 break;
@@ -261,41 +254,41 @@ impl Worker<'_> {
         }
     }
 
-    fn drain(&mut self, state: &mut State) -> Vec<Box<Item>> {
-        state.first_in_hand = state.entered - state.ring.len() as u64;
-        let items: Vec<_> = std::iter::from_fn(|| state.ring.pop()).take(MAX_BATCH).collect();
-        state.in_hand = items.len() as u64;
-        if state.ring.is_empty() {
+    fn drain(&mut self, state: &mut State) -> Hand {
+        state.first_in_hand = state.entered - state.queue.len() as u64;
+        let hand = state.queue.take(self.shared.options.batch_bytes.max(MAX_BATCH_BYTES));
+        state.in_hand = hand.items.len() as u64;
+        if state.queue.is_empty() {
             state.urgent = false;
             self.shared.hurried.store(false, Ordering::Release);
             state.oldest = None;
         }
         self.shared.progress.notify_all();
-        items
+        hand
     }
 
     /// Writes a batch, however long it takes; `false` when the recorder is to end without it.
-    pub(super) fn settle_batch(&mut self, items: Vec<Box<Item>>) -> bool {
+    pub(super) fn settle_batch(&mut self, hand: Hand) -> bool {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.write(&items) {
+            match self.write(&hand) {
                 Ok(outcomes) => {
-                    self.settled(&items, &outcomes);
+                    self.settled(&hand.items, &outcomes);
                     self.seal(false);
                     self.wake_copying();
-                    self.keep_room(items.iter().map(|item| item.prepared.weight()).sum());
+                    self.keep_room(hand.length());
                     return true;
                 }
                 Err(error) => {
                     if !self.recover(error, &mut pause) {
-                        return Self::abandon(items);
+                        return Self::abandon(hand);
                     }
                 }
             }
         }
     }
 
-    fn settled(&mut self, items: &[Box<Item>], outcomes: &[Outcome]) {
+    fn settled(&mut self, items: &[Item], outcomes: &[Outcome]) {
         // Tickets first: whoever sees `flush` return finds them resolved.
         for (item, outcome) in items.iter().zip(outcomes) {
             item.cell.resolve(*outcome);
@@ -304,7 +297,7 @@ impl Worker<'_> {
         state.stats.queued -= items.len() as u64;
         state.in_hand = 0;
         state.stats.waiting = None;
-        state.ring.set_full_reason(GapReason::QueueFull);
+        state.queue.set_full_reason(GapReason::QueueFull);
         state.stats.log_id = self.store.as_ref().and_then(Store::log_id).map(|id| id.to_string());
         state.opened.get_or_insert(Ok(()));
         for outcome in outcomes {
@@ -338,7 +331,7 @@ impl Worker<'_> {
         let mut state = self.shared.lock();
         state.stats.waiting = Some(error.to_string());
         if matches!(error, StoreError::Full { .. }) {
-            state.ring.set_full_reason(GapReason::DiskFull);
+            state.queue.set_full_reason(GapReason::DiskFull);
             self.alarm("disk_full", "storage had no space or was read-only; what was dropped stands in a gap entry");
         }
         if hopeless && opening && self.run_log.is_none() && state.opened.is_none() {
@@ -361,48 +354,47 @@ impl Worker<'_> {
         !state.abandon
     }
 
-    fn abandon(items: Vec<Box<Item>>) -> bool {
+    fn abandon(hand: Hand) -> bool {
         // They are counted, with those still queued, when the thread ends; their tickets resolve as they are dropped.
-        drop(items);
+        drop(hand);
         false
     }
 
     /// One attempt at a batch, start entries first if they are still to be written.
-    pub(super) fn write(&mut self, items: &[Box<Item>]) -> Result<Vec<Outcome>, StoreError> {
+    pub(super) fn write(&mut self, hand: &Hand) -> Result<Vec<Outcome>, StoreError> {
         let mut store = match self.store.take() {
             Some(store) => store,
             None => self.open()?,
         };
-        let result = self.write_to(&mut store, items);
+        let result = self.write_to(&mut store, hand);
         self.store = Some(store);
         result
     }
 
-    fn write_to(&mut self, store: &mut Store, items: &[Box<Item>]) -> Result<Vec<Outcome>, StoreError> {
+    fn write_to(&mut self, store: &mut Store, hand: &Hand) -> Result<Vec<Outcome>, StoreError> {
         let mut batch = Batch::begin(store)?;
         let (first, log) = (batch.head().size(), batch.sink().log_id());
-        if let Some(doubtful) = &self.doubtful {
-            let is_there = batch.sink().leaf(doubtful.first)? == Some(doubtful.leaf);
-            if let Some(doubtful) = self.doubtful.take().filter(|_| is_there) {
-                // The COMMIT that failed was durable after all: all entries of the batch are there.
-                let head = batch.head().clone();
-                drop(batch);
-                if let Some(log) = log {
-                    self.sealing.committed(log, head, Some(log) != self.run_log);
-                }
-                self.committed(doubtful.alarms, log);
-                self.count_rejected(&doubtful.outcomes);
-                return Ok(doubtful.outcomes);
+        if let Some((outcomes, alarms)) = self.doubt.settle(batch.sink())? {
+            // A COMMIT that failed was durable after all: all entries of the batch are there.
+            let head = batch.head().clone();
+            drop(batch);
+            if let Some(log) = log {
+                self.sealing.committed(log, head, Some(log) != self.run_log);
             }
+            self.committed(alarms, log);
+            self.count_rejected(&outcomes);
+            return Ok(outcomes);
         }
-        // Only now: what was lost since a batch whose fate was in doubt did not stand in it.
-        let fresh = {
-            let mut state = self.shared.lock();
-            state.loss_since = None;
-            self.alarms.append(&mut state.alarms);
-            state.ring.losses().take().collect::<Vec<_>>()
-        };
-        fresh.into_iter().for_each(|gap| self.losses.merge(gap));
+        // While an attempt may be there, the next has nothing to say that did not stand in it.
+        if self.doubt.is_empty() {
+            let fresh = {
+                let mut state = self.shared.lock();
+                state.loss_since = None;
+                self.alarms.append(&mut state.alarms);
+                state.queue.losses().take().collect::<Vec<_>>()
+            };
+            fresh.into_iter().for_each(|gap| self.losses.merge(gap));
+        }
         // Another log than the one this run was started in: moved aside, replaced, or not there before.
         let is_start = first == 0 || log.is_none() || log != self.run_log;
         if is_start {
@@ -413,9 +405,16 @@ impl Worker<'_> {
         let run = self.run.as_ref().map_or(0, |run| run.number);
         entries::notices(&mut batch, run, self)?;
         entries::tombstones(&mut batch, run, self)?;
-        let mut outcomes = Vec::with_capacity(items.len());
-        for item in items {
-            outcomes.push(entries::append(&mut batch, item, run, &mut self.entropy, &mut self.sealing.error_seen)?);
+        let records = batch.head().size();
+        let mut outcomes = Vec::with_capacity(hand.items.len());
+        for record in hand.records() {
+            outcomes.push(entries::append(
+                &mut batch,
+                record,
+                (run, self.shared.options.content),
+                &mut self.entropy,
+                &mut self.sealing.error_seen,
+            )?);
         }
         if batch.head().size() == first {
             self.count_rejected(&outcomes);
@@ -429,7 +428,9 @@ impl Worker<'_> {
                 }
             }
             Err(error) => {
-                self.doubtful = leaf.map(|leaf| Doubtful { first, leaf, outcomes, alarms: self.alarms.len() });
+                if let Some(leaf) = leaf {
+                    self.doubt.add(Attempt { first, leaf, records, alarms: self.alarms.len() }, outcomes);
+                }
                 return Err(error);
             }
         }
@@ -459,6 +460,7 @@ impl Worker<'_> {
             self.sealing.want("removal");
             self.removing.written();
         }
+        self.doubt = Doubt::default();
         self.losses = Losses::new();
         self.clock_set = None;
         self.alarms.drain(..alarms.min(self.alarms.len()));
