@@ -4,9 +4,8 @@
 
 Each case is a copy of a log with one file damaged in one way; the command reads it, records a line into it, and reads it again.
 Whatever was damaged: it ends in time with 0, 1 or 2; "intact" is said of what was recorded and of nothing else; readers write
-nothing; nothing is deleted; recording goes on unless a file is foreign, newer or unsafe; what went wrong is said. The logs are new in
-each run and the damage depends on the seed: --only runs the cases whose name has that text in it. At the end commands that break
-these promises must be caught.
+nothing; nothing is deleted; recording goes on unless a file is foreign, newer or unsafe; what went wrong is said. The damage depends
+on the seed; --only runs the cases whose name has a text in it. At the end commands that break these promises must be caught.
 """
 
 import argparse
@@ -15,7 +14,6 @@ import concurrent.futures
 import json
 import os
 import random
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -25,20 +23,18 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(ROOT, "docs", "vectors"))
+
+from damage_rules import CONFIG, DB, JOURNAL, KEY, REGIONS, SHM, TEXT, WAL, Case, Done, judge, planted, title  # noqa: E402
 from tree import Tree  # noqa: E402
 
-DB, WAL, SHM, JOURNAL, KEY, CONFIG = ("log/lowlight.db", "log/lowlight.db-wal", "log/lowlight.db-shm", "log/checkpoints",
-                                      "log/keys/log.key", "lowlight.toml")
-DATABASE = (DB, WAL, SHM)
-# A log that was closed; one whose recorder was killed; a copy of that without what only belongs to the machine.
-FILES = {"closed": (DB, JOURNAL, KEY, CONFIG), "killed": (DB, WAL, SHM), "copied": (DB, WAL)}
-REGIONS = ("zeros", "ones", "random", "bit", "other", "cut")
-WHOLE = ("empty", "gone", "garbage", "header", "foreign", "newer", "directory", "link", "link to other", "swapped", "owner", "mode")
-# What a recorder says of a database that it leaves alone, and of nothing else.
-FOREIGN, NEWER, UNSAFE, OWNER, MODE = ("is not a Lowlight log", "has format version", "move it away", "belongs to another user", "chmod")
-REFUSED = {"header": FOREIGN, "foreign": FOREIGN, "newer": NEWER, "directory": UNSAFE, "link": UNSAFE, "link to other": UNSAFE,
-           "owner": OWNER, "mode": MODE}
-TIME, EVERY_READER, NOBODY, TEXT = 20, 4, 65534, "after the damage"
+# A log that was closed; one whose recorder was killed; a copy of that without what only belongs to the machine; one killed in its
+# first second, with all that was recorded in the -wal.
+FILES = {"closed": (DB, JOURNAL, KEY, CONFIG), "killed": (DB, WAL, SHM), "copied": (DB, WAL), "young": (DB, WAL)}
+WHOLE = ("empty", "gone", "garbage", "header", "foreign", "newer", "ahead", "directory", "link", "link to other", "swapped", "owner", "mode")
+ONLY = {"header": DB, "newer": DB, "ahead": JOURNAL}
+TIME, EVERY_READER, NOBODY, SHOWN = 20, 4, 65534, 10
+READERS = {"export": ["export", "--format", "ndjson"], "stats": ["stats", "--json"], "inspect": ["inspect", "DB"], "doctor": ["doctor"],
+           "checkpoint": ["checkpoint"]}
 SETTINGS = """# Of a test.
 app = "%s"
 checkpoint_entries = 50
@@ -51,10 +47,9 @@ keys = ["badge"]
 name = "delivery"
 pattern = 'D-[0-9]{4}'
 """
-RETENTION = '[retention]\nmax_entries = 500\n[[retention.rules]]\nkind = "audit"\nmin_age = "1y"\n'
-Case = collections.namedtuple("Case", "base file way offset region seed")
-Done = collections.namedtuple("Done", "code out err")
-Log = collections.namedtuple("Log", "home vkey lines roots sizes")  # entries that each database file has without its -wal
+RETENTION = '[retention]\n%s[[retention.rules]]\nkind = "audit"\nmin_age = "1y"\n'
+# Where it is; its key; what is listed of it; sizes by root; how many entries the database has, and how many with its -wal.
+Log = collections.namedtuple("Log", "home vkey lines roots least size")
 
 
 def lines(first, count):
@@ -65,11 +60,9 @@ def lines(first, count):
 
 
 def read(path):
-    """What is at a path: bytes, where a link points to, or None for a directory."""
-    if os.path.islink(path):
-        return os.readlink(path)
+    """What is in a file, or where a link points to."""
     with open(path, "rb") as file:
-        return file.read()
+        return os.readlink(path) if os.path.islink(path) else file.read()
 
 
 def write(path, data):
@@ -80,20 +73,8 @@ def write(path, data):
 
 def files(home):
     """Everything below a folder but locks."""
-    found = [os.path.join(folder, name) for folder, _, names in os.walk(home) for name in names if not name.endswith(".lock")]
-    return {os.path.relpath(path, home): read(path) for path in found}
-
-
-def readable(path):
-    """Id of the log in a database file, where its log row makes sense."""
-    try:
-        connection = sqlite3.connect("file:%s?immutable=1" % path, uri=True)
-        log, size, head, frontier = connection.execute("SELECT log_id, size, head, frontier FROM log").fetchone()
-        connection.close()
-        is_valid = len(log) == 16 and len(head) == 32 and 0 <= size < 2**56 and len(frontier) == 32 * bin(size).count("1")
-        return log.hex() if is_valid else None
-    except (sqlite3.Error, TypeError, OverflowError):
-        return None
+    found = [os.path.join(folder, name) for folder, _, names in os.walk(home) for name in names]
+    return {os.path.relpath(path, home): read(path) for path in found if not path.endswith(".lock")}
 
 
 class World:
@@ -101,7 +82,7 @@ class World:
 
     def __init__(self, lowlight, folder):
         self.lowlight, self.folder = lowlight, folder
-        self.log, self.other = self.build("gate-7", 560), self.build("press-2", 460)
+        self.logs, self.others = self.build("gate-7", 560), self.build("press-2", 460)
         self.foreign = os.path.join(folder, "foreign.db")
         with sqlite3.connect(self.foreign) as connection:
             connection.executescript("CREATE TABLE customer (name TEXT); INSERT INTO customer VALUES ('Ann'); PRAGMA application_id = 7")
@@ -125,31 +106,44 @@ class World:
         return done.out.decode()
 
     def build(self, name, count):
-        """A log with a key, an erasure and a gap, in the three forms."""
-        top = os.path.join(self.folder, name)
-        closed, killed, copied = (os.path.join(top, base) for base in FILES)
-        os.makedirs(os.path.join(closed, "tmp"))
-        write(os.path.join(closed, CONFIG), (SETTINGS % name).encode())
-        vkey = self.must(closed, "keys", "init", "--name", name).strip()
+        """A log with a key, an erasure and a gap, and a young one, in all forms."""
+        closed, killed, copied, young = (os.path.join(self.folder, name, base) for base in FILES)
+        for home in (closed, young):
+            os.makedirs(os.path.join(home, "tmp"))
+            write(os.path.join(home, CONFIG), (SETTINGS % name).encode())
+            vkey = self.must(home, "keys", "init", "--name", name).strip()
+        self.kill(young, 0)
         self.must(closed, "record", feed="".join(lines(0, count)))
         leaves = self.leaves(closed)
-        write(os.path.join(closed, CONFIG), (SETTINGS % name + RETENTION).encode())
-        for arguments in (["erase", "--user", "carol", "--yes"], ["prune"], ["record"]):
-            self.must(closed, *arguments, feed="".join(lines(count, 20)))
+        self.must(closed, "erase", "--user", "carol", "--yes")
+        # From then on the log keeps all: nothing else is removed while it is looked at.
+        for most, command in (("max_entries = 300\n", "prune"), ("", "record")):
+            write(os.path.join(closed, CONFIG), (SETTINGS % name + RETENTION % most).encode())
+            self.must(closed, command, feed="".join(lines(count, 20)))
         shutil.copytree(closed, killed)
         self.kill(killed, count + 20)
         shutil.copytree(killed, copied, ignore=shutil.ignore_patterns("*-shm"))
-        leaves.update(self.leaves(copied))
-        tree, roots = Tree(), {}
+        os.unlink(os.path.join(young, SHM))
+        size = json.loads(self.must(closed, "verify", "--json"))["last_seq"] + 1
+        logs = {base: self.log(home, vkey, leaves, size) for base, home in (("closed", closed), ("killed", killed), ("copied", copied))}
+        return {**logs, "young": self.log(young, vkey, {}, 0)}
+
+    def log(self, home, vkey, leaves, least):
+        """What is known of a log; `leaves` those of entries that are not there any more."""
+        exported = self.leaves(home)
+        leaves, tree, roots = {**leaves, **exported}, Tree(), {}
         for seq in range(len(leaves)):
             tree.push(leaves[seq])
             roots[tree.root().hex()] = seq + 1
-        report = json.loads(self.must(copied, "verify", "--json"))
-        if roots.get(report["root"]) != len(leaves) or not report["gaps"] or not report["erased"] or report["problems"]:
-            sys.exit("%s is not the log that it should be: %s" % (name, report))
-        size = json.loads(self.must(closed, "verify", "--json"))["last_seq"] + 1
-        return Log(top, vkey, self.must(copied, "query", "--all", "--json").splitlines(), roots,
-                   {"closed": size, "killed": len(leaves), "copied": len(leaves), "without wal": size})
+        report = json.loads(self.must(home, "verify", "--json"))
+        is_whole = roots.get(report["root"]) == len(leaves) == report["last_seq"] + 1 and not report["problems"]
+        if not is_whole or (least and not (report["gaps"] and report["erased"])):
+            sys.exit("%s is not the log that it should be: %s" % (home, report))
+        return Log(home, vkey, self.must(home, "query", "--all", "--json").splitlines(), roots, least, len(leaves))
+
+    def sealed(self, base):
+        """How many entries the newest checkpoint of a log has."""
+        return max(json.loads(line)["size"] for line in read(os.path.join(self.logs[base].home, JOURNAL)).splitlines())
 
     def leaves(self, home):
         """The leaf of each entry that is there."""
@@ -158,9 +152,8 @@ class World:
 
     def kill(self, home, first):
         """Records in several commits, and kills the recorder: the -wal stays."""
-        environment = {**os.environ, "LOWLIGHT_CONFIG": os.path.join(home, CONFIG)}
-        with subprocess.Popen([self.lowlight, "--path", os.path.join(home, "log"), "record", "--ack"], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, env=environment) as recorder:
+        command = [self.lowlight, "--path", os.path.join(home, "log"), "--config", os.path.join(home, CONFIG), "record", "--ack"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as recorder:
             for batch in range(6):
                 recorder.stdin.write("".join(lines(first + 10 * batch, 10)).encode())
                 recorder.stdin.flush()
@@ -173,14 +166,14 @@ class World:
         """All cases, or every so many of those of a region."""
         for base, names in FILES.items():
             for name in names:
-                length = os.path.getsize(os.path.join(self.log.home, base, name))
+                length = os.path.getsize(os.path.join(self.logs[base].home, name))
                 region = min(options.region, max(2, length // 256))
                 for number, way in enumerate(REGIONS):
-                    # Of what is in two forms, each has every other region; each way begins with another one.
+                    # Of what is in two forms, each has half of the regions; each way begins with another one.
                     for place in range(number % options.every, -(-length // region), options.every):
-                        if base == "closed" or name == SHM or (place // options.every + number) % 2 == (base == "copied"):
+                        if base in ("closed", "young") or name == SHM or (bin(place).count("1") + number) % 2 == (base == "copied"):
                             yield Case(base, name, way, place * region, region, options.seed)
-                yield from (Case(base, name, way, 0, region, options.seed) for way in WHOLE if name == DB or way not in ("header", "newer"))
+                yield from (Case(base, name, way, 0, region, options.seed) for way in WHOLE if ONLY.get(way, name) == name)
 
 
 def damaged(case, data, other):
@@ -192,20 +185,21 @@ def damaged(case, data, other):
     if case.way == "bit":
         place, bit = chance.randrange(case.offset, end), chance.randrange(8)
         return data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1:]
-    piece = {"zeros": bytes(length), "ones": b"\xff" * length, "other": other[start:start + length]}.get(case.way) or chance.randbytes(length)
-    return data[:case.offset] + piece + data[end:]
+    piece = {"zeros": bytes(length), "ones": b"\xff" * length, "other": other[start:start + length], "random": chance.randbytes(length)}
+    return data[:case.offset] + piece[case.way] + data[end:]
 
 
 def damage(world, case, home):
     """Damages a file of a copy; False when that changes nothing."""
-    path, other = os.path.join(home, case.file), read(os.path.join(world.other.home, case.base, case.file))
+    path, other = os.path.join(home, case.file), read(os.path.join(world.others[case.base].home, case.file))
     data, target = read(path), os.path.join(home, "target")
     if case.way in REGIONS:
-        changed = damaged(case, data, other)
-        write(path, changed)
-        return changed != data
-    if case.way in ("owner", "mode"):
-        os.chown(path, NOBODY, NOBODY) if case.way == "owner" else os.chmod(path, 0o644)
+        write(path, damaged(case, data, other))
+        return read(path) != data
+    if case.way == "owner":
+        os.chown(path, NOBODY, NOBODY)
+    elif case.way == "mode":
+        os.chmod(path, 0o644)
     elif case.way == "newer":
         with sqlite3.connect(path) as connection:
             connection.execute("PRAGMA user_version = 9")
@@ -214,35 +208,92 @@ def damage(world, case, home):
         os.unlink(path)
         if case.way == "directory":
             os.mkdir(path, 0o700)
-        elif case.way != "gone":
+        if case.way.startswith("link"):
             write(target, data if case.way == "link" else b"Not for a recorder.\n")
             os.symlink(target, path)
     else:
-        foreign = read(world.foreign)
-        write(path, {"empty": b"", "garbage": random.Random(case.seed).randbytes(len(data)), "swapped": other, "foreign": foreign,
-                     "header": foreign[:100] + data[100:]}[case.way])
+        foreign, garbage = read(world.foreign), random.Random(case.seed).randbytes(len(data))
+        # What is ahead has one more digit in the newest checkpoint.
+        write(path, {"empty": b"", "garbage": garbage, "swapped": other, "foreign": foreign, "header": foreign[:100] + data[100:],
+                     "ahead": b'"size":9'.join(data.rpartition(b'"size":')[::2])}[case.way])
     return True
-
-
-def title(case):
-    """The name of a case."""
-    return "%s/%s %s at %d" % (case.base, case.file.replace("log/", ""), case.way, case.offset)
 
 
 def observe(world, case, home, run):
     """Damages a copy and runs the command on it; what was seen, None when nothing was damaged."""
-    source = os.path.join(world.log.home, case.base)
+    source = world.logs[case.base].home
     shutil.copytree(source, home)
     if not damage(world, case, home):
         return None
     seen, good, record = {"before": files(home)}, os.path.join(source, CONFIG), json.dumps({"model": "m", "prompt": TEXT}) + "\n"
     seen["verify"], seen["query"] = run(home, "verify", "--json"), run(home, "query", "--all", "--json")
     if case.way not in REGIONS or case.offset // case.region % EVERY_READER == 0:
-        seen["export"], seen["stats"] = run(home, "export", "--format", "ndjson"), run(home, "stats", "--json")
+        for name, arguments in READERS.items():
+            seen[name] = run(home, *[argument.replace("DB", os.path.join(home, DB)) for argument in arguments])
         seen["verify export"] = run(home, "verify", "--json", "-", feed=seen["export"].out)
-    seen["between"] = files(home)
-    seen["record"] = run(home, "record", feed=record.encode())
-    seen["after"] = files(home)
-    seen["verify again"], seen["query again"] = run(home, "verify", "--json", config=good), run(home, "query", "--all", "--json", config=good)
-    seen["find"], seen["stats again"] = run(home, "query", "--json", "--contains", TEXT, config=good), run(home, "stats", "--json", config=good)
+    path = os.path.join(home, case.file)
+    seen["between"], seen["is ours"] = files(home), os.path.lexists(path) and os.lstat(path).st_uid == os.geteuid()
+    seen["record"], seen["after"] = run(home, "record", feed=record.encode()), files(home)
+    for name, arguments in (("verify again", ["verify"]), ("query again", ["query", "--all"]), ("find", ["query", "--contains", TEXT]),
+                            ("newest", ["query", "--all", "--limit", "12"])):
+        seen[name] = run(home, "--json", *arguments, config=good)
+    if case.file == KEY:
+        notes = [json.loads(line)["note"] for line in seen["after"][JOURNAL].splitlines()[seen["before"][JOURNAL].count(b"\n"):]]
+        check = ("verify", "--json", "--key", world.logs[case.base].vkey, "--checkpoint", "-")
+        seen["notes"] = [run(home, *check, feed=note.encode()) for note in notes]
     return seen
+
+
+def one(world, case, run=None):
+    """One case: None when nothing was damaged, else what it came to, and what broke."""
+    with tempfile.TemporaryDirectory(prefix="case-", dir=world.folder) as folder:
+        home = os.path.join(folder, "copy")
+        seen = observe(world, case, home, run or world.run)
+        if not seen:
+            return None
+        code = "verify %s" % seen["verify"].code
+        try:
+            return (code, judge(world, case, seen, home)), None
+        except (AssertionError, ValueError, LookupError) as why:
+            return (code, "broke"), "%s: %s: %s" % (title(case), type(why).__name__, why)
+
+
+def table(judged):
+    """How the cases of each file and way were judged."""
+    rows = collections.defaultdict(collections.Counter)
+    for case, (outcome, _) in judged:
+        rows[case.file.replace("log/", ""), case.way].update(("cases", *outcome))
+    columns = ("cases", "verify 0", "verify 1", "verify 2", "moved", "in place", "tail lost", "fresh", "refused", "broke")
+    print("%-16s %-14s" % ("file", "way") + "".join("%10s" % column for column in columns))
+    for (name, way), row in rows.items():
+        print("%-16s %-14s" % (name, way) + "".join("%10s" % (row[column] or "") for column in columns))
+
+
+def main():
+    """All cases."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("lowlight")
+    for name, default in (("--every", 1), ("--seed", 1), ("--region", 512)):
+        parser.add_argument(name, type=int, default=default)
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="lowlight-damage-") as folder, concurrent.futures.ThreadPoolExecutor(4) as pool:
+        world = World(os.path.abspath(options.lowlight), folder)
+        cases = [case for case in world.cases(options) if options.only in title(case)]
+        if os.geteuid() != 0:
+            print("NOT ROOT: files of another user are not tried")
+            cases = [case for case in cases if case.way != "owner"]
+        judged = [(case, done) for case, done in zip(cases, pool.map(lambda case: one(world, case), cases)) if done]
+        caught = planted(world, one)
+    table(judged)
+    broken, kinds = [why for _, (_, why) in judged if why], collections.defaultdict(list)
+    for why in broken:
+        kinds[why.split(": ")[2]].append(why)
+    for kind, those in list(kinds.items())[:SHOWN]:
+        print("%d: %s\n    %s (seed %d, region %d)" % (len(those), kind, those[0], options.seed, options.region))
+    print("%d cases, %d broke a promise" % (len(judged), len(broken)))
+    sys.exit(0 if judged and caught and not broken else 1)
+
+
+if __name__ == "__main__":
+    main()
