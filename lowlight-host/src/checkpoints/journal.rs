@@ -112,7 +112,7 @@ impl Journal {
         let io = |source| StoreError::from_io(&path, source);
         let (mut file, is_new) = self.locked()?;
         let (end, newest, glued) = last_line(&mut file).map_err(io)?;
-        let newest = newest.and_then(|line| serde_json::from_slice::<Sealed>(&line).ok());
+        let newest = newest.and_then(|line| serde_json::from_slice::<Sealed>(&line).ok()).filter(|newest| newest.check().is_ok());
         if newest.is_some_and(|newest| newest.log == sealed.log && newest.size >= sealed.size) {
             return Ok(false);
         }

@@ -61,7 +61,7 @@ impl Sealed {
     }
 
     /// What is wrong about it by itself.
-    fn check(&self) -> Result<(), &'static str> {
+    pub(super) fn check(&self) -> Result<(), &'static str> {
         if self.size > MAX_SIZE {
             return Err("a size is larger than a log can be");
         }

@@ -145,8 +145,12 @@ pub(super) fn list(
     };
     let mut shown = 0;
     if limit != Some(0) {
-        for view in Views::new(reader.source(first..end, &filter, true)) {
-            print(&view?, json, out)?;
+        for view in Views::new(reader.rest(first, &filter, true)) {
+            let view = view?;
+            if view.seq >= end {
+                continue;
+            }
+            print(&view, json, out)?;
             shown += 1;
         }
     }

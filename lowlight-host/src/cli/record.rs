@@ -64,7 +64,7 @@ pub(super) fn run(cli: &Cli, args: &RecordArgs) -> Outcome {
         builder = builder.overflow(OverflowPolicy::Block).block_for(Duration::from_millis(config.block_ms.unwrap_or(60_000)));
     }
     let recorder = builder.open()?;
-    warn_at_start(&recorder);
+    let moved = warn_at_start(&recorder);
     let registered = config.event_types.clone().unwrap_or_default();
     let (send, receive) = mpsc::channel();
     let open = AtomicUsize::new(0);
@@ -83,7 +83,7 @@ pub(super) fn run(cli: &Cli, args: &RecordArgs) -> Outcome {
     if stop.is_seen() {
         say("stopped by a signal");
     }
-    warn_at_end(&recorder);
+    warn_at_end(&recorder, moved.as_ref());
     let mut counts = counts.map_err(|_| Failure::Usage("the thread that settles receipts failed".to_owned()))?;
     finish(cli, &mut counts, closed.err().map(|late| late.pending), read.err())
 }
@@ -104,11 +104,10 @@ fn discard(input: &mut impl BufRead, ack: bool) -> Outcome {
     Ok(0)
 }
 
-fn warn_at_start(recorder: &Recorder) {
+/// What is to be known of the log; the one that was moved aside.
+fn warn_at_start(recorder: &Recorder) -> Option<String> {
     let stats = recorder.stats();
-    if let Some(moved) = &stats.quarantined {
-        say(&format!("the log was moved aside, to {moved}; recording goes on in a fresh log that names it"));
-    }
+    stats.quarantined.iter().for_each(|moved| warn_moved(moved));
     if let Some(problem) = &stats.verify_problem {
         say(&format!("the log does not verify ({problem}); recording goes on, run `lowlight verify`"));
     }
@@ -118,11 +117,17 @@ fn warn_at_start(recorder: &Recorder) {
     if let Some(waiting) = &stats.waiting {
         say(&format!("storage is not ready ({waiting}); lines are kept in memory and written when it is"));
     }
+    stats.quarantined
 }
 
-/// What did not reach another place, or was not removed, by the end.
-fn warn_at_end(recorder: &Recorder) {
+fn warn_moved(moved: &str) {
+    say(&format!("the log was moved aside, to {moved}; recording goes on in a fresh log that names it"));
+}
+
+/// What did not reach another place, or was not removed, by the end; and the log that was moved aside since the start.
+fn warn_at_end(recorder: &Recorder, moved: Option<&String>) {
     let stats = recorder.stats();
+    stats.quarantined.iter().filter(|now| Some(*now) != moved).for_each(|moved| warn_moved(moved));
     let problems = [
         ("copy", &stats.copy_problem),
         ("witness", &stats.witness_problem),

@@ -136,7 +136,7 @@ pub(super) fn start(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>) -> Re
     let layout = batch.sink().layout().clone();
     worker.removing.load(batch.sink(), batch.head().size(), &layout)?;
     worker.tell_forged();
-    if vkey.is_none() && worker.shared.lock().stats.checkpoint_problem.is_none() && batch.sink().cursor("vkey")?.is_some() {
+    if vkey.is_none() && worker.shared.lock().stats.checkpoint_problem.is_none() && named_key(batch.sink())?.is_some() {
         key_problem(
             worker,
             "key_missing",
@@ -144,7 +144,7 @@ pub(super) fn start(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>) -> Re
         );
     }
     if let Some(vkey) = vkey {
-        announce(worker, batch, run.number, &vkey, is_new)?;
+        announce(worker, batch, run.number, &vkey)?;
     }
     if let Some((redactor, number)) = &worker.shared.redactor {
         let name = format!("redaction_policy/{number}");
@@ -257,34 +257,34 @@ fn key_problem(worker: &mut Worker<'_>, code: &'static str, why: &str) {
     worker.shared.lock().stats.checkpoint_problem = Some(why.to_owned());
 }
 
+/// The key that the log names as the one in use: entries say so, and nothing else does.
+fn named_key(store: &Store) -> Result<Option<String>, StoreError> {
+    let mut named = None;
+    store.each(&mut |body| match decode(body).map(|entry| entry.event) {
+        Ok(Event::Open(open)) => named = open.vkey.map(str::to_owned),
+        Ok(Event::KeyChange(change)) => named = Some(change.new_vkey.to_owned()),
+        _ => {}
+    })?;
+    Ok(named)
+}
+
 /// Writes which key signs from here on, once for each key: in a new log `Open` has said so. A key that is to take its place
 /// is announced by the one before; the worker puts it there once that is durable.
-fn announce(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>, run: u64, vkey: &str, is_new: bool) -> Result<(), StoreError> {
-    let newest = batch.sink().cursor("vkey")?;
-    let is_in_use = |vkey: &str, batch: &mut Batch<'_, Store>| -> Result<bool, StoreError> {
-        Ok(newest.is_some() && batch.sink().cursor(&format!("vkey/{vkey}"))? == newest)
-    };
+fn announce(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>, run: u64, vkey: &str) -> Result<(), StoreError> {
+    let named = named_key(batch.sink())?;
     let next = LogKey::load_next(batch.sink().layout())?.map(|key| key.key().to_string());
     // The rest of a rotation that broke off: the log names the next key already.
-    let is_replaced = next.as_ref().map(|next| is_in_use(next, batch)).transpose()?.unwrap_or(false);
-    if !is_new && newest.is_some() && !is_replaced && !is_in_use(vkey, batch)? {
+    let is_replaced = next.is_some() && next == named;
+    if named.as_ref().is_some_and(|named| named != vkey) && !is_replaced {
         key_problem(worker, "key_unannounced", "keys/log.key is not the key that this log names; put that one back if you have it");
         return Ok(());
     }
-    if newest.is_none() || is_new {
-        let seq = batch.head().size();
-        if !is_new {
-            change_key(worker, batch, run, "", vkey)?;
-        }
-        batch.sink().set_cursor(&format!("vkey/{vkey}"), seq)?;
-        batch.sink().set_cursor("vkey", seq)?;
+    if named.is_none() {
+        change_key(worker, batch, run, "", vkey)?;
     }
     let Some(next) = next else { return Ok(()) };
-    if batch.sink().cursor(&format!("vkey/{next}"))?.is_none() {
-        let seq = batch.head().size();
+    if !is_replaced {
         change_key(worker, batch, run, vkey, &next)?;
-        batch.sink().set_cursor(&format!("vkey/{next}"), seq)?;
-        batch.sink().set_cursor("vkey", seq)?;
     }
     worker.rotating = true;
     Ok(())

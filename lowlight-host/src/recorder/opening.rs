@@ -3,10 +3,13 @@
 use super::VerifyAtStart;
 use super::worker::Worker;
 use crate::checkpoints::Checkpoints;
-use crate::store::{Layout, Quarantined, Store, StoreError, quarantine, set_aside};
+use crate::store::{Layout, Quarantined, Store, StoreError, is_sound, quarantine, set_aside};
 use crate::verify;
 use lowlight_core::LogId;
 use lowlight_core::entry::Predecessor;
+
+/// So often in a row a log may be found damaged in use and sound when it is looked at; then it is moved aside all the same.
+const MOST_DAMAGES: u32 = 5;
 
 impl Worker<'_> {
     pub(super) fn open(&mut self) -> Result<Store, StoreError> {
@@ -15,7 +18,8 @@ impl Worker<'_> {
             None => None,
             // The damaged file is closed by now: this process must not hold open what it moves.
             Some(why) => {
-                let moved = quarantine(&layout, &why)?;
+                self.damages += 1;
+                let moved = quarantine(&layout, &why, self.damages > MOST_DAMAGES)?;
                 // Found damaged by reading all of it, and sound by a quick look: do not go round in circles.
                 self.skip_verify = moved.is_none();
                 moved
@@ -78,9 +82,14 @@ impl Worker<'_> {
             }
             Ok(report) => report.first_problem().or(report.error),
             Err(StoreError::Missing(_)) => None,
+            Err(error @ StoreError::Corrupt { .. }) => return Err(error),
             Err(error) => Some(error.to_string()),
         };
         if let Some(problem) = problem {
+            // Entries that do not fit each other are a fault of the evidence, and stay; a file whose pages do not is damaged.
+            if is_sound(&layout.database()).is_ok_and(|sound| !sound) {
+                return Err(StoreError::Corrupt { path: layout.database(), why: problem });
+            }
             self.alarm("verify_failed", problem.clone());
             self.shared.lock().stats.verify_problem = Some(problem);
         }

@@ -43,6 +43,8 @@ pub(super) struct Worker<'s> {
     pub(super) alarms: Vec<(&'static str, String)>,
     pub(super) predecessor: Option<Predecessor>,
     pub(super) doubt: Doubt,
+    /// How often in a row the log was found damaged.
+    pub(super) damages: u32,
     /// Whether the attempt that closing is owed was made.
     last_attempt: bool,
     /// Open without verifying, once.
@@ -104,6 +106,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
         alarms: Vec::new(),
         predecessor: None,
         doubt: Doubt::default(),
+        damages: 0,
         last_attempt: false,
         skip_verify: false,
         damage: None,
@@ -281,7 +284,8 @@ impl Worker<'_> {
                 }
                 Err(error) => {
                     if !self.recover(error, &mut pause) {
-                        return Self::abandon(hand);
+                        // They are counted, with those still queued, when the thread ends; their tickets resolve as they are dropped.
+                        return false;
                     }
                 }
             }
@@ -352,12 +356,6 @@ impl Worker<'_> {
             state = self.shared.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         !state.abandon
-    }
-
-    fn abandon(hand: Hand) -> bool {
-        // They are counted, with those still queued, when the thread ends; their tickets resolve as they are dropped.
-        drop(hand);
-        false
     }
 
     /// One attempt at a batch, start entries first if they are still to be written.
@@ -461,6 +459,7 @@ impl Worker<'_> {
             self.removing.written();
         }
         self.doubt = Doubt::default();
+        self.damages = 0;
         self.losses = Losses::new();
         self.clock_set = None;
         self.alarms.drain(..alarms.min(self.alarms.len()));

@@ -28,7 +28,7 @@ pub enum StoreError {
         ours: u8,
     },
     /// The database is damaged.
-    #[error("{path} is damaged: {why}; `lowlight record` moves it aside and starts a fresh log")]
+    #[error("{path} is damaged: {why}; a recorder that meets the damage moves it aside and starts a fresh log")]
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -87,7 +87,8 @@ impl StoreError {
         let path = path.to_path_buf();
         let why = source.to_string();
         match source.sqlite_error_code() {
-            Some(Code::DatabaseCorrupt | Code::NotADatabase) => Self::Corrupt { path, why },
+            // A cell that was overwritten may ask for more memory than there is.
+            Some(Code::DatabaseCorrupt | Code::NotADatabase | Code::OutOfMemory) => Self::Corrupt { path, why },
             Some(Code::DiskFull | Code::ReadOnly) => Self::Full { path, why },
             Some(Code::DatabaseBusy | Code::DatabaseLocked) => Self::Busy(path),
             // A value of a type that its column cannot have.

@@ -37,7 +37,7 @@ pub use contents::Contents;
 pub use error::StoreError;
 pub use files::Layout;
 pub use reader::{Filter, Reader};
-pub use recover::{Quarantined, quarantine, set_aside};
+pub use recover::{Quarantined, is_sound, quarantine, set_aside};
 pub use remove::{Altered, BLOCK, Block256, MayGo};
 pub use rules::{BEGUN, ERASED, REMOVED};
 pub use runs::{Crashed, RunLock};

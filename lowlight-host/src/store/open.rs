@@ -49,30 +49,51 @@ pub(super) fn open(uri: &str) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Whether there is a journal of a database that is gone, or empty. SQLite would delete it, with all that only stands there.
+pub(super) fn is_orphaned(path: &Path) -> bool {
+    let length = |path: &Path| path.symlink_metadata().map_or(0, |meta| meta.len());
+    length(path) == 0 && length(&with_suffix(path, "-wal")) > 0
+}
+
+/// As [`is_orphaned`], as an error.
+pub(super) fn refuse_orphan(path: &Path) -> Result<(), StoreError> {
+    let why = || "it is gone or empty, and its journal (-wal) is there".to_owned();
+    if is_orphaned(path) { Err(StoreError::Corrupt { path: path.to_path_buf(), why: why() }) } else { Ok(()) }
+}
+
 /// Opens a database for reading without writing beside it.
 pub(super) fn connect(path: &Path) -> Result<Opened, StoreError> {
+    refuse_orphan(path)?;
+    if path.is_symlink() && with_suffix(path, "-wal").exists() {
+        let why =
+            "is a symbolic link with a journal beside it, which is not that of the file it leads to; put the file in its place".to_owned();
+        return Err(StoreError::Unsafe { path: path.to_path_buf(), why });
+    }
+    // SQLite looks for the journal beside the file that a link leads to.
+    let real = path.canonicalize().map_err(|source| StoreError::from_io(path, source))?;
     let sqlite = |source| StoreError::from_sqlite(path, source);
     let opened = |file: &Path, parameters: &str, copy, live| {
         let uri = uri(file, parameters);
         open(&uri).map(|connection| Opened { connection, uri, copy, live })
     };
-    let wal = with_suffix(path, "-wal");
+    let wal = with_suffix(&real, "-wal");
     let wal_is_empty = wal.metadata().map_or(true, |meta| meta.len() == 0);
-    let shm_is_there = with_suffix(path, "-shm").exists();
-    if shm_is_there && let Ok(opened) = opened(path, "mode=ro", None, true) {
+    // Both are there while somebody writes; one alone SQLite would make the other for.
+    let is_live = with_suffix(&real, "-shm").exists() && wal.exists();
+    if is_live && let Ok(opened) = opened(&real, "mode=ro", None, true) {
         return Ok(opened);
     }
     if wal_is_empty {
         // Nobody has it open: without the flag SQLite would create a -wal and a -shm beside it.
-        return opened(path, "immutable=1", None, false).map_err(sqlite);
+        return opened(&real, "immutable=1", None, false).map_err(sqlite);
     }
     let folder = private_folder()?;
     let copy = folder.0.join("lowlight.db");
-    let state = || [path, &wal].map(|file| file.metadata().and_then(|meta| Ok((meta.len(), meta.modified()?))).ok());
+    let state = || [&real, &wal].map(|file| file.metadata().and_then(|meta| Ok((meta.len(), meta.modified()?))).ok());
     // A writer that starts meanwhile may move the journal into the database between the two copies.
     for _ in 0..3 {
         let before = state();
-        for (from, to) in [(path, &copy), (&wal, &with_suffix(&copy, "-wal"))] {
+        for (from, to) in [(&real, &copy), (&wal, &with_suffix(&copy, "-wal"))] {
             std::fs::copy(from, to).map_err(|source| StoreError::from_io(from, source))?;
         }
         if state() == before {

@@ -233,10 +233,15 @@ impl Reader {
 
     /// Reads every row there is, also beyond the tip, for verification; with or without contents.
     pub fn everything(&self, contents: bool) -> DbSource<'_> {
-        // At rest to the end of the table: a bound would end the pass at a row that a forged page has in front of others, and
-        // what lies behind it is found by its seq all the same.
+        self.rest(0, &Filter::default(), contents)
+    }
+
+    /// Reads the entries from `first` on that pass `filter`, those beyond the tip as well.
+    pub fn rest(&self, first: u64, filter: &Filter, contents: bool) -> DbSource<'_> {
+        // At rest to the end of the table: a bound would end the pass at a row that a forged or damaged page has in front of
+        // others, and what lies behind it is found by its seq all the same.
         let end = if self.live { self.tip.last_seq.saturating_add(1) } else { u64::MAX };
-        self.source(0..end, &Filter::default(), contents)
+        self.source(first..end, filter, contents)
     }
 
     /// The seq from which on `limit` entries pass `filter`, and whether there are more before it.

@@ -35,7 +35,7 @@ impl Store {
         match Self::open(layout) {
             Ok(store) => Ok((store, None)),
             Err(StoreError::Corrupt { why, .. }) => {
-                let moved = quarantine(layout, &why)?;
+                let moved = quarantine(layout, &why, false)?;
                 Ok((Self::open(layout)?, moved))
             }
             Err(error) => Err(error),
@@ -44,10 +44,11 @@ impl Store {
 }
 
 /// Moves database, -wal and -shm into the quarantine, under the writers' lock. `None` when another process did it first.
-pub fn quarantine(layout: &Layout, why: &str) -> Result<Option<Quarantined>, StoreError> {
+/// With `insist` also when a look at it finds nothing wrong.
+pub fn quarantine(layout: &Layout, why: &str, insist: bool) -> Result<Option<Quarantined>, StoreError> {
     let lock = private_file(&layout.lock())?;
     lock.lock().map_err(|source| StoreError::from_io(&layout.lock(), source))?;
-    if !still_damaged(layout)? {
+    if !insist && !still_damaged(layout)? {
         return Ok(None);
     }
     let path = move_aside(layout, "damaged", why)?;
@@ -124,9 +125,6 @@ fn kept(home: &Path) -> std::io::Result<(usize, u64)> {
 fn still_damaged(layout: &Layout) -> Result<bool, StoreError> {
     let path = layout.database();
     for _ in 0..CHECKS {
-        if path.symlink_metadata().is_err() {
-            return Ok(false);
-        }
         // Only damage is a reason to move a file: one that is busy, foreign or newer stays where it is.
         match is_sound(&path) {
             Ok(true) => return Ok(false),
@@ -137,13 +135,20 @@ fn still_damaged(layout: &Layout) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-fn is_sound(path: &Path) -> Result<bool, StoreError> {
+/// Whether SQLite finds nothing wrong with the file, and it has our schema and a log row. What is in its entries is not looked at.
+pub fn is_sound(path: &Path) -> Result<bool, StoreError> {
+    if super::open::is_orphaned(path) {
+        return Ok(false);
+    }
+    if path.symlink_metadata().is_err() {
+        return Ok(true);
+    }
     let super::open::Opened { connection, copy: _copy, .. } = super::open::connect(path)?;
     if super::schema::identify(&connection, path)? == super::schema::Identity::Empty {
         return Ok(true);
     }
     let checked = || {
-        let said: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        let said: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
         let has_schema = super::schema::compare(&connection)?.faults.is_empty();
         Ok(said == "ok" && has_schema && !super::schema::contradicts_itself(&connection)?)
     };

@@ -87,6 +87,7 @@ impl Store {
     }
 
     fn open_locked(path: &Path) -> Result<Connection, StoreError> {
+        open::refuse_orphan(path)?;
         files::create_database(path)?;
         // Looked at before it is opened for writing: a foreign or newer database and its journal stay byte for byte.
         let probe = open::connect(path)?;
