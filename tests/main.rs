@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::pedantic, reason = "tests")]
 
 mod checkpoints;
+mod concurrency;
 mod copies;
 mod elsewhere;
 mod elsewhere_attacks;

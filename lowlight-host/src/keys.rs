@@ -14,8 +14,11 @@
 //! 2. A rotation that was interrupted is finished by the next start of a recorder.
 
 use crate::random;
+use crate::removal::RuleEntries;
 use crate::store::{Layout, StoreError, files};
 use lowlight_core::LogId;
+use lowlight_core::entry::Event;
+use lowlight_core::entry::codec::decode;
 use lowlight_core::note::base64::{Base64, decode_array};
 use lowlight_core::note::{Algorithm, Ed25519, Key, Signer as _, is_name};
 use std::io::{Read as _, Write as _};
@@ -216,6 +219,21 @@ pub fn complete_rotation(layout: &Layout) -> Result<(), StoreError> {
         Err(source) => Err(StoreError::from_io(&path, source)),
         Ok(()) => files::sync_parent(&path),
     }
+}
+
+/// The keys that the entries of a log name, in their order: the last one is the one in use.
+///
+/// # Errors
+///
+/// [`StoreError`] when the entries cannot be read.
+pub fn named(entries: &dyn RuleEntries) -> Result<Vec<String>, StoreError> {
+    let mut named = Vec::new();
+    entries.each(&mut |body| match decode(body).map(|entry| entry.event) {
+        Ok(Event::Open(open)) => named.extend(open.vkey.map(str::to_owned)),
+        Ok(Event::KeyChange(change)) => named.push(change.new_vkey.to_owned()),
+        _ => {}
+    })?;
+    Ok(named)
 }
 
 /// The origin of the checkpoints of a log.

@@ -2,7 +2,7 @@
 
 use super::args::{Cli, KeysAction, KeysArgs};
 use super::{Failure, Outcome, load_config, say, stdout, text};
-use crate::keys::{DEFAULT_NAME, LogKey, file, next_file};
+use crate::keys::{self, DEFAULT_NAME, LogKey, file, next_file};
 use crate::store::{Layout, Reader, StoreError};
 use std::io::Write;
 use std::time::Duration;
@@ -86,12 +86,14 @@ fn rotate(cli: &Cli, layout: &Layout, name: Option<&str>) -> Result<LogKey, Fail
 
 /// Whether an entry of the log names that key.
 fn is_named(cli: &Cli, vkey: &str) -> bool {
-    Reader::open(&cli.path).and_then(|reader| reader.cursor(&format!("vkey/{vkey}"))).is_ok_and(|seq| seq.is_some())
+    named(cli).iter().any(|named| named == vkey)
 }
 
 /// Whether entries of the log say that a key signs its checkpoints.
 fn names_another(cli: &Cli) -> bool {
-    let Ok(reader) = Reader::open(&cli.path) else { return false };
-    let sql = "SELECT EXISTS (SELECT 1 FROM cursor WHERE name = 'vkey')";
-    reader.connection().query_row(sql, [], |row| row.get(0)).unwrap_or(false)
+    !named(cli).is_empty()
+}
+
+fn named(cli: &Cli) -> Vec<String> {
+    Reader::open(&cli.path).and_then(|reader| keys::named(&&reader)).unwrap_or_default()
 }

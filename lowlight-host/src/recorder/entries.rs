@@ -2,7 +2,7 @@
 
 use super::worker::Worker;
 use super::{LossReason, Outcome, now};
-use crate::keys::LogKey;
+use crate::keys::{self, LogKey};
 use crate::random;
 use crate::record::{ContentMode, Parts};
 use crate::removal::{EraseError, RetentionPolicy, RuleEntries as _};
@@ -136,7 +136,7 @@ pub(super) fn start(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>) -> Re
     let layout = batch.sink().layout().clone();
     worker.removing.load(batch.sink(), batch.head().size(), &layout)?;
     worker.tell_forged();
-    if vkey.is_none() && worker.shared.lock().stats.checkpoint_problem.is_none() && named_key(batch.sink())?.is_some() {
+    if vkey.is_none() && worker.shared.lock().stats.checkpoint_problem.is_none() && !keys::named(batch.sink())?.is_empty() {
         key_problem(
             worker,
             "key_missing",
@@ -257,21 +257,10 @@ fn key_problem(worker: &mut Worker<'_>, code: &'static str, why: &str) {
     worker.shared.lock().stats.checkpoint_problem = Some(why.to_owned());
 }
 
-/// The key that the log names as the one in use: entries say so, and nothing else does.
-fn named_key(store: &Store) -> Result<Option<String>, StoreError> {
-    let mut named = None;
-    store.each(&mut |body| match decode(body).map(|entry| entry.event) {
-        Ok(Event::Open(open)) => named = open.vkey.map(str::to_owned),
-        Ok(Event::KeyChange(change)) => named = Some(change.new_vkey.to_owned()),
-        _ => {}
-    })?;
-    Ok(named)
-}
-
 /// Writes which key signs from here on, once for each key: in a new log `Open` has said so. A key that is to take its place
 /// is announced by the one before; the worker puts it there once that is durable.
 fn announce(worker: &mut Worker<'_>, batch: &mut Batch<'_, Store>, run: u64, vkey: &str) -> Result<(), StoreError> {
-    let named = named_key(batch.sink())?;
+    let named = keys::named(batch.sink())?.pop();
     let next = LogKey::load_next(batch.sink().layout())?.map(|key| key.key().to_string());
     // The rest of a rotation that broke off: the log names the next key already.
     let is_replaced = next.is_some() && next == named;
