@@ -261,7 +261,7 @@ impl Worker<'_> {
             return true;
         }
         self.removing.order = Some(order);
-        self.settle_batch(Hand::default())
+        self.settle_batch(&Hand::default())
     }
 
     /// What passes for a tombstone and is none is said once.

@@ -117,13 +117,13 @@ pub(super) fn run(shared: &Arc<Shared>) {
     worker.measure_clock();
     worker.start_beside(shared);
     // The start entries go through the same path as any batch: an empty one.
-    if !worker.settle_batch(Hand::default()) {
+    if !worker.settle_batch(&Hand::default()) {
         return;
     }
     while let Some(work) = worker.collect(shared) {
         worker.measure_clock();
         let goes_on = match work {
-            Work::Batch(hand) => worker.settle_batch(hand),
+            Work::Batch(hand) => worker.settle_batch(&hand),
             Work::Order(order) => worker.serve(order),
         };
         if !goes_on {
@@ -271,10 +271,10 @@ impl Worker<'_> {
     }
 
     /// Writes a batch, however long it takes; `false` when the recorder is to end without it.
-    pub(super) fn settle_batch(&mut self, hand: Hand) -> bool {
+    pub(super) fn settle_batch(&mut self, hand: &Hand) -> bool {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.write(&hand) {
+            match self.write(hand) {
                 Ok(outcomes) => {
                     self.settled(&hand.items, &outcomes);
                     self.seal(false);
