@@ -130,7 +130,7 @@ pub fn configure_writer(connection: &Connection, path: &Path) -> Result<(), Stor
         ("wal_autocheckpoint", "4000"),
         ("journal_size_limit", "16777216"),
         ("secure_delete", "1"),
-        ("cache_size", "-1024"),
+        ("cache_size", "-768"),
         ("temp_store", "2"),
     ];
     let read = |name| {
