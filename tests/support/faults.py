@@ -178,6 +178,7 @@ def exhaust(place, mode, every, pool):
                 broken += [why for _, why in done if why]
                 is_over = not all(happened for happened, _ in done)
                 number = numbers[-1] + every
+            assert is_over, "more than %d calls of a kind: not all were tried" % MOST
     print("%s, failing %s: %d faults, %d broke a promise" % (place.workload.name, mode, count, len(broken)), flush=True)
     return count, broken
 

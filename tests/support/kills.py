@@ -59,6 +59,7 @@ class Writer:
                 handed = int(rest[0])
             else:
                 assert what == "durable", "%s said %r" % (self.name, line)
+                assert int(rest[0]) not in durable, "%s has two records as entry %s" % (self.name, rest[0])
                 durable[int(rest[0])] = rest[1]
         os.unlink(self.said)
         return handed, durable

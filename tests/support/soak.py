@@ -261,7 +261,8 @@ class Soak:
         for acked in self.acked:
             for text, seq in acked.items():
                 # Not there: removed, or its content is, with the log saying so, which the verifier has checked.
-                assert text in texts or any(by_seq.get(seq) is None for by_seq in found), "%s was acknowledged as entry %d and is gone" % (text, seq)
+                is_removed = any(seq < max(by_seq, default=0) and by_seq.get(seq) is None for by_seq in found)
+                assert text in texts or is_removed, "%s was acknowledged as entry %d and is gone" % (text, seq)
         # Retention looks every five minutes on its own.
         self.run(["prune"])
         self.measure_file("lowlight.db", "database after pruning")
@@ -294,7 +295,8 @@ def read(log):
 
 def planted(soak):
     """Both must be noticed, or what the rest says is worth nothing."""
-    soak.acked.append({"never-written": 0})
+    there = sorted(seq for seq, text in read(soak.log).items() if text)
+    soak.acked.append({"never-written": there[len(there) // 2]})
     database = os.path.join(soak.log, "lowlight.db")
 
     def alter():

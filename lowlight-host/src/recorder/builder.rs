@@ -118,7 +118,7 @@ impl Builder {
     /// Bounds the queue: at most `entries` (up to 16,384) and `bytes` (up to 1 GiB). Default 8,192 and 8 MiB.
     #[must_use]
     pub fn queue(mut self, entries: usize, bytes: usize) -> Self {
-        (self.queue_entries, self.queue_bytes) = (entries, bytes);
+        (self.queue_entries, self.queue_bytes) = (entries, bytes.min(MAX_QUEUE_BYTES));
         self
     }
 

@@ -28,6 +28,15 @@ pub(super) struct Attempt {
     pub records: u64,
     /// How many alarms stood in it.
     pub alarms: usize,
+    /// Seqs of the tombstones in it.
+    pub tombstones: Vec<u64>,
+}
+
+/// What an attempt that is there after all came to.
+pub(super) struct Settled {
+    pub outcomes: Vec<Outcome>,
+    pub alarms: usize,
+    pub tombstones: Vec<u64>,
 }
 
 impl Doubt {
@@ -43,16 +52,17 @@ impl Doubt {
         self.outcomes = outcomes;
     }
 
-    /// Inside a batch: whether one of the attempts is there, with all its entries. What became of the records then, and the alarms it had.
-    pub(super) fn settle(&mut self, store: &Store) -> Result<Option<(Vec<Outcome>, usize)>, StoreError> {
+    /// Inside a batch: whether one of the attempts is there, with all its entries.
+    pub(super) fn settle(&mut self, store: &Store) -> Result<Option<Settled>, StoreError> {
         let Some(last) = self.attempts.last().map(|last| last.records) else { return Ok(None) };
-        for Attempt { first, leaf, records, alarms } in &self.attempts {
+        for Attempt { first, leaf, records, alarms, tombstones } in &self.attempts {
             if store.leaf(*first)? == Some(*leaf) {
                 let moved = |outcome: &Outcome| match outcome {
                     Outcome::Durable(seq) => Outcome::Durable(seq - last + records),
                     other => *other,
                 };
-                let settled = (self.outcomes.iter().map(moved).collect(), *alarms);
+                let outcomes = self.outcomes.iter().map(moved).collect();
+                let settled = Settled { outcomes, alarms: *alarms, tombstones: tombstones.clone() };
                 *self = Self::default();
                 return Ok(Some(settled));
             }

@@ -8,8 +8,8 @@ use crate::verify;
 use lowlight_core::LogId;
 use lowlight_core::entry::Predecessor;
 
-/// So often in a row a log may be found damaged in use and sound when it is looked at; then it is moved aside all the same.
-const MOST_DAMAGES: u32 = 5;
+/// A larger file is not looked at as a whole because entries of it do not verify: bytes, 64 MiB.
+const LARGE: u64 = 64 << 20;
 
 impl Worker<'_> {
     pub(super) fn open(&mut self) -> Result<Store, StoreError> {
@@ -18,8 +18,7 @@ impl Worker<'_> {
             None => None,
             // The damaged file is closed by now: this process must not hold open what it moves.
             Some(why) => {
-                self.damages += 1;
-                let moved = quarantine(&layout, &why, self.damages > MOST_DAMAGES)?;
+                let moved = quarantine(&layout, &why)?;
                 // Found damaged by reading all of it, and sound by a quick look: do not go round in circles.
                 self.skip_verify = moved.is_none();
                 moved
@@ -87,8 +86,10 @@ impl Worker<'_> {
         };
         if let Some(problem) = problem {
             // Entries that do not fit each other are a fault of the evidence, and stay; a file whose pages do not is damaged.
-            if is_sound(&layout.database()).is_ok_and(|sound| !sound) {
-                return Err(StoreError::Corrupt { path: layout.database(), why: problem });
+            let database = layout.database();
+            let is_small = database.metadata().is_ok_and(|meta| meta.len() <= LARGE);
+            if is_small && is_sound(&database).is_ok_and(|sound| !sound) {
+                return Err(StoreError::Corrupt { path: database, why: problem });
             }
             self.alarm("verify_failed", problem.clone());
             self.shared.lock().stats.verify_problem = Some(problem);

@@ -10,7 +10,7 @@
 //! 1. The bytes in the block are those of the items in the ring, one after the other.
 //! 2. The block never grows: it is as large as the bound from the start on, and the system gives memory to what of it was used.
 
-use super::builder::{MAX_BATCH, MAX_QUEUE, MAX_QUEUE_BYTES};
+use super::builder::{MAX_BATCH, MAX_QUEUE};
 use super::ticket::Cell;
 use super::{Builder, LossReason, Outcome};
 use crate::record::Prepared;
@@ -51,7 +51,7 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new(options: &Builder) -> Result<Self, TryReserveError> {
-        let bound = options.queue_bytes.min(MAX_QUEUE_BYTES);
+        let bound = options.queue_bytes;
         let mut bytes = VecDeque::new();
         bytes.try_reserve_exact(bound)?;
         Ok(Self { ring: Box::new(Ring::new(options.overflow, options.queue_entries, bound)), bytes })

@@ -9,7 +9,7 @@
 //! 3. Losses are written as Gap entries in front of the next batch; they are forgotten only once that is durable.
 
 use super::beside::Beside;
-use super::doubt::{Attempt, Doubt};
+use super::doubt::{Attempt, Doubt, Settled};
 use super::entries::{self, Entropy};
 use super::queue::{Hand, Item};
 use super::removing::{Order, Removing};
@@ -43,8 +43,6 @@ pub(super) struct Worker<'s> {
     pub(super) alarms: Vec<(&'static str, String)>,
     pub(super) predecessor: Option<Predecessor>,
     pub(super) doubt: Doubt,
-    /// How often in a row the log was found damaged.
-    pub(super) damages: u32,
     /// Whether the attempt that closing is owed was made.
     last_attempt: bool,
     /// Open without verifying, once.
@@ -106,7 +104,6 @@ pub(super) fn run(shared: &Arc<Shared>) {
         alarms: Vec::new(),
         predecessor: None,
         doubt: Doubt::default(),
-        damages: 0,
         last_attempt: false,
         skip_verify: false,
         damage: None,
@@ -372,7 +369,8 @@ impl Worker<'_> {
     fn write_to(&mut self, store: &mut Store, hand: &Hand) -> Result<Vec<Outcome>, StoreError> {
         let mut batch = Batch::begin(store)?;
         let (first, log) = (batch.head().size(), batch.sink().log_id());
-        if let Some((outcomes, alarms)) = self.doubt.settle(batch.sink())? {
+        if let Some(Settled { outcomes, alarms, tombstones }) = self.doubt.settle(batch.sink())? {
+            self.removing.seqs = tombstones;
             // A COMMIT that failed was durable after all: all entries of the batch are there.
             let head = batch.head().clone();
             drop(batch);
@@ -415,6 +413,7 @@ impl Worker<'_> {
             )?);
         }
         if batch.head().size() == first {
+            self.doubt = Doubt::default();
             self.count_rejected(&outcomes);
             return Ok(outcomes);
         }
@@ -427,7 +426,8 @@ impl Worker<'_> {
             }
             Err(error) => {
                 if let Some(leaf) = leaf {
-                    self.doubt.add(Attempt { first, leaf, records, alarms: self.alarms.len() }, outcomes);
+                    let (alarms, tombstones) = (self.alarms.len(), self.removing.seqs.clone());
+                    self.doubt.add(Attempt { first, leaf, records, alarms, tombstones }, outcomes);
                 }
                 return Err(error);
             }
@@ -459,7 +459,6 @@ impl Worker<'_> {
             self.removing.written();
         }
         self.doubt = Doubt::default();
-        self.damages = 0;
         self.losses = Losses::new();
         self.clock_set = None;
         self.alarms.drain(..alarms.min(self.alarms.len()));

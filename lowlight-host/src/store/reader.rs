@@ -75,6 +75,7 @@ impl Reader {
     /// Opens the log in a directory, or a database file.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let path = if path.is_dir() { Layout::new(path).database() } else { path.to_path_buf() };
+        super::open::refuse_orphan(&path)?;
         match path.metadata() {
             Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Err(StoreError::Missing(path)),
             Err(source) => return Err(StoreError::from_io(&path, source)),

@@ -10,13 +10,14 @@ use lowlight_core::LogId;
 use lowlight_core::entry::Predecessor;
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Most damaged logs that are kept.
 pub const MAX_QUARANTINED: usize = 8;
 /// No further one is moved there once those kept have so many bytes: 4 GiB.
 pub const MAX_QUARANTINED_BYTES: u64 = 4 << 30;
-/// A log is damaged when so many looks at it, one after the other, all say so.
-const CHECKS: usize = 3;
+/// A log is damaged when a look at it says so, and one after each of these pauses: what fails for a moment, memory among it, is no damage.
+const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(200), Duration::from_secs(1)];
 
 /// A log that was moved aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +36,7 @@ impl Store {
         match Self::open(layout) {
             Ok(store) => Ok((store, None)),
             Err(StoreError::Corrupt { why, .. }) => {
-                let moved = quarantine(layout, &why, false)?;
+                let moved = quarantine(layout, &why)?;
                 Ok((Self::open(layout)?, moved))
             }
             Err(error) => Err(error),
@@ -44,11 +45,10 @@ impl Store {
 }
 
 /// Moves database, -wal and -shm into the quarantine, under the writers' lock. `None` when another process did it first.
-/// With `insist` also when a look at it finds nothing wrong.
-pub fn quarantine(layout: &Layout, why: &str, insist: bool) -> Result<Option<Quarantined>, StoreError> {
+pub fn quarantine(layout: &Layout, why: &str) -> Result<Option<Quarantined>, StoreError> {
     let lock = private_file(&layout.lock())?;
     lock.lock().map_err(|source| StoreError::from_io(&layout.lock(), source))?;
-    if !insist && !still_damaged(layout)? {
+    if !still_damaged(layout)? {
         return Ok(None);
     }
     let path = move_aside(layout, "damaged", why)?;
@@ -124,7 +124,8 @@ fn kept(home: &Path) -> std::io::Result<(usize, u64)> {
 /// says "malformed" of a read that failed once (it turns EIO into `SQLITE_CORRUPT`) as well as of what is malformed.
 fn still_damaged(layout: &Layout) -> Result<bool, StoreError> {
     let path = layout.database();
-    for _ in 0..CHECKS {
+    for pause in PAUSES {
+        std::thread::sleep(pause);
         // Only damage is a reason to move a file: one that is busy, foreign or newer stays where it is.
         match is_sound(&path) {
             Ok(true) => return Ok(false),
