@@ -240,10 +240,10 @@ class Soak:
         for feeder in self.feeders:
             feeder.end()
         self.acked.append({text: seq for feeder in self.feeders for text, seq in feeder.acked.items()})
-        counts = self.look()
+        acked, entries = len(self.acked[-1]), self.look()
         if self.chance.random() < 0.15:
             self.damage()
-        return counts
+        return entries, acked
 
     def look(self):
         """Every promise, with nobody writing."""
@@ -273,7 +273,7 @@ class Soak:
                 shutil.rmtree(place)
                 self.acked.clear()
         os.makedirs(self.away, exist_ok=True)
-        return report["entries"], sum(map(len, self.acked))
+        return report["entries"]
 
     def bounds(self):
         """What may never be larger."""
@@ -327,7 +327,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     programs = [os.path.abspath(program) for program in (options.lowlight, options.writer_process)]
-    until, number, acknowledged = time.monotonic() + options.minutes * 60, 0, 0
+    until, number, acknowledged, soak = time.monotonic() + options.minutes * 60, 0, 0, None
     with tempfile.TemporaryDirectory(prefix="lowlight-soak-") as folder:
         disk = os.path.join(folder, "disk")
         os.mkdir(disk)
@@ -339,8 +339,8 @@ def main():
         try:
             soak = Soak(programs, folder, options.seed, mounted)
             while time.monotonic() < until:
-                entries, _ = soak.period(number)
-                acknowledged += len(soak.acked[-1]) if soak.acked else 0
+                entries, acked = soak.period(number)
+                acknowledged += acked
                 number += 1
                 if sys.stderr.isatty():
                     sys.stderr.write("\r%d periods, %d lines acknowledged, %d entries now " % (number, acknowledged, entries))
@@ -348,7 +348,7 @@ def main():
         except AssertionError as why:
             sys.exit("seed %d, period %d: %s" % (options.seed, number, why))
         finally:
-            for feeder in soak.feeders:
+            for feeder in soak.feeders if soak else ():
                 feeder.process.kill()
             if mounted:
                 subprocess.run(["umount", "-l", disk], check=False)

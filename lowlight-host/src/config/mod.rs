@@ -13,7 +13,7 @@ pub use retention::{RetentionConfig, RuleConfig, Size};
 pub use witness::WitnessConfig;
 
 use crate::record::ContentMode;
-use crate::recorder::{Builder, MAX_BATCH, MAX_QUEUE, Recorder, VerifyAtStart};
+use crate::recorder::{Builder, MAX_BATCH, MAX_QUEUE, MAX_QUEUE_BYTES, Recorder, VerifyAtStart};
 use crate::redact::RedactConfig;
 use lowlight_core::OverflowPolicy;
 use lowlight_core::entry::{MAX_CONTENT, is_token};
@@ -189,7 +189,7 @@ impl Loaded {
         let one = |value: Option<u32>| value.map(u64::from);
         let numbers = [
             ("queue_entries", size(it.queue_entries), 1, MAX_QUEUE as u64, "1 to 16384"),
-            ("queue_bytes", size(it.queue_bytes), 1024, 1 << 30, "1024 to 1073741824 (1 GiB)"),
+            ("queue_bytes", size(it.queue_bytes), 1024, MAX_QUEUE_BYTES as u64, "1024 to 1073741824 (1 GiB)"),
             ("batch_entries", size(it.batch_entries), 1, MAX_BATCH as u64, "1 to 1000"),
             ("batch_bytes", size(it.batch_bytes), 1, u64::MAX, "1 or more"),
             ("checkpoint_entries", it.checkpoint_entries, 1, u64::MAX, "1 or more"),

@@ -16,7 +16,7 @@ pub const MAX_QUEUE: usize = 16_384;
 pub const MAX_QUEUE_BYTES: usize = 1 << 30;
 /// Most records of a batch.
 pub const MAX_BATCH: usize = 1_000;
-/// Nor are more bytes than these, or than a batch is configured to have, and one record: memory is bounded by the queue and this.
+/// The writer takes no further record once it has so many bytes in hand, or as many as a batch is configured to have: 1 MiB.
 pub const MAX_BATCH_BYTES: usize = 1 << 20;
 
 /// What is verified when a log is opened for writing.
