@@ -21,6 +21,8 @@ pub mod checkpoints;
 pub mod config;
 pub mod copy;
 pub mod export;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod json;
 pub mod keys;
 pub mod prove;

@@ -24,8 +24,19 @@ TARGETS = {  # longest input in bytes, runs
     "policy": (4_096, 100_000),
     "export": (65_536, 40_000),
     "copy": (512, 4_000),
+    "line": (4_096, 100_000),
+    "config": (4_096, 40_000),
+    "redact": (2_048, 150_000),
+    "time": (128, 400_000),
+    "sql": (512, 20_000),
+}
+DICTIONARIES = {
+    "sql": "SELECT INSERT UPDATE DELETE ATTACH DETACH PRAGMA VACUUM INTO CREATE TEMP TABLE VIEW TRIGGER INDEX DROP ALTER REINDEX ANALYZE BEGIN COMMIT "
+           "EXPLAIN WITH RECURSIVE FROM WHERE RETURNING entry content log node cursor sqlite_schema load_extension( writefile( pragma_ json_each(",
+    "redact": "password= token: bearer sk- ghp_ AKIA AIza eyJ BEGIN @ :: // [EMAIL_1] xox SG. --",
 }
 FLAGS = [
+    "--cfg=fuzzing",
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
@@ -91,6 +102,10 @@ def main():
             seeds = from_vectors(name)
         command = [str(binaries / name), f"-runs={int(runs * arguments.runs)}", f"-seed={arguments.seed}", f"-max_len={longest}", "-timeout=20",
                    "-rss_limit_mb=1024", "-print_final_stats=1", "-verbosity=0", f"-artifact_prefix={failures}/", str(corpus), str(seeds)]
+        if name in DICTIONARIES:
+            words = TARGET / f"{name}.dict"
+            words.write_text("".join(f'"{word}"\n' for word in DICTIONARIES[name].split()))
+            command.insert(1, f"-dict={words}")
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
         stats = dict(line.removeprefix("stat::").split(":") for line in done.stdout.splitlines() if line.startswith("stat::"))
         count, memory = stats.get("number_of_executed_units", "?").strip(), stats.get("peak_rss_mb", "?").strip()
@@ -99,8 +114,8 @@ def main():
         if done.returncode:
             failed.append(name)
             print(done.stdout[-4_000:])
-    for left in pathlib.Path(os.environ.get("TMPDIR", "/tmp")).glob("lowlight-fuzz-copy-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    for left in pathlib.Path(os.environ.get("TMPDIR", "/tmp")).glob("lowlight-fuzz-*"):
+        shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
     sys.exit(f"failed: {', '.join(failed)}; the inputs are in {TARGET / 'failures'}" if failed else 0)
 
 

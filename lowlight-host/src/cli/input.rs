@@ -14,11 +14,11 @@ use serde_json::{Map, Value};
 pub(super) const MAX_LINE: usize = 16 << 20;
 
 /// Why a line was refused.
-pub(super) type Refusal = String;
+pub(crate) type Refusal = String;
 
 /// A parsed line; records borrow from it.
 #[derive(Debug)]
-pub(super) struct Input {
+pub(crate) struct Input {
     object: Map<String, Value>,
 }
 

@@ -185,6 +185,14 @@ pub(super) fn print(view: &View, json: bool, out: &mut impl Write) -> std::io::R
 }
 
 fn run_sql(cli: &Cli, reader: &mut Reader, sql: &str) -> Outcome {
+    let mut out = stdout();
+    select(reader, sql, cli.json, &mut out)?;
+    out.flush()?;
+    Ok(0)
+}
+
+/// Prints what a statement selects; refuses all that does more than read.
+pub(crate) fn select(reader: &mut Reader, sql: &str, json: bool, out: &mut impl Write) -> Result<(), Failure> {
     let failed = |error: rusqlite::Error| Failure::Usage(format!("--sql: {error}"));
     if sql.trim().is_empty() {
         return Err(Failure::Usage("--sql: the statement is empty".to_owned()));
@@ -196,24 +204,22 @@ fn run_sql(cli: &Cli, reader: &mut Reader, sql: &str) -> Outcome {
     }
     let names: Vec<String> = select.column_names().map(str::to_owned).collect();
     let mut rows = select.query([]).map_err(failed)?;
-    let mut out = stdout();
-    if !cli.json {
+    if !json {
         writeln!(out, "{}", names.iter().map(|name| text::safe(name).into_owned()).collect::<Vec<_>>().join("\t"))?;
     }
     while let Some(row) = rows.next().map_err(failed)? {
         let mut cells = Vec::with_capacity(names.len());
         for (index, name) in names.iter().enumerate() {
             let value = row.get_ref(index).map_err(failed)?;
-            cells.push(if cli.json { format!("{}:{}", serde_json::Value::from(name.as_str()), sql_json(value)) } else { sql_text(value) });
+            cells.push(if json { format!("{}:{}", serde_json::Value::from(name.as_str()), sql_json(value)) } else { sql_text(value) });
         }
-        if cli.json {
+        if json {
             writeln!(out, "{{{}}}", cells.join(","))?;
         } else {
             writeln!(out, "{}", cells.join("\t"))?;
         }
     }
-    out.flush()?;
-    Ok(0)
+    Ok(())
 }
 
 fn sql_json(value: ValueRef<'_>) -> serde_json::Value {

@@ -317,7 +317,8 @@ impl Worker<'_> {
                 self.removing.not_before = Some(Instant::now() + PAUSE);
                 self.removing.is_loaded = false;
                 self.removing.problems.step = Some(error.to_string());
-                if matches!(error, StoreError::Busy(_) | StoreError::Full { .. }) {
+                // As in `recover`.
+                if matches!(error, StoreError::Full { .. }) {
                     self.store = store;
                 }
             }

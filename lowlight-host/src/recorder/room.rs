@@ -51,12 +51,16 @@ impl Worker<'_> {
                 Ok((Choice::in_force(&reader, at, Room::of(&reader, options.min_free, wanted))?.plans(), reader.log_id()))
             });
             let Some((plans, log)) = chosen.ok().filter(|(plans, _)| !plans.is_empty()) else { return false };
-            // What is in hand is not touched; whether it is there after all is asked again when it is written again.
+            // What is in hand is not touched, nor what an attempt at it says; whether that is there is asked when it is written again.
             let in_hand = (self.removing.order.take(), std::mem::take(&mut self.removing.seqs), std::mem::take(&mut self.doubt));
+            let (mut losses, mut alarms) = (std::mem::take(&mut self.losses), std::mem::take(&mut self.alarms));
             let order = Order { plans, reason: None, answer: None, blocked: None, is_chosen: false, more: false, log: Some(log) };
             self.removing.order = Some(order);
             let written = self.write(&Hand::default()).is_ok();
             (self.removing.order, self.removing.seqs, self.doubt) = in_hand;
+            losses.take().for_each(|gap| self.losses.merge(gap));
+            alarms.append(&mut self.alarms);
+            self.alarms = alarms;
             if !written {
                 return false;
             }

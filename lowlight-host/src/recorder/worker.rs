@@ -317,10 +317,6 @@ impl Worker<'_> {
     /// Decides what to do about a failure; `false` means give up.
     fn recover(&mut self, error: StoreError, pause: &mut Duration) -> bool {
         let opening = self.store.is_none();
-        let hopeless = matches!(
-            error,
-            StoreError::NotOurs { .. } | StoreError::Newer { .. } | StoreError::Unsafe { .. } | StoreError::Unsupported { .. }
-        );
         // Only a full disk leaves the connection as it was: one that is busy longer than SQLite waits may itself hold a lock that it
         // could not give back. Closing it may wait for the disk, so callers must be able to go on meanwhile.
         if !matches!(error, StoreError::Full { .. }) {
@@ -335,21 +331,28 @@ impl Worker<'_> {
             state.queue.set_full_reason(GapReason::DiskFull);
             self.alarm("disk_full", "storage had no space or was read-only; what was dropped stands in a gap entry");
         }
-        if hopeless && opening && self.run_log.is_none() && state.opened.is_none() {
+        if error.is_hopeless() && opening && self.run_log.is_none() && state.opened.is_none() {
             state.opened = Some(Err(error));
             return false;
         }
-        let wait_until = Instant::now() + *pause;
-        *pause = (*pause * 2).min(LAST_PAUSE);
+        drop(state);
         if let StoreError::Corrupt { why, .. } = error {
             self.damage = Some(why);
         }
+        self.rest(pause)
+    }
+
+    /// Waits, longer each time; `false` when nobody waits for the outcome any more.
+    fn rest(&mut self, pause: &mut Duration) -> bool {
+        let until = Instant::now() + *pause;
+        *pause = (*pause * 2).min(LAST_PAUSE);
+        let mut state = self.shared.lock();
         while !state.abandon {
             // Whoever closes gets one more attempt at once, instead of what is left of a long pause.
             if state.closing && !std::mem::replace(&mut self.last_attempt, true) {
                 break;
             }
-            let Some(left) = wait_until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { break };
+            let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) else { break };
             state = self.shared.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         !state.abandon
@@ -471,9 +474,7 @@ impl Worker<'_> {
         self.removing.give_up(why.as_deref().unwrap_or("the recorder ended first"));
         let mut pause = FIRST_PAUSE;
         for attempt in 0_u64.. {
-            let Some(mut store) = self.store.take().or_else(|| self.open().ok()) else { return };
-            let Err(error) = entries::stop(self, &mut store, attempt > 0) else {
-                self.store = Some(store);
+            let Err(error) = self.try_stop(attempt) else {
                 self.seal(true);
                 if !self.shared.lock().abandon {
                     self.copying.iter().for_each(Beside::wake);
@@ -481,18 +482,18 @@ impl Worker<'_> {
                 }
                 return;
             };
-            // As in `recover`.
-            self.store = matches!(error, StoreError::Full { .. }).then_some(store);
-            let mut state = self.shared.lock();
-            state.stats.waiting = Some(error.to_string());
-            let until = Instant::now() + pause;
-            pause = (pause * 2).min(LAST_PAUSE);
-            while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-                if state.abandon {
-                    return;
-                }
-                state = self.shared.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.shared.lock().stats.waiting = Some(error.to_string());
+            if error.is_hopeless() || !self.rest(&mut pause) {
+                return;
             }
         }
+    }
+
+    fn try_stop(&mut self, attempt: u64) -> Result<(), StoreError> {
+        let mut store = self.store.take().map_or_else(|| self.open(), Ok)?;
+        let done = entries::stop(self, &mut store, attempt > 0);
+        // As in `recover`.
+        self.store = matches!(done, Ok(()) | Err(StoreError::Full { .. })).then_some(store);
+        done
     }
 }

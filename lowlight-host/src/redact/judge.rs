@@ -283,8 +283,8 @@ fn quoted_secret(v: &[u8], strength: Strength) -> bool {
         return false;
     }
     if v.contains(&b' ') {
-        // Prose, unless one part of it is a key.
-        return v.split(|&c| c == b' ').any(|w| w.len() >= 16 && mixed(w));
+        // Prose, unless one part of it is a key; a placeholder of ours is none.
+        return v.split(|&c| c == b' ').any(|w| w.len() >= 16 && mixed(w) && !w.contains(&b'['));
     }
     if mixed(v) || has_symbol(v) {
         return v.len() >= 4;

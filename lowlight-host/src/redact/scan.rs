@@ -77,6 +77,15 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// The same with every byte for a trigger, which must find the same.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn run_slowly(&mut self, out: &mut Vec<Span>) {
+        let mut i = 0;
+        while i < self.bytes.len() {
+            i = self.step(i, out).max(i + 1);
+        }
+    }
+
     /// Asks the checker of the trigger at `i`, adds what it finds to `out`, and says where to go on.
     #[inline]
     fn step(&mut self, i: usize, out: &mut Vec<Span>) -> usize {

@@ -97,6 +97,11 @@ impl StoreError {
         }
     }
 
+    /// True when trying again is of no use: somebody has to change something first.
+    pub fn is_hopeless(&self) -> bool {
+        matches!(self, Self::NotOurs { .. } | Self::Newer { .. } | Self::Unsafe { .. } | Self::Unsupported { .. })
+    }
+
     /// Wraps a file system error; no space and a read-only medium become [`Self::Full`].
     pub fn from_io(path: &std::path::Path, source: std::io::Error) -> Self {
         use std::io::ErrorKind as Kind;

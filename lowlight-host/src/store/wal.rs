@@ -10,6 +10,8 @@
 //!    without a COMMIT between.
 //! 2. The WAL is bounded also when the database is slow to sync: the writer then waits, as it would without the thread.
 //! 3. It promises nothing else: where it cannot run, the writer's own checkpoint does all of it.
+//! 4. A WAL that cannot be copied for want of room is not made longer than [`UNCOPIED`]: what it holds needs that room again
+//!    in the database, and on a disk it had filled to the last byte nothing could be removed any more.
 
 use super::{StoreError, schema};
 use rusqlite::{Connection, OpenFlags};
@@ -21,6 +23,8 @@ use std::thread::JoinHandle;
 const EVERY: usize = 4 << 20;
 /// Bytes of WAL that may gather while one copy goes on.
 const MOST: usize = 16 << 20;
+/// Bytes of WAL that cannot be copied beyond which nothing is added to it.
+const UNCOPIED: u64 = 8 << 20;
 /// What a batch adds to the WAL besides its rows: pages that are written whole though little in them changes.
 pub(super) const PER_BATCH: usize = 6 * 4096;
 /// What an entry adds besides its contents.
@@ -56,6 +60,21 @@ impl WalCheckpointer {
         }
         self.is_off = !self.copier.as_mut().is_some_and(|copier| copier.go_on(&mut self.written));
     }
+
+    /// Before a batch: where copying failed it is tried again. Without room for it a long WAL is an error.
+    pub fn retry(&mut self, connection: &Connection, database: &Path) -> Result<(), StoreError> {
+        if !self.is_off {
+            return Ok(());
+        }
+        let copied = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        match copied.map_err(|source| StoreError::from_sqlite(database, source)) {
+            Ok(()) => *self = Self::default(),
+            Err(full @ StoreError::Full { .. }) if is_long(database) => return Err(full),
+            // Recording does not depend on it yet.
+            Err(_) => {}
+        }
+        Ok(())
+    }
 }
 
 impl Copier {
@@ -86,6 +105,10 @@ impl Drop for WalCheckpointer {
             let _ = thread.join();
         }
     }
+}
+
+fn is_long(database: &Path) -> bool {
+    super::recover::with_suffix(database, "-wal").metadata().is_ok_and(|meta| meta.len() > UNCOPIED)
 }
 
 fn start(path: &Path) -> Result<Copier, StoreError> {

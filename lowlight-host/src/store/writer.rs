@@ -193,6 +193,7 @@ impl Store {
             self.reopen()?;
             self.lock.lock().map_err(|source| StoreError::from_io(&self.path, source))?;
         }
+        self.checkpointer.retry(&self.connection, &self.path)?;
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|source| self.error(source))?;
         self.in_batch = true;
         self.bytes = PER_BATCH;

@@ -156,10 +156,16 @@ fn sql_in_a_filter_finds_nothing_and_harms_nothing() {
         "\\",
         "NULL",
     ];
-    for filter in ["user", "model", "status", "operation", "contains"] {
+    for filter in ["user", "model", "status", "operation", "session", "trace", "contains"] {
         for attack in attacks {
             let ran = place.run(&["query", &format!("--{filter}={attack}")]).expect(0);
             assert_eq!(ran.out, "no records match\n", "{filter}: {attack}");
+        }
+    }
+    for filter in ["user", "session", "correlation-id", "contains"] {
+        for attack in attacks {
+            let ran = place.run(&["erase", "--yes", &format!("--{filter}={attack}")]).expect(0);
+            assert!(ran.err.contains("nothing to erase"), "{filter}: {attack}: {ran:?}");
         }
     }
     for attack in attacks {

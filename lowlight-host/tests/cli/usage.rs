@@ -133,3 +133,18 @@ fn json_can_be_asked_for_before_or_after_the_command() {
     let place = Place::with(&[r#"{"model":"m"}"#]);
     assert_eq!(place.run(&["--json", "verify"]).expect(0).out, place.run(&["verify", "--json"]).expect(0).out);
 }
+
+#[test]
+fn a_path_with_newlines_and_escapes_works_and_is_shown_without_them() {
+    let place = Place::new();
+    let path = "a\nb\x1b[31m\tc";
+    let missing = place.run(&["--path", path, "query"]).expect(2);
+    assert!(missing.err.lines().count() == 1 && !missing.err.contains('\x1b'), "{}", missing.err);
+    place.feed(&["--path", path, "record"], "{\"model\":\"m\"}\n").expect(0);
+    for arguments in [["verify"].as_slice(), &["query"], &["stats"], &["doctor"], &["checkpoint"], &["export"]] {
+        let ran = place.run(&[&["--path", path], arguments].concat()).expect(0);
+        for shown in [&ran.out, &ran.err] {
+            assert!(!shown.contains('\x1b') && !shown.contains("a\nb"), "{arguments:?}: {shown}");
+        }
+    }
+}
