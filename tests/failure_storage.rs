@@ -65,6 +65,29 @@ fn a_full_disk_is_said_once_and_what_it_cost_stands_in_a_gap_when_there_is_space
 }
 
 #[test]
+fn a_reader_that_keeps_the_journal_long_leaves_room_to_copy_it() {
+    let Some(disk) = Tmpfs::new("48m") else { return };
+    let dir = disk.path().join("log");
+    let recorder = quick(&dir).queue(16, 8 << 20).open().unwrap();
+    assert!(matches!(tell(&recorder, "first").wait_timeout(LONG), Outcome::Durable(_)));
+    let reader = lowlight_host::store::Reader::open(&dir).unwrap();
+    reader.connection().execute_batch("BEGIN; SELECT count(*) FROM entry").unwrap();
+    let text = "the door is open. ".repeat(3_000);
+    wait_until("there is no room for more", || {
+        tell(&recorder, &text).wait_timeout(Duration::from_millis(100));
+        recorder.stats().waiting.is_some()
+    });
+    let size = |name: &str| dir.join(name).metadata().unwrap().len();
+    assert!(size("lowlight.db-wal") < 30 << 20, "{}: {:?}", size("lowlight.db-wal"), recorder.stats().waiting);
+    drop(reader);
+    wait_until("recording goes on", || recorder.stats().waiting.is_none());
+    assert!(matches!(tell(&recorder, "last").wait_timeout(LONG), Outcome::Durable(_)));
+    recorder.close(LONG).unwrap();
+    assert!(size("lowlight.db") > 16 << 20);
+    assert_intact(&dir);
+}
+
+#[test]
 fn a_recorder_that_starts_on_a_read_only_medium_says_so_and_goes_on_when_it_is_writable() {
     let Some(disk) = Tmpfs::new("8m") else { return };
     let dir = disk.path().join("log");

@@ -110,9 +110,9 @@ impl Redactor {
         [false, true].map(|slowly| {
             let (mut spans, mut scan) = (Vec::new(), scan::Scan::new(text, &self.policy, scan::Hint::default(), false));
             if slowly {
-                scan.run_slowly(&mut spans)
+                scan.run_slowly(&mut spans);
             } else {
-                scan.run(&mut spans)
+                scan.run(&mut spans);
             }
             spans.iter().map(|span| span.start..span.end).collect()
         })

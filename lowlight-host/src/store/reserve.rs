@@ -4,6 +4,7 @@
 
 use super::files::{Layout, private_file};
 use std::io::Write as _;
+use std::path::Path;
 
 /// Room for all that a WAL may still have to add to the database, for tombstones and a checkpoint, bytes.
 const SIZE: u64 = 16 << 20;
@@ -14,7 +15,7 @@ pub fn keep(layout: &Layout) {
     if path.metadata().is_ok_and(|meta| meta.len() >= SIZE) {
         return;
     }
-    if free(layout) < SIZE * 2 {
+    if free(layout.dir()) < SIZE * 2 {
         return;
     }
     // Written, for a file with holes takes no room; without it the log only has less to fall back on.
@@ -25,13 +26,14 @@ pub fn keep(layout: &Layout) {
     }
 }
 
-fn free(layout: &Layout) -> u64 {
-    rustix::fs::statvfs(layout.dir()).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+/// Free room where a folder is, bytes.
+pub(super) fn free(dir: &Path) -> u64 {
+    rustix::fs::statvfs(dir).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// What is missing to as much free room as the file has, bytes.
 pub fn missing(layout: &Layout) -> u64 {
-    SIZE.saturating_sub(free(layout))
+    SIZE.saturating_sub(free(layout.dir()))
 }
 
 /// Gives the room back; `false` when there was none.

@@ -10,8 +10,8 @@
 //!    without a COMMIT between.
 //! 2. The WAL is bounded also when the database is slow to sync: the writer then waits, as it would without the thread.
 //! 3. It promises nothing else: where it cannot run, the writer's own checkpoint does all of it.
-//! 4. A WAL that cannot be copied for want of room is not made longer than [`UNCOPIED`]: what it holds needs that room again
-//!    in the database, and on a disk it had filled to the last byte nothing could be removed any more.
+//! 4. What a WAL holds needs room in the database when it is copied. One of more than [`LONG`] bytes is made longer only
+//!    while the disk has that room: on a disk that it had filled to the last byte nothing could be removed any more.
 
 use super::{StoreError, schema};
 use rusqlite::{Connection, OpenFlags};
@@ -23,8 +23,8 @@ use std::thread::JoinHandle;
 const EVERY: usize = 4 << 20;
 /// Bytes of WAL that may gather while one copy goes on.
 const MOST: usize = 16 << 20;
-/// Bytes of WAL that cannot be copied beyond which nothing is added to it.
-const UNCOPIED: u64 = 8 << 20;
+/// Bytes of WAL from which on there must be room for all of it in the database.
+const LONG: u64 = 8 << 20;
 /// What a batch adds to the WAL besides its rows: pages that are written whole though little in them changes.
 pub(super) const PER_BATCH: usize = 6 * 4096;
 /// What an entry adds besides its contents.
@@ -46,13 +46,20 @@ pub(super) struct WalCheckpointer {
     copier: Option<Copier>,
     /// It could not be started, or gave up.
     is_off: bool,
+    /// The disk has no room for what the WAL holds.
+    is_tight: bool,
 }
 
 impl WalCheckpointer {
     /// Notes a committed batch that added about so many bytes to the WAL.
     pub fn committed(&mut self, path: &Path, bytes: usize) {
         self.written = self.written.saturating_add(bytes);
-        if self.written < EVERY || self.is_off {
+        if self.written < EVERY {
+            return;
+        }
+        self.is_tight = is_tight(path);
+        if self.is_off {
+            self.written = 0;
             return;
         }
         if self.copier.is_none() {
@@ -61,17 +68,21 @@ impl WalCheckpointer {
         self.is_off = !self.copier.as_mut().is_some_and(|copier| copier.go_on(&mut self.written));
     }
 
-    /// Before a batch: where copying failed it is tried again. Without room for it a long WAL is an error.
+    /// Before a batch: what could not be copied is tried again. A WAL that the disk has no room for is an error.
     pub fn retry(&mut self, connection: &Connection, database: &Path) -> Result<(), StoreError> {
-        if !self.is_off {
+        if !self.is_off && !self.is_tight {
             return Ok(());
         }
-        let copied = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        match copied.map_err(|source| StoreError::from_sqlite(database, source)) {
-            Ok(()) => *self = Self::default(),
-            Err(full @ StoreError::Full { .. }) if is_long(database) => return Err(full),
-            // Recording does not depend on it yet.
-            Err(_) => {}
+        let copied = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+            let pages = |index| row.get::<_, i64>(index);
+            Ok(pages(1)? == pages(2)?)
+        });
+        if matches!(copied, Ok(true)) {
+            // The next COMMIT begins at the front of the file.
+            *self = Self::default();
+        } else if is_tight(database) {
+            let why = "its journal has to be copied into it first, and there is no room for that or a reader is in the way".to_owned();
+            return Err(StoreError::Full { path: database.to_path_buf(), why });
         }
         Ok(())
     }
@@ -107,8 +118,9 @@ impl Drop for WalCheckpointer {
     }
 }
 
-fn is_long(database: &Path) -> bool {
-    super::recover::with_suffix(database, "-wal").metadata().is_ok_and(|meta| meta.len() > UNCOPIED)
+fn is_tight(database: &Path) -> bool {
+    let wal = super::recover::with_suffix(database, "-wal").metadata().map_or(0, |meta| meta.len());
+    wal > LONG && database.parent().is_some_and(|dir| super::reserve::free(dir) < wal)
 }
 
 fn start(path: &Path) -> Result<Copier, StoreError> {
