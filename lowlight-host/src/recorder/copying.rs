@@ -25,6 +25,9 @@ pub(super) fn start(shared: &Arc<Shared>) -> std::io::Result<Option<Beside>> {
     let mut copier = Copier::new(&options.dir, options.content);
     let shared = Arc::clone(shared);
     Beside::start("lowlight-copy", move |_| {
+        if shared.lock().locked_out {
+            return Attempt::Busy;
+        }
         let done = copier.catch_up(&layout);
         let mut state = shared.lock();
         match done {

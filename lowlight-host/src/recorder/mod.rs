@@ -102,6 +102,9 @@ struct State {
     opened: Option<Result<(), StoreError>>,
     turn: u32,
     above_mark: bool,
+    /// The writer finds the log locked. Others of this process keep off it: a lock that could not be given back goes with
+    /// the last connection.
+    locked_out: bool,
     /// Removals that callers, or the retention policy, ask for.
     orders: std::collections::VecDeque<removing::Order>,
     /// What other threads found, to be written as alarms.
@@ -156,6 +159,7 @@ impl Shared {
             opened: None,
             turn: 0,
             above_mark: false,
+            locked_out: false,
             orders: std::collections::VecDeque::new(),
             alarms: Vec::new(),
         };

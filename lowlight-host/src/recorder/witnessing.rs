@@ -136,6 +136,9 @@ pub(super) fn start(shared: &Arc<Shared>) -> std::io::Result<Option<Beside>> {
     let shared = Arc::clone(shared);
     let mut seen = None;
     Beside::start("lowlight-witness", move |left| {
+        if shared.lock().locked_out {
+            return Attempt::Busy;
+        }
         let done = cosign(&options, &layout, left, &mut seen);
         let mut state = shared.lock();
         match done {

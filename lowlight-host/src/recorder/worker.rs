@@ -298,6 +298,7 @@ impl Worker<'_> {
         state.stats.queued -= items.len() as u64;
         state.in_hand = 0;
         state.stats.waiting = None;
+        state.locked_out = false;
         state.queue.set_full_reason(GapReason::QueueFull);
         state.stats.log_id = self.store.as_ref().and_then(Store::log_id).map(|id| id.to_string());
         state.opened.get_or_insert(Ok(()));
@@ -319,15 +320,16 @@ impl Worker<'_> {
         let opening = self.store.is_none();
         // Only a full disk leaves the connection as it was: one that is busy longer than SQLite waits may itself hold a lock that it
         // could not give back. Closing it may wait for the disk, so callers must be able to go on meanwhile.
-        if !matches!(error, StoreError::Full { .. }) {
+        let is_full = matches!(error, StoreError::Full { .. });
+        if !is_full {
             self.store = None;
-        }
-        if matches!(error, StoreError::Full { .. }) && self.make_room() {
+        } else if self.make_room() {
             *pause = FIRST_PAUSE;
         }
         let mut state = self.shared.lock();
         state.stats.waiting = Some(error.to_string());
-        if matches!(error, StoreError::Full { .. }) {
+        state.locked_out = matches!(error, StoreError::Busy(_));
+        if is_full {
             state.queue.set_full_reason(GapReason::DiskFull);
             self.alarm("disk_full", "storage had no space or was read-only; what was dropped stands in a gap entry");
         }
@@ -470,28 +472,27 @@ impl Worker<'_> {
 
     /// Writes the stop entry and marks the run as stopped.
     fn stop(&mut self) {
-        let why = self.shared.lock().stats.removal_problem.clone();
-        self.removing.give_up(why.as_deref().unwrap_or("the recorder ended first"));
-        let mut pause = FIRST_PAUSE;
-        for attempt in 0_u64.. {
-            let Err(error) = self.try_stop(attempt) else {
-                self.seal(true);
-                if !self.shared.lock().abandon {
-                    self.copying.iter().for_each(Beside::wake);
-                    Beside::finish([self.copying.take(), self.witnessing.take()]);
-                }
-                return;
-            };
+        let why = self.shared.lock().stats.removal_problem.clone().unwrap_or_else(|| "the recorder ended first".to_owned());
+        self.removing.give_up(&why);
+        let (mut pause, mut attempts) = (FIRST_PAUSE, 0);
+        while let Err(error) = self.try_stop(attempts) {
             self.shared.lock().stats.waiting = Some(error.to_string());
             if error.is_hopeless() || !self.rest(&mut pause) {
                 return;
             }
+            attempts += 1;
+        }
+        self.shared.lock().locked_out = false;
+        self.seal(true);
+        if !self.shared.lock().abandon {
+            self.copying.iter().for_each(Beside::wake);
+            Beside::finish([self.copying.take(), self.witnessing.take()]);
         }
     }
 
-    fn try_stop(&mut self, attempt: u64) -> Result<(), StoreError> {
+    fn try_stop(&mut self, attempts: u64) -> Result<(), StoreError> {
         let mut store = self.store.take().map_or_else(|| self.open(), Ok)?;
-        let done = entries::stop(self, &mut store, attempt > 0);
+        let done = entries::stop(self, &mut store, attempts > 0);
         // As in `recover`.
         self.store = matches!(done, Ok(()) | Err(StoreError::Full { .. })).then_some(store);
         done
