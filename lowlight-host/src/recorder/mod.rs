@@ -102,8 +102,8 @@ struct State {
     opened: Option<Result<(), StoreError>>,
     turn: u32,
     above_mark: bool,
-    /// The writer finds the log locked. Others of this process keep off it: a lock that could not be given back goes with
-    /// the last connection.
+    /// The writer cannot use the log. Others of this process keep off it: a lock that could not be given back goes with the
+    /// last connection.
     locked_out: bool,
     /// Removals that callers, or the retention policy, ask for.
     orders: std::collections::VecDeque<removing::Order>,
@@ -173,6 +173,14 @@ impl Shared {
             work: Condvar::new(),
             progress: Condvar::new(),
         })
+    }
+
+    /// Notes what the writer cannot go on for.
+    fn is_waiting(&self, error: &StoreError) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        state.stats.waiting = Some(error.to_string());
+        state.locked_out = !matches!(error, StoreError::Full { .. });
+        state
     }
 
     /// A poisoned lock only means that some caller panicked; the state is consistent at every unlock.

@@ -326,9 +326,7 @@ impl Worker<'_> {
         } else if self.make_room() {
             *pause = FIRST_PAUSE;
         }
-        let mut state = self.shared.lock();
-        state.stats.waiting = Some(error.to_string());
-        state.locked_out = matches!(error, StoreError::Busy(_));
+        let mut state = self.shared.is_waiting(&error);
         if is_full {
             state.queue.set_full_reason(GapReason::DiskFull);
             self.alarm("disk_full", "storage had no space or was read-only; what was dropped stands in a gap entry");
@@ -476,7 +474,7 @@ impl Worker<'_> {
         self.removing.give_up(&why);
         let (mut pause, mut attempts) = (FIRST_PAUSE, 0);
         while let Err(error) = self.try_stop(attempts) {
-            self.shared.lock().stats.waiting = Some(error.to_string());
+            drop(self.shared.is_waiting(&error));
             if error.is_hopeless() || !self.rest(&mut pause) {
                 return;
             }

@@ -90,7 +90,7 @@ impl StoreError {
             // A cell that was overwritten may ask for more memory than there is.
             Some(Code::DatabaseCorrupt | Code::NotADatabase | Code::OutOfMemory) => Self::Corrupt { path, why },
             Some(Code::DiskFull | Code::ReadOnly) => Self::Full { path, why },
-            Some(Code::DatabaseBusy | Code::DatabaseLocked) => Self::Busy(path),
+            Some(Code::DatabaseBusy | Code::DatabaseLocked | Code::FileLockingProtocolFailed) => Self::Busy(path),
             // A value of a type that its column cannot have.
             None if matches!(source, Error::FromSqlConversionFailure(..) | Error::InvalidColumnType(..)) => Self::Corrupt { path, why },
             _ => Self::Sqlite { path, source },
