@@ -10,6 +10,7 @@
 //! - [`queue`]: fixed-capacity ring with overflow policies and exact loss counts
 //! - [`sink`], [`writer`]: drafts in, sealed entries out
 //! - [`source`], [`verify`]: entries in, verdict out
+//! - `flash` (feature): bytes of a flash log
 //!
 //! Invariants of the crate:
 //!
@@ -28,6 +29,8 @@ extern crate std;
 pub mod chain;
 pub mod commit;
 pub mod entry;
+#[cfg(feature = "flash")]
+pub mod flash;
 pub mod note;
 pub mod queue;
 pub mod sink;

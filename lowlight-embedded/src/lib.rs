@@ -1,10 +1,20 @@
 //! The flash side of Lowlight, for microcontrollers: no `std`, no allocation.
 //!
-//! This version defines the contract of storage, [`FlashSink`]; firmware with FRAM, RRAM or an SD card can implement
-//! it already. The flash log over NOR drivers is under way and is not part of this version.
+//! - [`FlashSink`]: the contract of storage; firmware with FRAM, RRAM or an SD card implements it
+//! - [`FlashLog`]: the implementation over NOR flash drivers of `embedded-storage`, async or through [`Blocking`]
+//! - `sim` (feature): NOR flash in memory that is stricter than real one, loses power, tears and wears
 #![no_std]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
+#[cfg(feature = "sim")]
+extern crate std;
+
+mod blocking;
+mod log;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod sink;
 
+pub use blocking::{Blocking, wait};
+pub use log::{FlashError, FlashLog, Options, WhenFull};
 pub use sink::{FlashSink, FlashStatus, Stored};

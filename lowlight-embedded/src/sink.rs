@@ -84,4 +84,6 @@ pub struct FlashStatus {
     pub reclaimed_unacked: u64,
     /// Entries that were lost before they reached storage.
     pub dropped: u64,
+    /// How often each place was erased, at most; 0 where storage does not wear.
+    pub laps: u32,
 }

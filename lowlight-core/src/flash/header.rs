@@ -1,0 +1,97 @@
+//! The header of a sector (`docs/format.md`, section 16.1).
+
+use super::{CRC, MAX_FRAME};
+use crate::FORMAT;
+use crate::chain::{Digest, LogId};
+
+/// Length of a sector's header, bytes; a multiple of every write size.
+pub const HEADER: usize = 96;
+/// "LWLF", little endian.
+const MAGIC: u32 = 0x464C_574C;
+
+/// What stands at the start of a sector, programmed once, right after the sector was erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct SectorHeader {
+    /// log2 of the write size, bytes.
+    pub log2_write: u8,
+    /// 0; other values are of later versions.
+    pub flags: u16,
+    /// Lap times the number of sectors, plus the position of this one.
+    pub seq: u32,
+    /// Largest frame of this log, bytes: a multiple of the write size, at most [`MAX_FRAME`].
+    pub max: u32,
+    /// Id of the log.
+    pub log_id: LogId,
+    /// Number of the start of the firmware that opened the sector.
+    pub run: u32,
+    /// Index of the first entry that may stand in it.
+    pub first: u64,
+    /// All entries below this were safe elsewhere.
+    pub acked: u64,
+    /// Entries that were lost before they reached flash, since the log was made.
+    pub dropped: u64,
+    /// Leaf of the entry before `first`; genesis for 0.
+    pub anchor: Digest,
+}
+
+impl SectorHeader {
+    /// The bytes.
+    pub fn emit(&self) -> [u8; HEADER] {
+        let mut bytes = [0; HEADER];
+        let log = u16::from(FORMAT) | u16::from(self.log2_write) << 8;
+        let parts: [&[u8]; 11] = [
+            &MAGIC.to_le_bytes(),
+            &log.to_le_bytes(),
+            &self.flags.to_le_bytes(),
+            &self.seq.to_le_bytes(),
+            &self.max.to_le_bytes(),
+            &self.log_id.0,
+            &self.run.to_le_bytes(),
+            &self.first.to_le_bytes(),
+            &self.acked.to_le_bytes(),
+            &self.dropped.to_le_bytes(),
+            &self.anchor.0,
+        ];
+        let (head, checksum) = bytes.split_at_mut(HEADER - 4);
+        head.iter_mut().zip(parts.into_iter().flatten()).for_each(|(slot, byte)| *slot = *byte);
+        checksum.copy_from_slice(&CRC.checksum(head).to_le_bytes());
+        bytes
+    }
+
+    /// Parses a header; `None` for whatever is not a whole and valid one of this version.
+    pub fn parse(bytes: &[u8; HEADER]) -> Option<Self> {
+        let (head, checksum) = bytes.split_last_chunk::<4>()?;
+        let mut rest = head;
+        let mut take = |count: usize| {
+            let (part, after) = rest.split_at_checked(count)?;
+            rest = after;
+            Some(part)
+        };
+        let magic = u32::from_le_bytes(take(4)?.try_into().ok()?);
+        let (version, log2_write) = (*take(1)?.first()?, *take(1)?.first()?);
+        if magic != MAGIC || version != FORMAT || CRC.checksum(head) != u32::from_le_bytes(*checksum) {
+            return None;
+        }
+        let header = Self {
+            log2_write,
+            flags: u16::from_le_bytes(take(2)?.try_into().ok()?),
+            seq: u32::from_le_bytes(take(4)?.try_into().ok()?),
+            max: u32::from_le_bytes(take(4)?.try_into().ok()?),
+            log_id: LogId(take(16)?.try_into().ok()?),
+            run: u32::from_le_bytes(take(4)?.try_into().ok()?),
+            first: u64::from_le_bytes(take(8)?.try_into().ok()?),
+            acked: u64::from_le_bytes(take(8)?.try_into().ok()?),
+            dropped: u64::from_le_bytes(take(8)?.try_into().ok()?),
+            anchor: Digest::from_slice(take(32)?)?,
+        };
+        header.is_valid().then_some(header)
+    }
+
+    fn is_valid(&self) -> bool {
+        let max = usize::try_from(self.max).unwrap_or(usize::MAX);
+        // An index that no log reaches would overflow what is added to it.
+        let small = [self.first, self.acked, self.dropped].into_iter().all(|number| number < crate::entry::MAX_SIZE);
+        self.log2_write <= 5 && self.flags == 0 && max <= MAX_FRAME && max % (1 << self.log2_write) == 0 && max >= 64 && small
+    }
+}

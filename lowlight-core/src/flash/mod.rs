@@ -1,0 +1,26 @@
+//! Bytes of a flash log: headers of sectors and frames, parsed and emitted; nothing is read or programmed here
+//! (`docs/format.md`, section 16).
+//!
+//! ```text
+//! sector   | header 96 B | frame | frame | ... | erased        N sectors are a ring; seq = lap * N + position
+//! frame    | kind+length u16 | index u16 | crc32c u32 | payload | 0xFF to a multiple of W
+//! ```
+//!
+//! 1. A frame is one program operation; its checksum is what commits it.
+//! 2. The checksum covers the sector's seq and anchor and the offset: nothing of an earlier lap is ever taken for a frame.
+//! 3. What erased flash reads as is neither a header nor a frame.
+
+mod frame;
+mod header;
+
+pub use frame::{Boot, Frame, Note, Place, Seen, emit, parse, resume, step};
+pub use header::{HEADER, SectorHeader};
+
+/// Largest frame, bytes: it must fit a frame of the link.
+pub const MAX_FRAME: usize = 4032;
+/// What a frame adds to its payload, bytes.
+pub const FRAME_HEAD: usize = 8;
+/// What each entry of a batch adds to its body, bytes.
+pub const BATCH_HEAD: usize = 2;
+
+const CRC: crc::Crc<u32, crc::NoTable> = crc::Crc::<u32, crc::NoTable>::new(&crc::CRC_32_ISCSI);

@@ -1,0 +1,229 @@
+//! Appending, erasing ahead, and what happens when flash fails.
+
+use super::{FlashError, FlashLog, MOST_BAD, WhenFull};
+use embedded_storage_async::nor_flash::NorFlash;
+use lowlight_core::chain::leaf;
+use lowlight_core::flash::{self, Boot, Note, Place, SectorHeader};
+
+impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
+    /// Appends encoded bodies in order and returns the index of the first; several go into one frame where they fit. When it has
+    /// returned, all of them survive power loss.
+    ///
+    /// # Errors
+    ///
+    /// [`FlashError::TooLarge`] and [`FlashError::Full`], with nothing written; [`FlashError::Failed`], when some of them may be there.
+    pub async fn append(&mut self, bodies: &[&[u8]]) -> Result<u64, FlashError> {
+        if bodies.iter().any(|body| body.is_empty() || body.len() + flash::FRAME_HEAD > MAX) {
+            return Err(FlashError::TooLarge);
+        }
+        self.ready().await?;
+        let index = self.next;
+        let mut rest = bodies;
+        while !rest.is_empty() {
+            self.room(rest).await?;
+            self.window.1 = 0;
+            let emitted = flash::emit(&self.place(), self.next, rest, F::WRITE_SIZE, self.left(), &mut self.buffer);
+            let Some((count, size)) = emitted else {
+                self.is_open = false;
+                continue;
+            };
+            if !self.program_frame(size).await? {
+                continue;
+            }
+            let (done, after) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+            self.head = done.iter().fold(self.head, |head, body| leaf(&head, body));
+            self.next += done.len() as u64;
+            rest = after;
+        }
+        Ok(index)
+    }
+
+    /// Notes that nothing is under way: power may go, and the next start loses no room.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`append`](Self::append).
+    pub async fn stop(&mut self) -> Result<(), FlashError> {
+        self.ready().await?;
+        if !self.is_open || self.needs_boot {
+            return Ok(());
+        }
+        self.window.1 = 0;
+        let (place, left) = (self.place(), self.left());
+        match Note::Stop.emit(&place, F::WRITE_SIZE, self.buffer.get_mut(..left.min(MAX)).unwrap_or_default()) {
+            Some(size) => self.program_frame(size).await.map(drop),
+            // A full sector needs no note: the next start opens another.
+            None => Ok(()),
+        }
+    }
+
+    /// Erases the sector that is opened next, if it is not yet; `false` when there was nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// [`FlashError::Failed`] when the flash has failed before.
+    pub async fn prepare(&mut self) -> Result<bool, FlashError> {
+        self.ready().await?;
+        let seq = self.seq.map_or(0, |seq| seq + 1);
+        if self.is_erased || (self.options.when_full == WhenFull::Stop && self.is_needed(seq).await) {
+            return Ok(false);
+        }
+        self.is_erased = self.erase(seq).await;
+        Ok(self.is_erased)
+    }
+
+    /// After a failure all is looked at again.
+    async fn ready(&mut self) -> Result<(), FlashError> {
+        if self.has_failed {
+            return Err(FlashError::Failed);
+        }
+        if core::mem::take(&mut self.is_dirty) {
+            let run = self.run;
+            self.find().await;
+            self.run = run;
+        }
+        Ok(())
+    }
+
+    fn place(&self) -> Place {
+        Place { seq: self.seq.unwrap_or(0), anchor: self.anchor, offset: self.offset }
+    }
+
+    /// What is left of the open sector, bytes.
+    fn left(&self) -> usize {
+        usize::try_from(Self::SIZE.saturating_sub(self.offset)).unwrap_or(0)
+    }
+
+    /// Makes sure that a sector is open, and that it says where the log stands.
+    async fn room(&mut self, bodies: &[&[u8]]) -> Result<(), FlashError> {
+        if core::mem::take(&mut self.is_doubtful) {
+            self.is_erased = self.erase(self.seq.map_or(0, |seq| seq + 1)).await;
+        }
+        let least = bodies.first().map_or(0, |body| (flash::FRAME_HEAD + body.len()).next_multiple_of(F::WRITE_SIZE));
+        loop {
+            if !self.is_open || self.left() < least {
+                self.open().await?;
+            }
+            if !self.needs_boot {
+                return Ok(());
+            }
+            self.window.1 = 0;
+            let boot = Boot { run: self.run, next: self.next, head: self.head, is_torn: self.is_torn };
+            let (place, left) = (self.place(), self.left());
+            match Note::Boot(boot).emit(&place, F::WRITE_SIZE, self.buffer.get_mut(..left.min(MAX)).unwrap_or_default()) {
+                Some(size) => self.needs_boot = !self.program_frame(size).await?,
+                None => self.is_open = false,
+            }
+        }
+    }
+
+    /// Programs the frame in the buffer; `false` when that failed and the log goes on behind it.
+    async fn program_frame(&mut self, size: usize) -> Result<bool, FlashError> {
+        if self.program(self.address(self.seq.unwrap_or(0)) + self.offset, size).await {
+            self.offset += u32::try_from(size).unwrap_or(0);
+            self.bad = 0;
+            return Ok(true);
+        }
+        // What stands there now may read as this frame one day: what follows says where the log stood.
+        let next = flash::resume(usize::try_from(self.offset).unwrap_or(0), MAX);
+        self.offset = u32::try_from(next).unwrap_or(u32::MAX).min(Self::SIZE);
+        self.needs_boot = true;
+        self.bad += 1;
+        self.has_failed = self.bad > MOST_BAD;
+        if self.has_failed { Err(FlashError::Failed) } else { Ok(false) }
+    }
+
+    /// Programs the first `size` bytes of the buffer, and reads them back; whether they are there.
+    async fn program(&mut self, address: u32, size: usize) -> bool {
+        self.is_dirty = true;
+        let Some(bytes) = self.buffer.get(..size) else { return false };
+        let mut is_there = self.flash.write(address, bytes).await.is_ok();
+        if is_there && self.options.verify {
+            let mut own = [0; 32];
+            let mut done = 0;
+            while is_there && done < size {
+                let Some(part) = own.get_mut(..(size - done).min(32)) else { break };
+                let at = address + u32::try_from(done).unwrap_or(0);
+                is_there = self.flash.read(at, part).await.is_ok() && self.buffer.get(done..done + part.len()) == Some(&*part);
+                done += part.len();
+            }
+        }
+        self.is_dirty = false;
+        is_there
+    }
+
+    async fn erase(&mut self, seq: u32) -> bool {
+        let address = self.address(seq);
+        self.is_dirty = true;
+        let is_erased = self.flash.erase(address, address + Self::SIZE).await.is_ok();
+        self.is_dirty = false;
+        self.window.1 = 0;
+        // What stood there is gone, or as good as gone.
+        if let Some(gone) = seq.checked_sub(self.sectors)
+            && let Some(newest) = self.seq
+        {
+            let oldest = self.oldest_after(gone, newest).await;
+            self.first = oldest.unwrap_or(self.next).max(self.first);
+        }
+        if self.cursor.place.seq == seq.wrapping_sub(self.sectors) {
+            self.cursor.next = u64::MAX;
+        }
+        is_erased
+    }
+
+    /// Index of the first entry behind the sector `gone`.
+    async fn oldest_after(&mut self, gone: u32, newest: u32) -> Option<u64> {
+        for seq in gone + 1..=newest {
+            if let Some(header) = self.header(seq).await {
+                return Some(header.first);
+            }
+        }
+        None
+    }
+
+    /// Whether the sector whose place `seq` takes holds entries that nobody has acknowledged.
+    async fn is_needed(&mut self, seq: u32) -> bool {
+        let (Some(gone), Some(newest)) = (seq.checked_sub(self.sectors), self.seq) else { return false };
+        self.oldest_after(gone, newest).await.unwrap_or(self.next) > self.acked
+    }
+
+    /// Opens the next sector that can be erased and programmed.
+    async fn open(&mut self) -> Result<(), FlashError> {
+        self.is_open = false;
+        let next = self.seq.map_or(0, |seq| seq + 1);
+        if self.options.when_full == WhenFull::Stop && !self.is_erased && self.is_needed(next).await {
+            return Err(FlashError::Full);
+        }
+        // The newest sector is never among them.
+        for seq in next..=next + MOST_BAD.min(self.sectors - 2) {
+            let is_erased = core::mem::take(&mut self.is_erased) || self.erase(seq).await;
+            if !is_erased {
+                continue;
+            }
+            let header = SectorHeader {
+                log2_write: u8::try_from(F::WRITE_SIZE.trailing_zeros()).unwrap_or(0),
+                flags: 0,
+                seq,
+                max: u32::try_from(MAX).unwrap_or(0),
+                log_id: self.log_id,
+                run: self.run,
+                first: self.next,
+                acked: self.acked,
+                dropped: self.dropped,
+                anchor: self.head,
+            };
+            self.window.1 = 0;
+            if let Some(slot) = self.buffer.first_chunk_mut::<{ flash::HEADER }>() {
+                *slot = header.emit();
+            }
+            if self.program(self.address(seq), flash::HEADER).await {
+                let [a, b, c, d, ..] = self.head.0;
+                (self.anchor, self.offset, self.seq) = ([a, b, c, d], Self::HEADER, Some(seq));
+                (self.is_open, self.needs_boot, self.bad) = (true, false, 0);
+                return Ok(());
+            }
+        }
+        self.has_failed = true;
+        Err(FlashError::Failed)
+    }
+}

@@ -1,0 +1,279 @@
+//! [`FlashLog`]: a ring of sectors on NOR flash that keeps the entries of one device log (`docs/format.md`, section 16).
+//!
+//! ```text
+//! sector   0: lap 2   1: lap 2   2: lap 2 (written)   3: being erased   4: lap 1 (oldest)   ...
+//!                                 header | frame | frame | erased ...
+//! ```
+//!
+//! Limits: frames of at most `MAX` bytes; no allocation, no memory that grows with the number of sectors.
+//!
+//! 1. No word is programmed twice between two erasures.
+//! 2. What was found at a start is never trusted to be erased, and a frame that may be torn is never the last word on its index.
+//! 3. Sectors are erased in turn: erase counts differ by one at most, unless a sector fails or power goes while one is opened.
+
+mod append;
+mod mount;
+mod read;
+
+use crate::sink::FlashStatus;
+use core::ops::Range;
+use embedded_io::ErrorKind;
+use embedded_storage_async::nor_flash::{NorFlash, NorFlashError, NorFlashErrorKind};
+use lowlight_core::flash::{self, Place, SectorHeader};
+use lowlight_core::{Digest, LogId};
+
+/// What happens when flash is full of entries that nobody has acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum WhenFull {
+    /// The oldest go; they are counted.
+    #[default]
+    Overwrite,
+    /// Nothing more is appended until some are acknowledged.
+    Stop,
+}
+
+/// How a log treats its flash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Options {
+    /// What happens when it is full.
+    pub when_full: WhenFull,
+    /// Whether what was programmed is read back and compared.
+    pub verify: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { when_full: WhenFull::default(), verify: true }
+    }
+}
+
+/// Why the log could not do what it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum FlashError {
+    /// The region is not whole sectors, or fewer than two.
+    Region,
+    /// An entry is longer than a frame holds, or empty.
+    TooLarge,
+    /// The buffer is shorter than the entry.
+    Buffer,
+    /// Flash is full, and what is there must be acknowledged first.
+    Full,
+    /// Five places in a row could not be programmed or erased.
+    Failed,
+    /// Flash could not be read.
+    Flash(NorFlashErrorKind),
+}
+
+impl core::fmt::Display for FlashError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Region => "the region must begin and end at an erase block and have at least two of them",
+            Self::TooLarge => "the entry is empty or longer than a frame holds: raise MAX, or write less into it",
+            Self::Buffer => "the buffer is shorter than the entry: give one of MAX bytes",
+            Self::Full => "flash is full: acknowledge what was drained, or choose WhenFull::Overwrite",
+            Self::Failed => "flash could not be programmed at five places in a row: it is worn out or write-protected",
+            Self::Flash(_) => "flash could not be read",
+        })
+    }
+}
+
+impl core::error::Error for FlashError {}
+
+impl embedded_io::Error for FlashError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Region | Self::TooLarge | Self::Buffer => ErrorKind::InvalidInput,
+            Self::Full => ErrorKind::OutOfMemory,
+            Self::Failed | Self::Flash(_) => ErrorKind::Other,
+        }
+    }
+}
+
+/// Places in a row that may fail before the log gives up.
+const MOST_BAD: u32 = 4;
+
+/// A log on the flash `F` in frames of at most `MAX` bytes.
+///
+/// `MAX` is a multiple of the write size, 128 to 4,032: the longest body plus 8. A start without a clean stop costs up to two
+/// times `MAX` bytes of the sector that was being written.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each of a single bit")]
+pub struct FlashLog<F, const MAX: usize> {
+    flash: F,
+    /// Where the first sector begins.
+    start: u32,
+    sectors: u32,
+    options: Options,
+    log_id: LogId,
+    run: u32,
+    /// The sector that is written; when `is_open` is not set, the one before the next to be opened.
+    seq: Option<u32>,
+    anchor: [u8; 4],
+    /// Where the next frame goes.
+    offset: u32,
+    is_open: bool,
+    /// The next sector was erased since the start, and nothing was programmed there.
+    is_erased: bool,
+    /// The next frame is to be a note that says where the log stands.
+    needs_boot: bool,
+    /// The head is not that of all entries: some could not be read at the start.
+    is_torn: bool,
+    /// The next sector is to be erased before anything is appended: it may read as opened one day.
+    is_doubtful: bool,
+    /// An operation was begun and its end not seen.
+    is_dirty: bool,
+    has_failed: bool,
+    /// Places in a row that failed.
+    bad: u32,
+    next: u64,
+    head: Digest,
+    first: u64,
+    acked: u64,
+    dropped: u64,
+    cursor: Cursor,
+    /// Address and length of what `buffer` holds of the flash; length 0 when it holds something else.
+    window: (u32, usize),
+    buffer: [u8; MAX],
+}
+
+/// Where reading goes on: index `next` stands at `place` or behind it in the same sector.
+#[derive(Debug, Clone, Copy)]
+struct Cursor {
+    place: Place,
+    next: u64,
+}
+
+impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
+    const CHECKED: () = {
+        assert!(F::WRITE_SIZE.is_power_of_two() && F::WRITE_SIZE <= 32, "write sizes of 1, 2, 4, 8, 16 and 32 bytes are supported");
+        assert!(F::WRITE_SIZE.is_multiple_of(F::READ_SIZE), "the write size must be a multiple of the read size");
+        assert!(
+            MAX.is_multiple_of(F::WRITE_SIZE) && MAX >= 128 && MAX <= flash::MAX_FRAME,
+            "MAX must be a multiple of the write size, 128 to 4,032"
+        );
+        assert!(
+            F::ERASE_SIZE.is_multiple_of(F::WRITE_SIZE) && F::ERASE_SIZE >= flash::HEADER + 2 * MAX,
+            "a sector must hold its header and two frames"
+        );
+        assert!(F::ERASE_SIZE <= 1 << 24, "sectors of up to 16 MiB are supported");
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "checked above")]
+    const SIZE: u32 = F::ERASE_SIZE as u32;
+    #[expect(clippy::cast_possible_truncation, reason = "checked above")]
+    const HEADER: u32 = flash::HEADER as u32;
+
+    /// Id of the log.
+    pub fn log_id(&self) -> LogId {
+        self.log_id
+    }
+
+    /// Leaf of the newest entry, which the next one chains to; genesis for an empty log.
+    pub fn head(&self) -> Digest {
+        self.head
+    }
+
+    /// Number of this start of the firmware, from 0.
+    pub fn run(&self) -> u32 {
+        self.run
+    }
+
+    /// Where the log stands.
+    pub fn status(&self) -> FlashStatus {
+        FlashStatus {
+            first: self.first,
+            next: self.next,
+            acked: self.acked,
+            reclaimed_unacked: self.first.saturating_sub(self.acked),
+            dropped: self.dropped,
+            laps: self.seq.map_or(0, |seq| seq / self.sectors + 1),
+        }
+    }
+
+    /// Says how many entries were lost so far before they reached flash; kept with the next sector.
+    pub fn set_dropped(&mut self, dropped: u64) {
+        self.dropped = self.dropped.max(dropped);
+    }
+
+    /// Says that all entries below `upto` are safe elsewhere. Kept in memory, and with the next sector.
+    pub fn acknowledge(&mut self, upto: u64) {
+        self.acked = self.acked.max(upto.min(self.next));
+    }
+
+    /// Gives the flash back.
+    pub fn into_flash(self) -> F {
+        self.flash
+    }
+
+    /// The flash, to look at.
+    pub fn flash(&self) -> &F {
+        &self.flash
+    }
+
+    fn check(region: &Range<u32>, capacity: usize) -> Result<u32, FlashError> {
+        let () = Self::CHECKED;
+        let (size, end) = (Self::SIZE, usize::try_from(region.end).unwrap_or(usize::MAX));
+        let length = region.end.checked_sub(region.start).ok_or(FlashError::Region)?;
+        let is_whole = region.start.is_multiple_of(size) && length.is_multiple_of(size);
+        if is_whole && end <= capacity && length / size >= 2 { Ok(length / size) } else { Err(FlashError::Region) }
+    }
+
+    fn address(&self, seq: u32) -> u32 {
+        self.start + seq % self.sectors * Self::SIZE
+    }
+
+    /// The header of the sector of that seq, if it is there.
+    async fn header(&mut self, seq: u32) -> Option<SectorHeader> {
+        self.header_at(seq % self.sectors).await.filter(|header| header.seq == seq)
+    }
+
+    /// The header at a position. One that cannot be read is none.
+    async fn header_at(&mut self, position: u32) -> Option<SectorHeader> {
+        self.window.1 = 0;
+        let bytes = self.buffer.first_chunk_mut::<{ flash::HEADER }>()?;
+        // What cannot be read is not erased.
+        bytes.fill(0);
+        self.flash.read(self.start + position * Self::SIZE, bytes).await.ok()?;
+        let header = SectorHeader::parse(bytes)?;
+        let is_ours = 1_usize.checked_shl(header.log2_write.into()) == Some(F::WRITE_SIZE) && usize::try_from(header.max) == Ok(MAX);
+        (is_ours && header.seq % self.sectors == position).then_some(header)
+    }
+
+    /// The bytes of the sector `seq` from `offset` on, as many as a frame there may have.
+    async fn bytes(&mut self, seq: u32, offset: u32) -> Result<&[u8], FlashError> {
+        let address = self.address(seq) + offset;
+        let wanted = usize::try_from(Self::SIZE.saturating_sub(offset)).unwrap_or(MAX).min(MAX);
+        let (from, length) = self.window;
+        let skip = usize::try_from(address.wrapping_sub(from)).unwrap_or(usize::MAX);
+        // What is there is enough when the frame ends in it.
+        let held =
+            if length == 0 { None } else { self.buffer.get(..length).and_then(|window| window.get(skip..)).filter(|rest| is_whole(rest)) };
+        if held.is_some() {
+            return self.buffer.get(skip..length).ok_or(FlashError::Buffer);
+        }
+        self.window.1 = 0;
+        let window = self.buffer.get_mut(..wanted).ok_or(FlashError::Buffer)?;
+        let mut length = wanted;
+        if self.flash.read(address, window).await.is_err() {
+            // What cannot be read may stand behind the frame.
+            let failed = |error: F::Error| FlashError::Flash(error.kind());
+            length = flash::FRAME_HEAD.next_multiple_of(F::WRITE_SIZE).min(wanted);
+            self.flash.read(address, window.get_mut(..length).ok_or(FlashError::Buffer)?).await.map_err(failed)?;
+            if let Some(word) = window.first_chunk::<2>().map(|word| u16::from_le_bytes(*word)).filter(|word| *word != u16::MAX) {
+                length = (flash::FRAME_HEAD + usize::from(word & 0xFFF)).next_multiple_of(F::WRITE_SIZE).min(wanted);
+                self.flash.read(address, window.get_mut(..length).ok_or(FlashError::Buffer)?).await.map_err(failed)?;
+            }
+        }
+        self.window = (address, length);
+        self.buffer.get(..length).ok_or(FlashError::Buffer)
+    }
+}
+
+/// Whether what these bytes begin with ends among them.
+fn is_whole(bytes: &[u8]) -> bool {
+    let Some(word) = bytes.first_chunk::<2>().map(|word| u16::from_le_bytes(*word)) else { return false };
+    bytes.len() >= flash::FRAME_HEAD && (word == u16::MAX || bytes.len() >= flash::FRAME_HEAD + usize::from(word & 0xFFF))
+}

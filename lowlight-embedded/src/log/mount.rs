@@ -1,0 +1,234 @@
+//! Finding the end of a log at a start.
+
+use super::{Cursor, FlashError, FlashLog, MOST_BAD, Options};
+use core::ops::Range;
+use embedded_storage_async::nor_flash::NorFlash;
+use lowlight_core::chain::leaf;
+use lowlight_core::flash::{self, Frame, Note, Place, SectorHeader, Seen};
+use lowlight_core::{Digest, LogId};
+
+/// What a pass over a sector has seen so far.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pass {
+    pub place: Place,
+    /// Index of the next entry.
+    pub next: u64,
+    pub head: Digest,
+    pub run: u32,
+    pub is_torn: bool,
+    /// The last frame was the note of a clean stop.
+    pub is_stopped: bool,
+    /// Behind the last frame; where the sector's frames begin when there was none.
+    pub end: u32,
+    pub frames: u32,
+}
+
+impl Pass {
+    pub fn new(header: &SectorHeader, offset: u32) -> Self {
+        let [a, b, c, d, ..] = header.anchor.0;
+        let place = Place { seq: header.seq, anchor: [a, b, c, d], offset };
+        let (next, head, run) = (header.first, header.anchor, header.run);
+        Self { place, next, head, run, is_torn: false, is_stopped: false, end: offset, frames: 0 }
+    }
+
+    /// Takes in what stands at `place` and goes on behind it; the index of its first entry, where it holds entries.
+    pub fn take(&mut self, seen: &Seen<'_>, max: usize) -> Option<u64> {
+        let Seen::Frame(frame, size) = seen else {
+            let next = flash::step(usize::try_from(self.place.offset).unwrap_or(usize::MAX - max), max);
+            self.place.offset = u32::try_from(next).unwrap_or(u32::MAX);
+            return None;
+        };
+        self.place.offset += u32::try_from(*size).unwrap_or(0);
+        (self.end, self.frames, self.is_stopped) = (self.place.offset, self.frames + 1, false);
+        match frame {
+            Frame::Entries { index, count, .. } => {
+                #[expect(clippy::cast_possible_truncation, reason = "the lowest 16 bits are compared")]
+                let ahead = index.wrapping_sub(self.next as u16);
+                if ahead >= 1 << 15 {
+                    // Written before, at a place that failed.
+                    return None;
+                }
+                let first = self.next + u64::from(ahead);
+                self.is_torn |= ahead > 0;
+                self.head = frame.bodies().fold(self.head, |head, body| leaf(&head, body));
+                self.next = first + u64::from(*count);
+                Some(first)
+            }
+            Frame::Note(Note::Boot(boot)) => {
+                (self.next, self.head, self.run, self.is_torn) = (boot.next, boot.head, boot.run, boot.is_torn);
+                None
+            }
+            Frame::Note(Note::Stop) => {
+                self.is_stopped = true;
+                None
+            }
+            Frame::Other => None,
+        }
+    }
+}
+
+impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
+    /// Finds the log in a region of the flash, or begins one named `new_id` where there is none.
+    ///
+    /// `new_id` must come from a random source, afresh at each start; it is used only for a new log.
+    ///
+    /// # Errors
+    ///
+    /// [`FlashError::Region`] when the region is not made of at least two whole sectors. What is in the flash, and whether it can be
+    /// read, is never an error.
+    pub async fn mount(flash: F, region: Range<u32>, options: Options, new_id: LogId) -> Result<Self, FlashError> {
+        let sectors = Self::check(&region, flash.capacity())?;
+        let place = Place { seq: 0, anchor: [0; 4], offset: 0 };
+        let mut log = Self {
+            flash,
+            start: region.start,
+            sectors,
+            options,
+            log_id: new_id,
+            run: 0,
+            seq: None,
+            anchor: [0; 4],
+            offset: 0,
+            is_open: false,
+            is_erased: false,
+            needs_boot: false,
+            is_torn: false,
+            is_doubtful: false,
+            is_dirty: false,
+            has_failed: false,
+            bad: 0,
+            next: 0,
+            head: new_id.genesis(),
+            first: 0,
+            acked: 0,
+            dropped: 0,
+            cursor: Cursor { place, next: u64::MAX },
+            window: (0, 0),
+            buffer: [0; MAX],
+        };
+        log.find().await;
+        Ok(log)
+    }
+
+    /// Sets what is known of the log from what is in the flash.
+    pub(super) async fn find(&mut self) {
+        (self.is_open, self.is_erased, self.window.1, self.cursor.next) = (false, false, 0, u64::MAX);
+        let Some(newest) = self.newest().await else { return };
+        self.log_id = newest.log_id;
+        let pass = self.pass(&newest).await;
+        (self.next, self.head, self.is_torn) = (pass.next, pass.head, pass.is_torn);
+        self.run = pass.run.max(newest.run).saturating_add(1);
+        self.acked = self.acked.max(newest.acked.min(self.next));
+        self.dropped = self.dropped.max(newest.dropped);
+        self.needs_boot = true;
+        self.anchor = pass.place.anchor;
+        // A header that reads as whole now may not do so the next time: without a frame behind it, its sector is opened anew.
+        self.seq = if pass.frames == 0 { newest.seq.checked_sub(1) } else { Some(newest.seq) };
+        if pass.frames > 0 {
+            self.offset = self.tail(&pass).await;
+            self.is_open = self.offset < Self::SIZE;
+        }
+        self.is_doubtful = pass.frames > 0 && self.hides_header(newest.seq + 1).await;
+        self.first = self.oldest(newest.seq).await.map_or(self.next, |oldest| oldest.first);
+    }
+
+    /// Whether the place of the next sector holds something that may read as its header one day: neither nothing nor what was there
+    /// a lap ago.
+    async fn hides_header(&mut self, seq: u32) -> bool {
+        let is_old = self.header_at(seq % self.sectors).await.is_some_and(|header| header.seq < seq);
+        // What was read for that is still in the buffer.
+        !is_old && !self.buffer.iter().take(flash::HEADER).all(|byte| *byte == 0xFF)
+    }
+
+    /// The header with the highest seq.
+    async fn newest(&mut self) -> Option<SectorHeader> {
+        match self.search().await {
+            Some(header) => Some(header),
+            None => self.look_at_all().await,
+        }
+    }
+
+    /// Binary search for the last sector of the lap that the first one belongs to; `None` when anything is not as it should be.
+    async fn search(&mut self) -> Option<SectorHeader> {
+        let mut newest = self.header_at(0).await?;
+        let lap = newest.seq;
+        let (mut low, mut high) = (0, self.sectors);
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            match self.header_at(middle).await {
+                Some(header) if header.seq == lap + middle => (low, newest) = (middle, header),
+                Some(header) if Some(header.seq) == (lap + middle).checked_sub(self.sectors) => high = middle,
+                None if lap == 0 => high = middle,
+                _ => return None,
+            }
+        }
+        for position in (low + 1..self.sectors).take(MOST_BAD as usize + 1) {
+            if self.header_at(position).await.is_some_and(|header| header.seq >= lap) {
+                return None;
+            }
+        }
+        Some(newest)
+    }
+
+    async fn look_at_all(&mut self) -> Option<SectorHeader> {
+        let mut newest: Option<SectorHeader> = None;
+        for position in 0..self.sectors {
+            let header = self.header_at(position).await;
+            newest = newest.into_iter().chain(header).max_by_key(|header| header.seq);
+        }
+        newest
+    }
+
+    /// The oldest header that is still there, when `seq` is the newest.
+    pub(super) async fn oldest(&mut self, seq: u32) -> Option<SectorHeader> {
+        for seq in (seq + 1).saturating_sub(self.sectors)..=seq {
+            let header = self.header(seq).await;
+            if header.is_some() {
+                return header;
+            }
+        }
+        None
+    }
+
+    /// A pass over all frames of a sector.
+    async fn pass(&mut self, header: &SectorHeader) -> Pass {
+        let mut pass = Pass::new(header, Self::HEADER);
+        while pass.place.offset < Self::SIZE {
+            self.pass_one(&mut pass).await;
+        }
+        pass
+    }
+
+    /// What stands at the place of `pass`, which goes on behind it; the index of its first entry, where it holds entries.
+    pub(super) async fn pass_one(&mut self, pass: &mut Pass) -> Option<u64> {
+        let place = pass.place;
+        // What cannot be read is not erased.
+        let seen = self.bytes(place.seq, place.offset).await.map_or(Seen::Bad, |bytes| flash::parse(&place, F::WRITE_SIZE, bytes));
+        pass.take(&seen, MAX)
+    }
+
+    /// Where the next frame may go: behind a clean stop, or with room for a torn frame between; and with nothing but erased flash behind.
+    async fn tail(&mut self, pass: &Pass) -> u32 {
+        let end = usize::try_from(pass.end).unwrap_or(usize::MAX / 2);
+        let resume = u32::try_from(flash::resume(end, MAX)).unwrap_or(u32::MAX);
+        let (mut tail, mut offset) = (if pass.is_stopped { pass.end } else { resume }, pass.end);
+        self.window.1 = 0;
+        while offset < Self::SIZE {
+            let length = usize::try_from(Self::SIZE - offset).unwrap_or(MAX).min(MAX);
+            let is_erased = match self.buffer.get_mut(..length) {
+                Some(bytes) => {
+                    self.flash.read(self.start + pass.place.seq % self.sectors * Self::SIZE + offset, bytes).await.is_ok()
+                        && bytes.iter().all(|byte| *byte == 0xFF)
+                }
+                None => false,
+            };
+            let behind = offset + u32::try_from(length).unwrap_or(0);
+            if !is_erased && tail < behind.max(resume) {
+                let next = usize::try_from(behind).unwrap_or(usize::MAX / 2).next_multiple_of(MAX);
+                tail = u32::try_from(next).unwrap_or(u32::MAX).max(resume);
+            }
+            offset = behind;
+        }
+        tail
+    }
+}
