@@ -222,19 +222,16 @@ fn seen<'a>(place: &Place, write: usize, bytes: &'a [u8]) -> Option<Seen<'a>> {
             let whole = Frame::Entries { index, count: 0, payload, is_batch: true };
             let (count, length) = whole.bodies().fold((0_u16, 0), |(count, length), body| (count + 1, length + BATCH_HEAD + body.len()));
             let is_whole = count > 0 && length == payload.len() && whole.bodies().all(|body| !body.is_empty());
-            Frame::Entries { index, count, payload, is_batch: true }.into_valid(is_whole)?
+            if !is_whole {
+                return None;
+            }
+            Frame::Entries { index, count, payload, is_batch: true }
         }
         NOTE => Frame::Note(Note::parse(payload)?),
         ENTRY => return None,
         _ => Frame::Other,
     };
     Some(Seen::Frame(frame, (FRAME_HEAD + length).next_multiple_of(write)))
-}
-
-impl Frame<'_> {
-    fn into_valid(self, is_valid: bool) -> Option<Self> {
-        is_valid.then_some(self)
-    }
 }
 
 /// Where to look next when no frame stands at `offset`: the next multiple of `max`.

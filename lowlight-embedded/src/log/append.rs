@@ -162,8 +162,8 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         if let Some(gone) = seq.checked_sub(self.sectors)
             && let Some(newest) = self.seq
         {
-            let oldest = self.oldest_after(gone, newest).await;
-            self.first = oldest.unwrap_or(self.next).max(self.first);
+            let oldest = self.first_of(gone + 1..=newest).await;
+            self.first = oldest.map_or(self.next, |oldest| oldest.first).max(self.first);
         }
         if self.cursor.place.seq == seq.wrapping_sub(self.sectors) {
             self.cursor.next = u64::MAX;
@@ -171,20 +171,10 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         is_erased
     }
 
-    /// Index of the first entry behind the sector `gone`.
-    async fn oldest_after(&mut self, gone: u32, newest: u32) -> Option<u64> {
-        for seq in gone + 1..=newest {
-            if let Some(header) = self.header(seq).await {
-                return Some(header.first);
-            }
-        }
-        None
-    }
-
     /// Whether the sector whose place `seq` takes holds entries that nobody has acknowledged.
     async fn is_needed(&mut self, seq: u32) -> bool {
         let (Some(gone), Some(newest)) = (seq.checked_sub(self.sectors), self.seq) else { return false };
-        self.oldest_after(gone, newest).await.unwrap_or(self.next) > self.acked
+        self.first_of(gone + 1..=newest).await.map_or(self.next, |oldest| oldest.first) > self.acked
     }
 
     /// Opens the next sector that can be erased and programmed.

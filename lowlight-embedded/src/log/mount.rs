@@ -1,7 +1,7 @@
 //! Finding the end of a log at a start.
 
 use super::{Cursor, FlashError, FlashLog, MOST_BAD, Options};
-use core::ops::Range;
+use core::ops::{Range, RangeInclusive};
 use embedded_storage_async::nor_flash::NorFlash;
 use lowlight_core::chain::leaf;
 use lowlight_core::flash::{self, Frame, Note, Place, SectorHeader, Seen};
@@ -27,8 +27,12 @@ impl Pass {
     pub fn new(header: &SectorHeader, offset: u32) -> Self {
         let [a, b, c, d, ..] = header.anchor.0;
         let place = Place { seq: header.seq, anchor: [a, b, c, d], offset };
-        let (next, head, run) = (header.first, header.anchor, header.run);
-        Self { place, next, head, run, is_torn: false, is_stopped: false, end: offset, frames: 0 }
+        Self { run: header.run, ..Self::at(place, header.first, header.anchor) }
+    }
+
+    /// A pass from a place on whose first entry is `next`.
+    pub fn at(place: Place, next: u64, head: Digest) -> Self {
+        Self { place, next, head, run: 0, is_torn: false, is_stopped: false, end: place.offset, frames: 0 }
     }
 
     /// Takes in what stands at `place` and goes on behind it; the index of its first entry, where it holds entries.
@@ -181,7 +185,12 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
 
     /// The oldest header that is still there, when `seq` is the newest.
     pub(super) async fn oldest(&mut self, seq: u32) -> Option<SectorHeader> {
-        for seq in (seq + 1).saturating_sub(self.sectors)..=seq {
+        self.first_of((seq + 1).saturating_sub(self.sectors)..=seq).await
+    }
+
+    /// The first header that is there.
+    pub(super) async fn first_of(&mut self, seqs: RangeInclusive<u32>) -> Option<SectorHeader> {
+        for seq in seqs {
             let header = self.header(seq).await;
             if header.is_some() {
                 return header;

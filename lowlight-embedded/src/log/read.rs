@@ -38,7 +38,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
                 self.cursor = Cursor { place: before.place, next: before.next };
                 return self.copy(&before, first, index, buffer).await.map(Some);
             }
-            let Some(header) = self.sector_behind(pass.place.seq, newest).await else { return Ok(None) };
+            let Some(header) = self.first_of(pass.place.seq + 1..=newest).await else { return Ok(None) };
             index = index.max(header.first);
             pass = Pass::new(&header, Self::HEADER);
         }
@@ -52,21 +52,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     fn near(&self, index: u64, newest: u32) -> Option<Pass> {
         let Cursor { place, next } = self.cursor;
         let is_there = newest.wrapping_sub(place.seq) < self.sectors;
-        let header = SectorHeader {
-            log2_write: 0,
-            flags: 0,
-            seq: place.seq,
-            max: 0,
-            log_id: self.log_id,
-            run: 0,
-            first: next,
-            acked: 0,
-            dropped: 0,
-            anchor: self.head,
-        };
-        let mut pass = Pass::new(&header, place.offset);
-        pass.place = place;
-        (is_there && next <= index && index - next < NEAR).then_some(pass)
+        (is_there && next <= index && index - next < NEAR).then(|| Pass::at(place, next, self.head))
     }
 
     /// The last sector that begins at or before `index`.
@@ -93,16 +79,6 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         }
     }
 
-    async fn sector_behind(&mut self, seq: u32, newest: u32) -> Option<SectorHeader> {
-        for seq in seq + 1..=newest {
-            let header = self.header(seq).await;
-            if header.is_some() {
-                return header;
-            }
-        }
-        None
-    }
-
     /// Whether what stands behind `pass` says that the entry at `index` was never there.
     async fn is_void(&mut self, pass: &Pass, index: u64) -> bool {
         let mut behind = *pass;
@@ -114,7 +90,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             }
         }
         let newest = self.seq.unwrap_or(0);
-        let header = self.sector_behind(behind.place.seq, newest).await;
+        let header = self.first_of(behind.place.seq + 1..=newest).await;
         header.map_or(self.next, |header| header.first) <= index
     }
 
