@@ -260,6 +260,9 @@ type Run = fn(u64) -> (u64, Option<String>);
 /// Seeds of each tear; without optimisation a sample.
 const SEEDS: u64 = if cfg!(debug_assertions) { 1 } else { 20 };
 
+/// How many more cuts there are while it recovers from the first.
+const DEPTH: u32 = 1;
+
 /// More of everything in the long run.
 fn rounds() -> u64 {
     std::env::var("LOWLIGHT_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1)
@@ -268,12 +271,12 @@ fn rounds() -> u64 {
 #[test]
 fn power_cut_at_every_operation_costs_nothing_that_was_acknowledged() {
     let runs: [Run; 6] = [
-        |round| all_cuts::<1, 1024, 192>(&plan(2, 40, round), SEEDS, 0),
-        |round| all_cuts::<2, 1024, 128>(&plan(3, 60, round + 100), SEEDS, 0),
-        |round| all_cuts::<4, 1024, 288>(&plan(4, 60, round + 200), SEEDS, 0),
-        |round| all_cuts::<8, 4096, 288>(&plan(3, 90, round + 300), SEEDS, 0),
-        |round| all_cuts::<16, 1024, 256>(&plan(7, 80, round + 400), SEEDS, 0),
-        |round| all_cuts::<32, 4096, 512>(&plan(4, 80, round + 500), SEEDS, 0),
+        |round| all_cuts::<1, 1024, 192>(&plan(2, 40, round), SEEDS, DEPTH),
+        |round| all_cuts::<2, 1024, 128>(&plan(3, 60, round + 100), SEEDS, DEPTH),
+        |round| all_cuts::<4, 1024, 288>(&plan(4, 60, round + 200), SEEDS, DEPTH),
+        |round| all_cuts::<8, 4096, 288>(&plan(3, 90, round + 300), SEEDS, DEPTH),
+        |round| all_cuts::<16, 1024, 256>(&plan(7, 80, round + 400), SEEDS, DEPTH),
+        |round| all_cuts::<32, 4096, 512>(&plan(4, 80, round + 500), SEEDS, DEPTH),
     ];
     let mut all = 0;
     for (round, run) in (0..rounds()).flat_map(|round| runs.map(|run| (round, run))) {

@@ -41,6 +41,8 @@ pub enum Frame<'a> {
 pub enum Note {
     /// Nothing was under way when power went.
     Stop,
+    /// The sector is about to be erased: what stands before in it was never there, and nothing is to be written behind.
+    Void,
     /// Where the log stood at a start of the firmware: what follows does not depend on what stands before.
     Boot(Boot),
 }
@@ -77,6 +79,7 @@ const NOTE: u8 = 3;
 const NEVER: u8 = 15;
 const STOP: u8 = 1;
 const BOOT: u8 = 2;
+const VOID: u8 = 3;
 const BOOT_LENGTH: usize = 1 + 1 + 4 + 8 + 32;
 
 impl<'a> Frame<'a> {
@@ -164,8 +167,9 @@ impl Note {
     pub fn emit(&self, place: &Place, write: usize, buffer: &mut [u8]) -> Option<usize> {
         let mut bytes = [0; BOOT_LENGTH];
         let (length, index) = match self {
-            Self::Stop => {
-                bytes.iter_mut().take(1).for_each(|slot| *slot = STOP);
+            Self::Stop | Self::Void => {
+                let code = if *self == Self::Stop { STOP } else { VOID };
+                bytes.iter_mut().take(1).for_each(|slot| *slot = code);
                 (1, 0)
             }
             Self::Boot(boot) => {
@@ -182,6 +186,7 @@ impl Note {
     fn parse(payload: &[u8]) -> Option<Self> {
         match payload.split_first()? {
             (&STOP, []) => Some(Self::Stop),
+            (&VOID, []) => Some(Self::Void),
             (&BOOT, rest) => {
                 let (torn, rest) = rest.split_first()?;
                 let (run, rest) = rest.split_first_chunk()?;

@@ -8,6 +8,8 @@ use crate::chain::{Digest, LogId};
 pub const HEADER: usize = 96;
 /// "LWLF", little endian.
 const MAGIC: u32 = 0x464C_574C;
+/// Seqs are below this; a ring of 8,192 sectors would have been erased 262,144 times.
+pub const END_SEQ: u32 = 1 << 31;
 
 /// What stands at the start of a sector, programmed once, right after the sector was erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +94,6 @@ impl SectorHeader {
         let max = usize::try_from(self.max).unwrap_or(usize::MAX);
         // An index that no log reaches would overflow what is added to it.
         let small = [self.first, self.acked, self.dropped].into_iter().all(|number| number < crate::entry::MAX_SIZE);
-        self.log2_write <= 5 && self.flags == 0 && max <= MAX_FRAME && max % (1 << self.log2_write) == 0 && max >= 64 && small
+        self.log2_write <= 5 && self.flags == 0 && self.seq < END_SEQ && max <= MAX_FRAME && max % (1 << self.log2_write) == 0 && max >= 64 && small
     }
 }

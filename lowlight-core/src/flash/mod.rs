@@ -12,9 +12,11 @@
 
 mod frame;
 mod header;
+mod pass;
 
 pub use frame::{Boot, Frame, Note, Place, Seen, emit, parse, resume, step};
-pub use header::{HEADER, SectorHeader};
+pub use header::{END_SEQ, HEADER, SectorHeader};
+pub use pass::Pass;
 
 /// Largest frame, bytes: it must fit a frame of the link.
 pub const MAX_FRAME: usize = 4032;

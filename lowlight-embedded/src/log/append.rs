@@ -1,6 +1,6 @@
 //! Appending, erasing ahead, and what happens when flash fails.
 
-use super::{FlashError, FlashLog, MOST_BAD, WhenFull};
+use super::{Doubt, FlashError, FlashLog, MOST_BAD, WhenFull};
 use embedded_storage_async::nor_flash::NorFlash;
 use lowlight_core::chain::leaf;
 use lowlight_core::flash::{self, Boot, Note, Place, SectorHeader};
@@ -64,6 +64,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     /// [`FlashError::Failed`] when the flash has failed before.
     pub async fn prepare(&mut self) -> Result<bool, FlashError> {
         self.ready().await?;
+        self.settle().await;
         let seq = self.seq.map_or(0, |seq| seq + 1);
         if self.is_erased || (self.options.when_full == WhenFull::Stop && self.is_needed(seq).await) {
             return Ok(false);
@@ -94,11 +95,33 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         usize::try_from(Self::SIZE.saturating_sub(self.offset)).unwrap_or(0)
     }
 
+    async fn program_void(&mut self) -> bool {
+        self.window.1 = 0;
+        let (place, left) = (self.place(), self.left());
+        match Note::Void.emit(&place, F::WRITE_SIZE, self.buffer.get_mut(..left.min(MAX)).unwrap_or_default()) {
+            Some(size) => self.program(self.address(place.seq) + place.offset, size).await,
+            None => false,
+        }
+    }
+
+    /// Settles what a start has left in doubt.
+    async fn settle(&mut self) {
+        match core::mem::replace(&mut self.doubt, Doubt::None) {
+            Doubt::None => return,
+            Doubt::Next => {}
+            Doubt::Newest { is_clear } => {
+                // Where it cannot be said, the sector is passed over.
+                if is_clear || self.program_void().await {
+                    self.seq = self.seq.and_then(|seq| seq.checked_sub(1));
+                }
+            }
+        }
+        self.is_erased = self.erase(self.seq.map_or(0, |seq| seq + 1)).await;
+    }
+
     /// Makes sure that a sector is open, and that it says where the log stands.
     async fn room(&mut self, bodies: &[&[u8]]) -> Result<(), FlashError> {
-        if core::mem::take(&mut self.is_doubtful) {
-            self.is_erased = self.erase(self.seq.map_or(0, |seq| seq + 1)).await;
-        }
+        self.settle().await;
         let least = bodies.first().map_or(0, |body| (flash::FRAME_HEAD + body.len()).next_multiple_of(F::WRITE_SIZE));
         loop {
             if !self.is_open || self.left() < least {
@@ -185,7 +208,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             return Err(FlashError::Full);
         }
         // The newest sector is never among them.
-        for seq in next..=next + MOST_BAD.min(self.sectors - 2) {
+        for seq in (next..=next + MOST_BAD.min(self.sectors - 2)).take_while(|seq| *seq < flash::END_SEQ) {
             let is_erased = core::mem::take(&mut self.is_erased) || self.erase(seq).await;
             if !is_erased {
                 continue;

@@ -122,8 +122,7 @@ pub struct FlashLog<F, const MAX: usize> {
     needs_boot: bool,
     /// The head is not that of all entries: some could not be read at the start.
     is_torn: bool,
-    /// The next sector is to be erased before anything is appended: it may read as opened one day.
-    is_doubtful: bool,
+    doubt: Doubt,
     /// An operation was begun and its end not seen.
     is_dirty: bool,
     has_failed: bool,
@@ -138,6 +137,20 @@ pub struct FlashLog<F, const MAX: usize> {
     /// Address and length of what `buffer` holds of the flash; length 0 when it holds something else.
     window: (u32, usize),
     buffer: [u8; MAX],
+}
+
+/// What is to be settled before anything is appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    None,
+    /// The next sector may read as opened one day: it is erased.
+    Next,
+    /// The newest sector holds nothing and is opened anew. When the erasure is cut, it may read as it did before: where a torn frame
+    /// might then read as whole, a note says first that it is void.
+    Newest {
+        /// There is no such frame, or the note is there.
+        is_clear: bool,
+    },
 }
 
 /// Where reading goes on: index `next` stands at `place` or behind it in the same sector.
@@ -225,18 +238,44 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         self.start + seq % self.sectors * Self::SIZE
     }
 
-    /// The header of the sector of that seq, if it is there.
+    /// The header of the sector of that seq, if it is there. One that has rotten is what the sector before says it was, as long as
+    /// frames agree.
     async fn header(&mut self, seq: u32) -> Option<SectorHeader> {
-        self.header_at(seq % self.sectors).await.filter(|header| header.seq == seq)
+        let found = self.header_at(seq % self.sectors).await;
+        if found.is_some() || self.reads_erased() {
+            return found.filter(|header| header.seq == seq);
+        }
+        let mut from = seq;
+        let mut header = loop {
+            from = from.checked_sub(1).filter(|from| seq - from <= MOST_BAD.min(self.sectors - 1))?;
+            match self.header_at(from % self.sectors).await {
+                Some(header) if header.seq == from => break header,
+                Some(_) => return None,
+                None => {}
+            }
+        };
+        while header.seq < seq {
+            header = self.pass(&header).await.following(&header);
+            if self.pass(&header).await.frames == 0 {
+                return None;
+            }
+        }
+        Some(header)
+    }
+
+    /// Whether the header that was looked at last reads as erased.
+    fn reads_erased(&self) -> bool {
+        self.buffer.iter().take(flash::HEADER).all(|byte| *byte == 0xFF)
     }
 
     /// The header at a position. One that cannot be read is none.
     async fn header_at(&mut self, position: u32) -> Option<SectorHeader> {
         self.window.1 = 0;
         let bytes = self.buffer.first_chunk_mut::<{ flash::HEADER }>()?;
-        // What cannot be read is not erased.
-        bytes.fill(0);
-        self.flash.read(self.start + position * Self::SIZE, bytes).await.ok()?;
+        if self.flash.read(self.start + position * Self::SIZE, bytes).await.is_err() {
+            // What cannot be read is not erased.
+            bytes.fill(0);
+        }
         let header = SectorHeader::parse(bytes)?;
         let is_ours = 1_usize.checked_shl(header.log2_write.into()) == Some(F::WRITE_SIZE) && usize::try_from(header.max) == Ok(MAX);
         (is_ours && header.seq % self.sectors == position).then_some(header)

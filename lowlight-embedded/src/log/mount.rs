@@ -1,75 +1,10 @@
 //! Finding the end of a log at a start.
 
-use super::{Cursor, FlashError, FlashLog, MOST_BAD, Options};
+use super::{Cursor, Doubt, FlashError, FlashLog, MOST_BAD, Options};
 use core::ops::{Range, RangeInclusive};
 use embedded_storage_async::nor_flash::NorFlash;
-use lowlight_core::chain::leaf;
-use lowlight_core::flash::{self, Frame, Note, Place, SectorHeader, Seen};
-use lowlight_core::{Digest, LogId};
-
-/// What a pass over a sector has seen so far.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pass {
-    pub place: Place,
-    /// Index of the next entry.
-    pub next: u64,
-    pub head: Digest,
-    pub run: u32,
-    pub is_torn: bool,
-    /// The last frame was the note of a clean stop.
-    pub is_stopped: bool,
-    /// Behind the last frame; where the sector's frames begin when there was none.
-    pub end: u32,
-    pub frames: u32,
-}
-
-impl Pass {
-    pub fn new(header: &SectorHeader, offset: u32) -> Self {
-        let [a, b, c, d, ..] = header.anchor.0;
-        let place = Place { seq: header.seq, anchor: [a, b, c, d], offset };
-        Self { run: header.run, ..Self::at(place, header.first, header.anchor) }
-    }
-
-    /// A pass from a place on whose first entry is `next`.
-    pub fn at(place: Place, next: u64, head: Digest) -> Self {
-        Self { place, next, head, run: 0, is_torn: false, is_stopped: false, end: place.offset, frames: 0 }
-    }
-
-    /// Takes in what stands at `place` and goes on behind it; the index of its first entry, where it holds entries.
-    pub fn take(&mut self, seen: &Seen<'_>, max: usize) -> Option<u64> {
-        let Seen::Frame(frame, size) = seen else {
-            let next = flash::step(usize::try_from(self.place.offset).unwrap_or(usize::MAX - max), max);
-            self.place.offset = u32::try_from(next).unwrap_or(u32::MAX);
-            return None;
-        };
-        self.place.offset += u32::try_from(*size).unwrap_or(0);
-        (self.end, self.frames, self.is_stopped) = (self.place.offset, self.frames + 1, false);
-        match frame {
-            Frame::Entries { index, count, .. } => {
-                #[expect(clippy::cast_possible_truncation, reason = "the lowest 16 bits are compared")]
-                let ahead = index.wrapping_sub(self.next as u16);
-                if ahead >= 1 << 15 {
-                    // Written before, at a place that failed.
-                    return None;
-                }
-                let first = self.next + u64::from(ahead);
-                self.is_torn |= ahead > 0;
-                self.head = frame.bodies().fold(self.head, |head, body| leaf(&head, body));
-                self.next = first + u64::from(*count);
-                Some(first)
-            }
-            Frame::Note(Note::Boot(boot)) => {
-                (self.next, self.head, self.run, self.is_torn) = (boot.next, boot.head, boot.run, boot.is_torn);
-                None
-            }
-            Frame::Note(Note::Stop) => {
-                self.is_stopped = true;
-                None
-            }
-            Frame::Other => None,
-        }
-    }
-}
+use lowlight_core::LogId;
+use lowlight_core::flash::{self, Pass, Place, SectorHeader, Seen};
 
 impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     /// Finds the log in a region of the flash, or begins one named `new_id` where there is none.
@@ -97,7 +32,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             is_erased: false,
             needs_boot: false,
             is_torn: false,
-            is_doubtful: false,
+            doubt: Doubt::None,
             is_dirty: false,
             has_failed: false,
             bad: 0,
@@ -117,22 +52,30 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     /// Sets what is known of the log from what is in the flash.
     pub(super) async fn find(&mut self) {
         (self.is_open, self.is_erased, self.window.1, self.cursor.next) = (false, false, 0, u64::MAX);
+        self.doubt = Doubt::None;
         let Some(newest) = self.newest().await else { return };
         self.log_id = newest.log_id;
         let pass = self.pass(&newest).await;
-        (self.next, self.head, self.is_torn) = (pass.next, pass.head, pass.is_torn);
-        self.run = pass.run.max(newest.run).saturating_add(1);
+        // A header that reads as whole now may not do so the next time: without a frame behind it, its sector is opened anew.
+        let is_empty = pass.frames == 0 || pass.is_void;
+        let known = if is_empty { Pass::new(&newest) } else { pass };
+        (self.next, self.head, self.is_torn) = (known.next, known.head, known.is_torn);
+        self.run = known.run.max(newest.run).saturating_add(1);
         self.acked = self.acked.max(newest.acked.min(self.next));
         self.dropped = self.dropped.max(newest.dropped);
         self.needs_boot = true;
         self.anchor = pass.place.anchor;
-        // A header that reads as whole now may not do so the next time: without a frame behind it, its sector is opened anew.
-        self.seq = if pass.frames == 0 { newest.seq.checked_sub(1) } else { Some(newest.seq) };
-        if pass.frames > 0 {
-            self.offset = self.tail(&pass).await;
+        self.seq = Some(newest.seq);
+        let (tail, is_erased) = self.tail(&pass).await;
+        self.offset = tail;
+        if is_empty {
+            self.doubt = Doubt::Newest { is_clear: pass.is_void || is_erased };
+        } else {
             self.is_open = self.offset < Self::SIZE;
+            if self.hides_header(newest.seq.saturating_add(1)).await {
+                self.doubt = Doubt::Next;
+            }
         }
-        self.is_doubtful = pass.frames > 0 && self.hides_header(newest.seq + 1).await;
         self.first = self.oldest(newest.seq).await.map_or(self.next, |oldest| oldest.first);
     }
 
@@ -140,16 +83,22 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     /// a lap ago.
     async fn hides_header(&mut self, seq: u32) -> bool {
         let is_old = self.header_at(seq % self.sectors).await.is_some_and(|header| header.seq < seq);
-        // What was read for that is still in the buffer.
-        !is_old && !self.buffer.iter().take(flash::HEADER).all(|byte| *byte == 0xFF)
+        !is_old && !self.reads_erased()
     }
 
-    /// The header with the highest seq.
+    /// The newest header; where it has rotten, as its neighbour says it was.
     async fn newest(&mut self) -> Option<SectorHeader> {
-        match self.search().await {
-            Some(header) => Some(header),
-            None => self.look_at_all().await,
+        let mut newest = match self.search().await {
+            Some(header) => header,
+            None => self.look_at_all().await?,
+        };
+        for _ in 0..=MOST_BAD {
+            match self.header(newest.seq.saturating_add(1)).await {
+                Some(header) => newest = header,
+                None => break,
+            }
         }
+        Some(newest)
     }
 
     /// Binary search for the last sector of the lap that the first one belongs to; `None` when anything is not as it should be.
@@ -200,8 +149,8 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     }
 
     /// A pass over all frames of a sector.
-    async fn pass(&mut self, header: &SectorHeader) -> Pass {
-        let mut pass = Pass::new(header, Self::HEADER);
+    pub(super) async fn pass(&mut self, header: &SectorHeader) -> Pass {
+        let mut pass = Pass::new(header);
         while pass.place.offset < Self::SIZE {
             self.pass_one(&mut pass).await;
         }
@@ -217,9 +166,11 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     }
 
     /// Where the next frame may go: behind a clean stop, or with room for a torn frame between; and with nothing but erased flash behind.
-    async fn tail(&mut self, pass: &Pass) -> u32 {
+    /// Whether all behind the last frame reads as erased.
+    async fn tail(&mut self, pass: &Pass) -> (u32, bool) {
         let end = usize::try_from(pass.end).unwrap_or(usize::MAX / 2);
         let resume = u32::try_from(flash::resume(end, MAX)).unwrap_or(u32::MAX);
+        let mut all = true;
         let (mut tail, mut offset) = (if pass.is_stopped { pass.end } else { resume }, pass.end);
         self.window.1 = 0;
         while offset < Self::SIZE {
@@ -231,6 +182,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
                 }
                 None => false,
             };
+            all &= is_erased;
             let behind = offset + u32::try_from(length).unwrap_or(0);
             if !is_erased && tail < behind.max(resume) {
                 let next = usize::try_from(behind).unwrap_or(usize::MAX / 2).next_multiple_of(MAX);
@@ -238,6 +190,6 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             }
             offset = behind;
         }
-        tail
+        (tail, all)
     }
 }

@@ -1,10 +1,9 @@
 //! Reading entries by their index.
 
-use super::mount::Pass;
 use super::{Cursor, FlashError, FlashLog};
 use crate::sink::Stored;
 use embedded_storage_async::nor_flash::NorFlash;
-use lowlight_core::flash::{self, SectorHeader, Seen};
+use lowlight_core::flash::{self, Pass, SectorHeader, Seen};
 
 /// A reader that is further behind than this looks for its sector anew.
 const NEAR: u64 = 1 << 10;
@@ -22,7 +21,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         let mut pass = match self.near(index, newest) {
             Some(pass) => pass,
             None => match self.sector_of(index, newest).await {
-                Some(header) => Pass::new(&header, Self::HEADER),
+                Some(header) => Pass::new(&header),
                 None => return Ok(None),
             },
         };
@@ -40,7 +39,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             }
             let Some(header) = self.first_of(pass.place.seq + 1..=newest).await else { return Ok(None) };
             index = index.max(header.first);
-            pass = Pass::new(&header, Self::HEADER);
+            pass = Pass::new(&header);
         }
     }
 

@@ -1,0 +1,83 @@
+//! A pass over the frames of a sector, in order of their offsets (`docs/format.md`, section 16.2).
+
+use super::{Frame, HEADER, Note, Place, SectorHeader, Seen, step};
+use crate::chain::{Digest, leaf};
+
+/// What a pass over a sector has seen so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each of a single bit")]
+pub struct Pass {
+    /// Where it goes on.
+    pub place: Place,
+    /// Index of the next entry.
+    pub next: u64,
+    /// Leaf of the newest entry.
+    pub head: Digest,
+    /// Number of the start of the firmware.
+    pub run: u32,
+    /// `head` is not that of all entries: some before it could not be read.
+    pub is_torn: bool,
+    /// The last frame was the note of a clean stop.
+    pub is_stopped: bool,
+    /// The last frame says that the sector is about to be erased.
+    pub is_void: bool,
+    /// Behind the last frame; where the sector's frames begin when there was none.
+    pub end: u32,
+    /// Number of frames.
+    pub frames: u32,
+}
+
+impl Pass {
+    /// A pass from the first frame of a sector on.
+    pub fn new(header: &SectorHeader) -> Self {
+        let [a, b, c, d, ..] = header.anchor.0;
+        #[expect(clippy::cast_possible_truncation, reason = "96")]
+        let place = Place { seq: header.seq, anchor: [a, b, c, d], offset: HEADER as u32 };
+        Self { run: header.run, ..Self::at(place, header.first, header.anchor) }
+    }
+
+    /// A pass from a place on whose first entry is `next`.
+    pub fn at(place: Place, next: u64, head: Digest) -> Self {
+        Self { place, next, head, run: 0, is_torn: false, is_stopped: false, is_void: false, end: place.offset, frames: 0 }
+    }
+
+    /// Takes in what stands at `place` and goes on behind it; the index of its first entry, where it holds entries.
+    pub fn take(&mut self, seen: &Seen<'_>, max: usize) -> Option<u64> {
+        let Seen::Frame(frame, size) = seen else {
+            let next = step(usize::try_from(self.place.offset).unwrap_or(usize::MAX - max), max);
+            self.place.offset = u32::try_from(next).unwrap_or(u32::MAX);
+            return None;
+        };
+        self.place.offset = self.place.offset.saturating_add(u32::try_from(*size).unwrap_or(u32::MAX));
+        (self.end, self.frames) = (self.place.offset, self.frames + 1);
+        (self.is_stopped, self.is_void) = (false, false);
+        match frame {
+            Frame::Entries { index, count, .. } => {
+                #[expect(clippy::cast_possible_truncation, reason = "the lowest 16 bits are compared")]
+                let ahead = index.wrapping_sub(self.next as u16);
+                if ahead >= 1 << 15 {
+                    // Written before, at a place that failed.
+                    return None;
+                }
+                let first = self.next + u64::from(ahead);
+                self.is_torn |= ahead > 0;
+                self.head = frame.bodies().fold(self.head, |head, body| leaf(&head, body));
+                self.next = first + u64::from(*count);
+                return Some(first);
+            }
+            Frame::Note(Note::Boot(boot)) => {
+                (self.next, self.head, self.run, self.is_torn) = (boot.next, boot.head, boot.run, boot.is_torn);
+            }
+            Frame::Note(Note::Stop) => self.is_stopped = true,
+            Frame::Note(Note::Void) => self.is_void = true,
+            Frame::Other => {}
+        }
+        None
+    }
+
+    /// The header of the next sector, if all of this one was seen: what it says when it can no longer be read itself.
+    pub fn following(&self, header: &SectorHeader) -> SectorHeader {
+        SectorHeader { seq: header.seq.saturating_add(1), run: self.run, first: self.next, anchor: self.head, ..*header }
+    }
+}
