@@ -7,6 +7,11 @@ use lowlight_embedded::sim::{Operation, Random, Sim, TEARS, Tear};
 use lowlight_embedded::{FlashLog, Options, wait};
 use std::collections::{BTreeMap, BTreeSet};
 
+#[path = "flash_faults.rs"]
+mod flash_faults;
+#[path = "flash_rot.rs"]
+mod flash_rot;
+
 const ID: LogId = LogId([7; 16]);
 
 type Bodies = BTreeMap<u64, Vec<u8>>;
@@ -21,9 +26,11 @@ struct Known {
     /// Those whose frame power was cut in: nobody was told that they are there.
     doubtful: BTreeSet<u64>,
     /// Entries that power was cut in and that were not there: they may be, at a later start, until something else has their index.
-    late: BTreeMap<u64, Vec<u8>>,
+    late: Vec<(u64, Vec<u8>)>,
     /// The oldest entry before the call and after it.
     first: (u64, u64),
+    /// How often power was cut.
+    cuts: u32,
 }
 
 impl Known {
@@ -39,7 +46,8 @@ impl Known {
     /// What may stand at an index.
     fn may_be(&self, index: u64, body: &[u8]) -> bool {
         let pending = || self.pending.get(usize::try_from(index.checked_sub(self.next())?).ok()?);
-        self.durable.get(&index).or_else(pending).is_some_and(|own| own == body) || self.late.get(&index).is_some_and(|own| own == body)
+        self.durable.get(&index).or_else(pending).is_some_and(|own| own == body)
+            || self.late.iter().any(|(at, own)| *at == index && own == body)
     }
 
     /// The head after so many entries, of which `there` can be read.
@@ -70,7 +78,7 @@ fn contents<const W: usize, const S: usize, const MAX: usize>(log: &mut FlashLog
 /// What must hold of a log after a cut.
 fn check<const W: usize, const S: usize, const MAX: usize>(log: &mut FlashLog<Sim<W, S>, MAX>, known: &Known) -> Result<u64, String> {
     let status = log.status();
-    let late = known.late.last_key_value().map_or(0, |(index, _)| index + 1);
+    let late = known.late.iter().map(|(index, _)| index + 1).max().unwrap_or(0);
     let most = (known.next() + known.pending.len() as u64).max(late);
     if !(known.least()..=most).contains(&status.next) {
         return Err(format!("next is {}, {} were acknowledged and {most} handed over", status.next, known.least()));
@@ -190,6 +198,11 @@ fn cut<const W: usize, const S: usize, const MAX: usize>(
     if flash.violations > 0 {
         return Err("a word was programmed twice, or misaligned".to_owned());
     }
+    let spread = flash.wear.iter().max().unwrap() - flash.wear.iter().min().unwrap();
+    after.cuts += 1;
+    if spread > 1 + after.cuts {
+        return Err(format!("wear {:?} after {} cuts", flash.wear, after.cuts));
+    }
     if let Some(operations) = flash.journal.take() {
         for (number, (flash, operation)) in operations.into_iter().enumerate() {
             let case = (flash, operation, after.clone());
@@ -217,7 +230,11 @@ fn tolerant<const W: usize, const S: usize, const MAX: usize>(log: &mut FlashLog
     let status = log.status();
     let all = contents(log)?;
     if status.next != known.next() || log.head() != known.head(status.next, &all) {
-        return Err(format!("at a later start next is {}, and {} were there; or the head is another", status.next, known.next()));
+        return Err(format!(
+            "at a later start next is {}, and {} were there; or the head is another: {all:x?}, {known:x?}",
+            status.next,
+            known.next()
+        ));
     }
     for index in status.first..status.next {
         match all.get(&index) {
@@ -254,14 +271,11 @@ fn plan(blocks: usize, appends: usize, seed: u64) -> Plan {
     Plan { blocks, appends, seed, is_early: false, skips_erased: false }
 }
 
-/// All cuts of a run with that seed.
-type Run = fn(u64) -> (u64, Option<String>);
+/// All cuts of a run of a number with so many seeds and so many cuts more.
+type Run = fn(u64, u64, u32) -> (u64, Option<String>);
 
-/// Seeds of each tear; without optimisation a sample.
-const SEEDS: u64 = if cfg!(debug_assertions) { 1 } else { 20 };
-
-/// How many more cuts there are while it recovers from the first.
-const DEPTH: u32 = 1;
+/// Without optimisation a sample.
+const IS_SAMPLE: bool = cfg!(debug_assertions);
 
 /// More of everything in the long run.
 fn rounds() -> u64 {
@@ -271,21 +285,36 @@ fn rounds() -> u64 {
 #[test]
 fn power_cut_at_every_operation_costs_nothing_that_was_acknowledged() {
     let runs: [Run; 6] = [
-        |round| all_cuts::<1, 1024, 192>(&plan(2, 40, round), SEEDS, DEPTH),
-        |round| all_cuts::<2, 1024, 128>(&plan(3, 60, round + 100), SEEDS, DEPTH),
-        |round| all_cuts::<4, 1024, 288>(&plan(4, 60, round + 200), SEEDS, DEPTH),
-        |round| all_cuts::<8, 4096, 288>(&plan(3, 90, round + 300), SEEDS, DEPTH),
-        |round| all_cuts::<16, 1024, 256>(&plan(7, 80, round + 400), SEEDS, DEPTH),
-        |round| all_cuts::<32, 4096, 512>(&plan(4, 80, round + 500), SEEDS, DEPTH),
+        |round, seeds, depth| all_cuts::<1, 1024, 192>(&plan(2, 40, round), seeds, depth),
+        |round, seeds, depth| all_cuts::<2, 1024, 128>(&plan(3, 60, round + 100), seeds, depth),
+        |round, seeds, depth| all_cuts::<4, 1024, 288>(&plan(4, 60, round + 200), seeds, depth),
+        |round, seeds, depth| all_cuts::<8, 4096, 288>(&plan(3, 90, round + 300), seeds, depth),
+        |round, seeds, depth| all_cuts::<16, 1024, 256>(&plan(7, 80, round + 400), seeds, depth),
+        |round, seeds, depth| all_cuts::<32, 4096, 512>(&plan(4, 80, round + 500), seeds, depth),
     ];
-    let mut all = 0;
-    for (round, run) in (0..rounds()).flat_map(|round| runs.map(|run| (round, run))) {
-        let (count, failure) = run(round);
-        assert_eq!(failure, None);
-        all += count;
+    let (mut once, mut twice) = (0, 0);
+    for round in 0..rounds() {
+        for run in runs {
+            let (count, failure) = run(round, if IS_SAMPLE { 1 } else { 20 }, 0);
+            assert_eq!(failure, None);
+            once += count;
+            if !IS_SAMPLE {
+                let (count, failure) = run(round + 1_000, 1, 1);
+                assert_eq!(failure, None);
+                twice += count;
+            }
+        }
     }
-    println!("{all} cuts");
-    assert!(all > if cfg!(debug_assertions) { 4_000 } else { 80_000 }, "{all} cuts only");
+    println!("{once} runs with power cut once, {twice} with a cut more while the log recovers");
+    assert!(once > if IS_SAMPLE { 4_000 } else { 80_000 } && (IS_SAMPLE || twice > 40_000), "too few");
+}
+
+#[test]
+fn power_cut_three_times_in_a_row_costs_nothing_either() {
+    for seed in 0..if IS_SAMPLE { 1 } else { 6 * rounds() } {
+        let (count, failure) = all_cuts::<4, 1024, 192>(&plan(3, if IS_SAMPLE { 4 } else { 14 }, seed), 1, 2);
+        assert_eq!(failure, None, "of {count}");
+    }
 }
 
 #[test]

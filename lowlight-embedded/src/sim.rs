@@ -10,6 +10,8 @@
 //!    not to be programmed.
 //! 3. After a cut everything fails until [`Sim::power_on`].
 
+use crate::blocking::wait;
+use embedded_storage::nor_flash as blocking;
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 use std::vec::Vec;
 
@@ -71,6 +73,17 @@ enum Word {
     Poison,
 }
 
+/// Operations that fail without a cut of power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failing {
+    /// So many succeed before.
+    pub after: u64,
+    /// How many fail then.
+    pub count: u64,
+    /// They leave what [`Tear::Any`] leaves; otherwise they change nothing.
+    pub tears: bool,
+}
+
 /// NOR flash with a write size of `W` and erase blocks of `S` bytes.
 #[derive(Debug, Clone)]
 pub struct Sim<const W: usize, const S: usize> {
@@ -90,8 +103,8 @@ pub struct Sim<const W: usize, const S: usize> {
     pub journal: Option<Vec<(Self, Operation)>>,
     /// An erasure is skipped, as a mistake, where the block reads as erased.
     pub skips_erased: bool,
-    /// After so many operations more each fails once, and does nothing or leaves what `Tear::Any` leaves.
-    pub fails_at: Option<(u64, bool)>,
+    /// Operations that fail, counted from here on.
+    pub fails: Option<Failing>,
     random: Random,
     is_off: bool,
 }
@@ -109,10 +122,22 @@ impl<const W: usize, const S: usize> Sim<W, S> {
             programs: (0, 0),
             journal: None,
             skips_erased: false,
-            fails_at: None,
+            fails: None,
             random: Random(seed),
             is_off: false,
         }
+    }
+
+    /// Flash that holds these bytes; what is not 0xFF counts as programmed. A rest that is no whole block is left out.
+    pub fn load(image: &[u8], seed: u64) -> Self {
+        let mut sim = Self::new(image.len() / S, seed);
+        sim.bytes.copy_from_slice(image.get(..image.len() / S * S).unwrap_or_default());
+        for (word, bytes) in sim.words.iter_mut().zip(image.chunks(W)) {
+            if bytes.iter().any(|byte| *byte != 0xFF) {
+                *word = Word::Programmed;
+            }
+        }
+        sim
     }
 
     /// The bytes as they read, whatever power is.
@@ -247,9 +272,13 @@ impl<const W: usize, const S: usize> Sim<W, S> {
 
     /// Whether the operation fails; `Some(true)` leaves something torn.
     fn fails(&mut self) -> Option<bool> {
-        let (left, tears) = self.fails_at?;
-        self.fails_at = if left == 0 { None } else { Some((left - 1, tears)) };
-        (left == 0).then_some(tears)
+        let failing = self.fails.as_mut().filter(|failing| failing.count > 0)?;
+        if failing.after > 0 {
+            failing.after -= 1;
+            return None;
+        }
+        failing.count -= 1;
+        Some(failing.tears)
     }
 
     fn note(&mut self, operation: Operation) {
@@ -337,5 +366,30 @@ impl<const W: usize, const S: usize> NorFlash for Sim<W, S> {
         self.programs = (self.programs.0 + (bytes.len() / W) as u64, self.programs.1 + 1);
         self.program(offset, bytes);
         Ok(())
+    }
+}
+
+impl<const W: usize, const S: usize> blocking::ReadNorFlash for Sim<W, S> {
+    const READ_SIZE: usize = W;
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), NorFlashErrorKind> {
+        wait(ReadNorFlash::read(self, offset, bytes))
+    }
+
+    fn capacity(&self) -> usize {
+        ReadNorFlash::capacity(self)
+    }
+}
+
+impl<const W: usize, const S: usize> blocking::NorFlash for Sim<W, S> {
+    const WRITE_SIZE: usize = W;
+    const ERASE_SIZE: usize = S;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), NorFlashErrorKind> {
+        wait(NorFlash::erase(self, from, to))
+    }
+
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
+        wait(NorFlash::write(self, offset, bytes))
     }
 }

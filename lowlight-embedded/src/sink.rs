@@ -32,7 +32,8 @@ pub trait FlashSink {
     /// # Errors
     ///
     /// [`InvalidInput`](embedded_io::ErrorKind::InvalidInput) if a body is larger than the storage can ever hold; nothing was written.
-    /// [`OutOfMemory`](embedded_io::ErrorKind::OutOfMemory) if there is no space and the policy is to stop; nothing was written.
+    /// [`OutOfMemory`](embedded_io::ErrorKind::OutOfMemory) if there is no space and the policy is to stop; the entries that found
+    /// space are there, whole.
     /// Anything else: storage failed; the entries before the failure may be there, whole.
     fn append(&mut self, batch: &[&[u8]]) -> Result<u64, Self::Error>;
 

@@ -238,13 +238,3 @@ fn seen<'a>(place: &Place, write: usize, bytes: &'a [u8]) -> Option<Seen<'a>> {
     };
     Some(Seen::Frame(frame, (FRAME_HEAD + length).next_multiple_of(write)))
 }
-
-/// Where to look next when no frame stands at `offset`: the next multiple of `max`.
-pub fn step(offset: usize, max: usize) -> usize {
-    (offset + 1).next_multiple_of(max)
-}
-
-/// Where to go on writing when what stands from `offset` on may be torn: a multiple of `max` with a whole frame's room before it.
-pub fn resume(offset: usize, max: usize) -> usize {
-    (offset + max).next_multiple_of(max)
-}

@@ -94,6 +94,12 @@ impl SectorHeader {
         let max = usize::try_from(self.max).unwrap_or(usize::MAX);
         // An index that no log reaches would overflow what is added to it.
         let small = [self.first, self.acked, self.dropped].into_iter().all(|number| number < crate::entry::MAX_SIZE);
-        self.log2_write <= 5 && self.flags == 0 && self.seq < END_SEQ && max <= MAX_FRAME && max % (1 << self.log2_write) == 0 && max >= 64 && small
+        self.log2_write <= 5
+            && self.flags == 0
+            && self.seq < END_SEQ
+            && max <= MAX_FRAME
+            && max % (1 << self.log2_write) == 0
+            && max >= 64
+            && small
     }
 }

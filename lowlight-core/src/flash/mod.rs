@@ -14,7 +14,7 @@ mod frame;
 mod header;
 mod pass;
 
-pub use frame::{Boot, Frame, Note, Place, Seen, emit, parse, resume, step};
+pub use frame::{Boot, Frame, Note, Place, Seen, emit, parse};
 pub use header::{END_SEQ, HEADER, SectorHeader};
 pub use pass::Pass;
 

@@ -1,6 +1,6 @@
 //! A pass over the frames of a sector, in order of their offsets (`docs/format.md`, section 16.2).
 
-use super::{Frame, HEADER, Note, Place, SectorHeader, Seen, step};
+use super::{Frame, HEADER, Note, Place, SectorHeader, Seen};
 use crate::chain::{Digest, leaf};
 
 /// What a pass over a sector has seen so far.
@@ -42,12 +42,21 @@ impl Pass {
         Self { place, next, head, run: 0, is_torn: false, is_stopped: false, is_void: false, end: place.offset, frames: 0 }
     }
 
-    /// Takes in what stands at `place` and goes on behind it; the index of its first entry, where it holds entries.
-    pub fn take(&mut self, seen: &Seen<'_>, max: usize) -> Option<u64> {
-        let Seen::Frame(frame, size) = seen else {
-            let next = step(usize::try_from(self.place.offset).unwrap_or(usize::MAX - max), max);
-            self.place.offset = u32::try_from(next).unwrap_or(u32::MAX);
-            return None;
+    /// Takes in what stands at `place` in a log of that write size and longest frame, and goes on behind it; the index of its first
+    /// entry, where it holds entries.
+    pub fn take(&mut self, seen: &Seen<'_>, write: u32, max: u32) -> Option<u64> {
+        let (frame, size) = match seen {
+            Seen::Frame(frame, size) => (frame, size),
+            // Writing goes on at such places, where it left some out.
+            Seen::Erased => {
+                self.place.offset = self.place.offset.saturating_add(1).checked_next_multiple_of(max).unwrap_or(u32::MAX);
+                return None;
+            }
+            // What has rotten may have been of any length.
+            Seen::Bad => {
+                self.place.offset = self.place.offset.saturating_add(write);
+                return None;
+            }
         };
         self.place.offset = self.place.offset.saturating_add(u32::try_from(*size).unwrap_or(u32::MAX));
         (self.end, self.frames) = (self.place.offset, self.frames + 1);

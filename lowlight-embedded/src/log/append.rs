@@ -11,7 +11,8 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     ///
     /// # Errors
     ///
-    /// [`FlashError::TooLarge`] and [`FlashError::Full`], with nothing written; [`FlashError::Failed`], when some of them may be there.
+    /// [`FlashError::TooLarge`], with nothing written; [`FlashError::Full`] and [`FlashError::Failed`], when those from the front that
+    /// found room are there: [`status`](Self::status) says how many.
     pub async fn append(&mut self, bodies: &[&[u8]]) -> Result<u64, FlashError> {
         if bodies.iter().any(|body| body.is_empty() || body.len() + flash::FRAME_HEAD > MAX) {
             return Err(FlashError::TooLarge);
@@ -95,12 +96,15 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         usize::try_from(Self::SIZE.saturating_sub(self.offset)).unwrap_or(0)
     }
 
+    /// Says that the newest sector is void; `false` where that was tried before.
     async fn program_void(&mut self) -> bool {
         self.window.1 = 0;
-        let (place, left) = (self.place(), self.left());
-        match Note::Void.emit(&place, F::WRITE_SIZE, self.buffer.get_mut(..left.min(MAX)).unwrap_or_default()) {
-            Some(size) => self.program(self.address(place.seq) + place.offset, size).await,
-            None => false,
+        let place = self.place();
+        match Note::Void.emit(&place, F::WRITE_SIZE, &mut self.buffer) {
+            Some(size) if place.offset == Self::next_place(Self::HEADER) => {
+                self.program(self.address(place.seq) + place.offset, size).await
+            }
+            _ => false,
         }
     }
 
@@ -110,8 +114,8 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             Doubt::None => return,
             Doubt::Next => {}
             Doubt::Newest { is_clear } => {
-                // Where it cannot be said, the sector is passed over.
-                if is_clear || self.program_void().await {
+                // Where it cannot be said, the sector is passed over; not if the only other one holds all there is.
+                if is_clear || self.program_void().await || self.sectors == 2 {
                     self.seq = self.seq.and_then(|seq| seq.checked_sub(1));
                 }
             }
@@ -148,8 +152,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             return Ok(true);
         }
         // What stands there now may read as this frame one day: what follows says where the log stood.
-        let next = flash::resume(usize::try_from(self.offset).unwrap_or(0), MAX);
-        self.offset = u32::try_from(next).unwrap_or(u32::MAX).min(Self::SIZE);
+        self.offset = Self::next_place(self.offset).min(Self::SIZE);
         self.needs_boot = true;
         self.bad += 1;
         self.has_failed = self.bad > MOST_BAD;

@@ -9,7 +9,8 @@
 //!
 //! 1. No word is programmed twice between two erasures.
 //! 2. What was found at a start is never trusted to be erased, and a frame that may be torn is never the last word on its index.
-//! 3. Sectors are erased in turn: erase counts differ by one at most, unless a sector fails or power goes while one is opened.
+//! 3. Sectors are erased in turn: erase counts differ by one at most, unless a sector fails, or power goes while one is opened or
+//!    stands erased ahead.
 
 mod append;
 mod mount;
@@ -158,6 +159,8 @@ enum Doubt {
 struct Cursor {
     place: Place,
     next: u64,
+    /// Entries from here on were never there, up to the next note.
+    end: u64,
 }
 
 impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
@@ -179,6 +182,11 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     #[expect(clippy::cast_possible_truncation, reason = "checked above")]
     const HEADER: u32 = flash::HEADER as u32;
 
+    #[expect(clippy::cast_possible_truncation, reason = "checked above")]
+    const WRITE: u32 = F::WRITE_SIZE as u32;
+    #[expect(clippy::cast_possible_truncation, reason = "checked above")]
+    const MAX: u32 = MAX as u32;
+
     /// Id of the log.
     pub fn log_id(&self) -> LogId {
         self.log_id
@@ -187,6 +195,11 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     /// Leaf of the newest entry, which the next one chains to; genesis for an empty log.
     pub fn head(&self) -> Digest {
         self.head
+    }
+
+    /// Whether entries before the newest could not be read, so that [`head`](Self::head) is not the leaf of the entry before.
+    pub fn is_torn(&self) -> bool {
+        self.is_torn
     }
 
     /// Number of this start of the firmware, from 0.
@@ -232,6 +245,11 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         let length = region.end.checked_sub(region.start).ok_or(FlashError::Region)?;
         let is_whole = region.start.is_multiple_of(size) && length.is_multiple_of(size);
         if is_whole && end <= capacity && length / size >= 2 { Ok(length / size) } else { Err(FlashError::Region) }
+    }
+
+    /// Where to go on writing when what stands from `offset` on may be torn: a multiple of `MAX` with a whole frame's room before it.
+    fn next_place(offset: u32) -> u32 {
+        offset.saturating_add(Self::MAX).checked_next_multiple_of(Self::MAX).unwrap_or(u32::MAX)
     }
 
     fn address(&self, seq: u32) -> u32 {

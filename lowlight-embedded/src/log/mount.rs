@@ -1,6 +1,6 @@
 //! Finding the end of a log at a start.
 
-use super::{Cursor, Doubt, FlashError, FlashLog, MOST_BAD, Options};
+use super::{Cursor, Doubt, FlashError, FlashLog, MOST_BAD, Options, WhenFull};
 use core::ops::{Range, RangeInclusive};
 use embedded_storage_async::nor_flash::NorFlash;
 use lowlight_core::LogId;
@@ -41,7 +41,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             first: 0,
             acked: 0,
             dropped: 0,
-            cursor: Cursor { place, next: u64::MAX },
+            cursor: Cursor { place, next: u64::MAX, end: 0 },
             window: (0, 0),
             buffer: [0; MAX],
         };
@@ -68,15 +68,19 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         self.seq = Some(newest.seq);
         let (tail, is_erased) = self.tail(&pass).await;
         self.offset = tail;
-        if is_empty {
-            self.doubt = Doubt::Newest { is_clear: pass.is_void || is_erased };
-        } else {
-            self.is_open = self.offset < Self::SIZE;
-            if self.hides_header(newest.seq.saturating_add(1)).await {
-                self.doubt = Doubt::Next;
-            }
-        }
+        self.is_open = !is_empty && tail < Self::SIZE;
+        let hides = self.hides_header(newest.seq.saturating_add(1)).await;
+        self.doubt = match (is_empty, hides) {
+            (false, false) => Doubt::None,
+            (true, false) => Doubt::Newest { is_clear: is_erased || pass.is_void },
+            (true, true) if self.sectors == 2 => Doubt::Newest { is_clear: true },
+            (_, true) => Doubt::Next,
+        };
         self.first = self.oldest(newest.seq).await.map_or(self.next, |oldest| oldest.first);
+        if self.options.when_full == WhenFull::Stop {
+            // What is gone was acknowledged.
+            self.acked = self.acked.max(self.first);
+        }
     }
 
     /// Whether the place of the next sector holds something that may read as its header one day: neither nothing nor what was there
@@ -115,8 +119,10 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
                 _ => return None,
             }
         }
-        for position in (low + 1..self.sectors).take(MOST_BAD as usize + 1) {
-            if self.header_at(position).await.is_some_and(|header| header.seq >= lap) {
+        // Places that failed were passed over, also around the end.
+        for ahead in 1..=(MOST_BAD + 1).min(self.sectors - 1) {
+            let position = (low + ahead) % self.sectors;
+            if self.header_at(position).await.is_some_and(|header| header.seq > newest.seq) {
                 return None;
             }
         }
@@ -137,10 +143,10 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         self.first_of((seq + 1).saturating_sub(self.sectors)..=seq).await
     }
 
-    /// The first header that is there.
+    /// The first header that is there and says what can be.
     pub(super) async fn first_of(&mut self, seqs: RangeInclusive<u32>) -> Option<SectorHeader> {
         for seq in seqs {
-            let header = self.header(seq).await;
+            let header = self.header(seq).await.filter(|header| header.first <= self.next);
             if header.is_some() {
                 return header;
             }
@@ -162,14 +168,13 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         let place = pass.place;
         // What cannot be read is not erased.
         let seen = self.bytes(place.seq, place.offset).await.map_or(Seen::Bad, |bytes| flash::parse(&place, F::WRITE_SIZE, bytes));
-        pass.take(&seen, MAX)
+        pass.take(&seen, Self::WRITE, Self::MAX)
     }
 
     /// Where the next frame may go: behind a clean stop, or with room for a torn frame between; and with nothing but erased flash behind.
     /// Whether all behind the last frame reads as erased.
     async fn tail(&mut self, pass: &Pass) -> (u32, bool) {
-        let end = usize::try_from(pass.end).unwrap_or(usize::MAX / 2);
-        let resume = u32::try_from(flash::resume(end, MAX)).unwrap_or(u32::MAX);
+        let resume = Self::next_place(pass.end);
         let mut all = true;
         let (mut tail, mut offset) = (if pass.is_stopped { pass.end } else { resume }, pass.end);
         self.window.1 = 0;

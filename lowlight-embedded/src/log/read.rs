@@ -18,28 +18,37 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     pub async fn read(&mut self, index: u64, buffer: &mut [u8]) -> Result<Option<Stored>, FlashError> {
         let mut index = index.max(self.first);
         let Some(newest) = self.seq.filter(|_| index < self.next) else { return Ok(None) };
-        let mut pass = match self.near(index, newest) {
-            Some(pass) => pass,
+        let (mut pass, mut end) = match self.near(index, newest) {
+            Some(near) => near,
             None => match self.sector_of(index, newest).await {
-                Some(header) => Pass::new(&header),
+                Some(header) => (Pass::new(&header), None),
                 None => return Ok(None),
             },
         };
         loop {
             while pass.place.offset < self.end_of(pass.place.seq) {
-                let (before, first) = (pass, self.pass_one(&mut pass).await);
-                let Some(first) = first.filter(|_| pass.next > index) else { continue };
-                // A torn frame that reads as whole today holds what a later one says otherwise.
-                if self.is_void(&pass, index.max(first)).await {
+                let (before, frames) = (pass, pass.frames);
+                let Some(first) = self.pass_one(&mut pass).await else {
+                    end = end.filter(|_| pass.frames == frames);
+                    continue;
+                };
+                if pass.next <= index {
                     continue;
                 }
-                index = index.max(first);
-                self.cursor = Cursor { place: before.place, next: before.next };
-                return self.copy(&before, first, index, buffer).await.map(Some);
+                let known = match end {
+                    Some(end) => end,
+                    None => self.true_end(&pass).await,
+                };
+                end = Some(known);
+                if index.max(first) < known {
+                    index = index.max(first);
+                    self.cursor = Cursor { place: before.place, next: before.next, end: known };
+                    return self.copy(&before, first, index, buffer).await.map(Some);
+                }
             }
             let Some(header) = self.first_of(pass.place.seq + 1..=newest).await else { return Ok(None) };
             index = index.max(header.first);
-            pass = Pass::new(&header);
+            (pass, end) = (Pass::new(&header), None);
         }
     }
 
@@ -48,10 +57,10 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         if self.is_open && self.seq == Some(seq) { self.offset } else { Self::SIZE }
     }
 
-    fn near(&self, index: u64, newest: u32) -> Option<Pass> {
-        let Cursor { place, next } = self.cursor;
+    fn near(&self, index: u64, newest: u32) -> Option<(Pass, Option<u64>)> {
+        let Cursor { place, next, end } = self.cursor;
         let is_there = newest.wrapping_sub(place.seq) < self.sectors;
-        (is_there && next <= index && index - next < NEAR).then(|| Pass::at(place, next, self.head))
+        (is_there && next <= index && index - next < NEAR).then(|| (Pass::at(place, next, self.head), Some(end)))
     }
 
     /// The last sector that begins at or before `index`.
@@ -60,11 +69,10 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         let mut found = None;
         while low < high {
             let middle = low + (high - low) / 2;
-            let mut header = self.header(middle).await;
-            let mut at = middle;
+            let (mut header, mut at) = (None, middle + 1);
             while header.is_none() && at > low {
                 at -= 1;
-                header = self.header(at).await;
+                header = self.first_of(at..=at).await;
             }
             match header {
                 Some(header) if header.first > index => high = at,
@@ -78,19 +86,18 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         }
     }
 
-    /// Whether what stands behind `pass` says that the entry at `index` was never there.
-    async fn is_void(&mut self, pass: &Pass, index: u64) -> bool {
-        let mut behind = *pass;
+    /// Where entries end that stand at `pass` up to the next note: a torn frame that reads as whole today holds what any later note
+    /// says was never there.
+    async fn true_end(&mut self, pass: &Pass) -> u64 {
+        let (mut behind, mut end) = (*pass, u64::MAX);
         while behind.place.offset < self.end_of(behind.place.seq) {
             let frames = behind.frames;
-            self.pass_one(&mut behind).await;
-            if behind.frames > frames {
-                return behind.next <= index;
+            if self.pass_one(&mut behind).await.is_none() && behind.frames > frames {
+                end = end.min(behind.next);
             }
         }
         let newest = self.seq.unwrap_or(0);
-        let header = self.first_of(behind.place.seq + 1..=newest).await;
-        header.map_or(self.next, |header| header.first) <= index
+        self.first_of(behind.place.seq + 1..=newest).await.map_or(end, |header| end.min(header.first))
     }
 
     /// Copies the entry at `index` out of the frame at the place of `pass`, whose first entry is `first`.

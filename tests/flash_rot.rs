@@ -1,0 +1,145 @@
+//! Images that have rotten, that belong to something else, or that somebody made up.
+
+use super::{Bodies, ID, contents, mount};
+use lowlight_core::Digest;
+use lowlight_core::flash::{HEADER, Pass, SectorHeader, Seen, parse};
+use lowlight_embedded::sim::{Random, Sim};
+use lowlight_embedded::wait;
+use std::collections::BTreeMap;
+
+const S: usize = 1024;
+const MAX: usize = 192;
+type Small = Sim<4, S>;
+
+/// A ring of four sectors that went around several times, with starts between, and all that was appended to it.
+fn full() -> (Small, Bodies) {
+    let mut random = Random(5);
+    let mut log = mount::<4, S, MAX>(Sim::new(4, 0));
+    let mut all = Bodies::new();
+    for number in 0..90 {
+        let batch: Vec<Vec<u8>> = (0..1 + random.below(3)).map(|_| vec![number; 1 + random.below(80)]).collect();
+        let parts: Vec<&[u8]> = batch.iter().map(Vec::as_slice).collect();
+        let index = wait(log.append(&parts)).unwrap();
+        all.extend((index..).zip(batch));
+        if number % 9 == 4 {
+            if number % 2 == 0 {
+                wait(log.stop()).unwrap();
+            }
+            log = mount(log.into_flash());
+        }
+    }
+    (log.into_flash(), all)
+}
+
+/// The bytes each frame covers, without its padding, and the entries in it.
+fn frames(image: &[u8]) -> Vec<(std::ops::Range<usize>, std::ops::Range<u64>)> {
+    let mut found = Vec::new();
+    for (position, sector) in image.chunks(S).enumerate() {
+        let header = SectorHeader::parse(sector.first_chunk::<HEADER>().unwrap()).expect("all are there");
+        let mut pass = Pass::new(&header);
+        while (pass.place.offset as usize) < S {
+            let at = pass.place.offset as usize;
+            let seen = parse(&pass.place, 4, &sector[at..]);
+            let first = pass.take(&seen, 4, 192);
+            if let Seen::Frame(..) = seen {
+                let length = 8 + usize::from(u16::from_le_bytes([sector[at], sector[at + 1]]) & 0xFFF);
+                let entries = first.map_or(0..0, |first| first..pass.next);
+                found.push((position * S + at..position * S + at + length, entries));
+            }
+        }
+    }
+    found
+}
+
+/// The first index of each sector that may have entries, and the seq of the sector.
+fn sectors(image: &[u8]) -> BTreeMap<u32, u64> {
+    let headers = image.chunks(S).map(|sector| SectorHeader::parse(sector.first_chunk().unwrap()).unwrap());
+    headers.map(|header| (header.seq, header.first)).collect()
+}
+
+#[test]
+fn every_bit_that_flips_costs_what_it_stood_in_and_nothing_else() {
+    let (flash, all) = full();
+    let (frames, sectors) = (frames(flash.image()), sectors(flash.image()));
+    let mut whole = mount::<4, S, MAX>(flash.clone());
+    let (before, status) = (contents(&mut whole).unwrap(), whole.status());
+    assert!(before.len() > 40 && status.first > 0 && status.next == all.len() as u64, "{status:?}");
+    let (oldest, second) = (*sectors.keys().next().unwrap(), *sectors.values().nth(1).unwrap());
+    for bit in 0..flash.image().len() * 8 {
+        let at = bit / 8;
+        let mut flash = flash.clone();
+        flash.flip(bit);
+        let mut log = mount::<4, S, MAX>(flash);
+        let there = contents(&mut log).unwrap_or_else(|error| panic!("bit {bit}: {error}"));
+        let lost = if at % S < HEADER && oldest as usize % 4 == at / S {
+            // The oldest sector has no neighbour that could say what it was.
+            status.first..second
+        } else {
+            frames.iter().find(|(bytes, _)| bytes.contains(&at)).map_or(0..0, |(_, entries)| entries.clone())
+        };
+        let left: Bodies = before.iter().filter(|(index, _)| !lost.contains(index)).map(|(index, body)| (*index, body.clone())).collect();
+        assert!(there == left, "bit {bit}: {:?} are there, lost should be {lost:?}", there.keys());
+        // What is behind the last frame was never there, as far as anyone can tell; anything else is counted.
+        let next = if lost.end == status.next { lost.start } else { status.next };
+        let first = if lost.start == status.first && lost.end == second && at % S < HEADER { second } else { status.first };
+        assert_eq!((log.status().first, log.status().next), (first, next), "bit {bit}");
+        assert_eq!(log.head() == whole.head(), next == status.next && !log.is_torn(), "bit {bit}");
+        let index = wait(log.append(&[b"more"])).unwrap();
+        assert_eq!((index, log.flash().violations), (next, 0), "bit {bit}");
+        let mut log = mount::<4, S, MAX>(log.into_flash());
+        let again = contents(&mut log).unwrap();
+        assert!(again.iter().all(|(at, body)| *at == index || left.get(at) == Some(body)), "bit {bit}");
+        assert_eq!(again.get(&index).map(Vec::as_slice), Some(&b"more"[..]), "bit {bit}");
+    }
+}
+
+/// A header of a log like ours with nonsense in it.
+fn header(random: &mut Random, seq: u32) -> SectorHeader {
+    let mut wild = |end: u64| if random.below(2) == 0 { random.number() % end } else { random.number() % (1 << 56) };
+    SectorHeader {
+        log2_write: 2,
+        flags: 0,
+        seq,
+        max: 192,
+        log_id: ID,
+        run: u32::try_from(wild(9) & 0xFFFF_FFFF).unwrap(),
+        first: wild(50),
+        acked: wild(50),
+        dropped: wild(50),
+        anchor: Digest([7; 32]),
+    }
+}
+
+#[test]
+fn images_of_something_else_are_mounted_and_written_to() {
+    let (flash, _) = full();
+    for seed in 0..3_000 {
+        let mut random = Random(seed);
+        let mut image = match seed % 3 {
+            0 => (0..4 * S).map(|_| random.number().to_le_bytes()[0]).collect(),
+            1 => flash.image().to_vec(),
+            _ => vec![0xFF; 4 * S],
+        };
+        for position in 0..4 {
+            let seq = [position, position + 4, u32::MAX - 7 + position, (1 << 31) - 4 + position, 0][random.below(5)];
+            let sector = &mut image[position as usize * S..];
+            if seed % 3 > 0 && random.below(3) > 0 {
+                sector[..HEADER].copy_from_slice(&header(&mut random, seq).emit());
+            }
+        }
+        for _ in 0..random.below(40) {
+            let at = random.below(image.len());
+            image[at] = random.number().to_le_bytes()[0];
+        }
+        let mut log = mount::<4, S, MAX>(Small::load(&image, seed));
+        contents(&mut log).unwrap();
+        let _ = (log.status(), wait(log.prepare()), wait(log.stop()));
+        if wait(log.append(&[b"new"])).is_ok() {
+            let (next, flash) = (log.status().next, log.into_flash());
+            let mut log = mount::<4, S, MAX>(flash);
+            assert_eq!(log.status().next, next, "seed {seed}");
+            let there = contents(&mut log).unwrap();
+            assert!(there.get(&(next - 1)).is_some_and(|body| body == b"new"), "seed {seed}: {:?}, {there:?}", log.status());
+        }
+    }
+}
