@@ -143,3 +143,26 @@ fn images_of_something_else_are_mounted_and_written_to() {
         }
     }
 }
+
+#[test]
+fn a_copy_of_a_frame_inside_an_entry_is_no_frame_when_the_entry_rots() {
+    let mut log = mount::<4, S, MAX>(Small::new(2, 0));
+    wait(log.append(&[b"before the start"])).unwrap();
+    // The note of this start says that entry 1 is next.
+    let mut log = mount::<4, S, MAX>(log.into_flash());
+    for _ in 1..4 {
+        wait(log.append(&[b"after it"])).unwrap();
+    }
+    let (note, _) = frames(log.flash().image().get(..S).unwrap())[1].clone();
+    let copy = log.flash().image()[note].to_vec();
+    wait(log.append(&[&copy])).unwrap();
+    wait(log.append(&[b"the last"])).unwrap();
+    let whole = frames(log.flash().image().get(..S).unwrap());
+    let (outer, _) = whole.iter().find(|(_, entries)| entries.contains(&4)).unwrap().clone();
+    for bit in 0..64 {
+        let mut flash = log.flash().clone();
+        flash.flip(outer.start * 8 + bit);
+        let there = contents(&mut mount::<4, S, MAX>(flash)).unwrap();
+        assert_eq!(there.into_keys().collect::<Vec<_>>(), [0, 1, 2, 3, 5], "bit {bit}");
+    }
+}

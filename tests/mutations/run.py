@@ -2,7 +2,7 @@
 """Removes one protection at a time and checks that the test named for it fails.
 
 A test that still passes without what it protects is a defect. manifest.json names the mutation, the row of the failure
-contract, the test, and the changes: in `file`, the text `find`, which must stand there exactly once, becomes `replace`.
+contract, the test (in the test binary `binary`, or `all`), and the changes: in `file`, the text `find`, which must stand there exactly once, becomes `replace`.
 They are made in a temporary git worktree of HEAD, one mutation at a time; what is not committed is not tested.
 
     tests/mutations/run.py [NAME ...] [--keep-going] [--target-dir DIR]
@@ -25,7 +25,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-CARGO = ["cargo", "test", "--quiet", "-p", "lowlight-tests", "--test", "all"]
+CARGO = ["cargo", "test", "--quiet", "-p", "lowlight-tests"]
 TIMEOUT_S = 180
 
 
@@ -42,13 +42,19 @@ def run(command, tree, target, timeout=None):
     return done.returncode, done.stdout
 
 
-def build(tree, target):
-    return run([*CARGO, "--no-run"], tree, target)
+def binary(mutation):
+    """The test binary of a mutation; `all` unless it says so."""
+    return mutation.get("binary", "all")
 
 
-def outcome(test, tree, target):
+def build(binaries, tree, target):
+    chosen = [part for name in sorted(binaries) for part in ("--test", name)]
+    return run([*CARGO, *chosen, "--no-run"], tree, target)
+
+
+def outcome(where, test, tree, target):
     """`passed`, `failed`, `hung`, or why it could not be told."""
-    code, out = run([*CARGO, "--", "--exact", test], tree, target, TIMEOUT_S)
+    code, out = run([*CARGO, "--test", where, "--", "--exact", test], tree, target, TIMEOUT_S)
     if code is None:
         return "hung", out
     if code == 0:
@@ -98,11 +104,11 @@ def mutate(mutation, tree, target):
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")
     try:
-        code, out = build(tree, target)
+        code, out = build({binary(mutation)}, tree, target)
         if code:
             print(f"STALE   {name}: the changed code does not compile\n{out[-2000:]}")
             return False
-        what, out = outcome(mutation["test"], tree, target)
+        what, out = outcome(binary(mutation), mutation["test"], tree, target)
     finally:
         subprocess.run([*git, "checkout", "--quiet", "--", "."], check=True)
     caught = what in ("failed", "hung")
@@ -115,13 +121,13 @@ def mutate(mutation, tree, target):
 
 def control(mutations, tree, target):
     """Whether every named test passes on the code as it is; otherwise a failure would say nothing."""
-    code, out = build(tree, target)
+    code, out = build({binary(mutation) for mutation in mutations}, tree, target)
     if code:
         print(f"the code does not compile as it is\n{out[-4000:]}")
         return False
     fine = True
-    for test in sorted({mutation["test"] for mutation in mutations}):
-        what, out = outcome(test, tree, target)
+    for where, test in sorted({(binary(mutation), mutation["test"]) for mutation in mutations}):
+        what, out = outcome(where, test, tree, target)
         if what != "passed" or "SKIPPED" in out:
             print(f"CONTROL {test}: {'skipped' if 'SKIPPED' in out else what} without any change\n{out[-2000:]}")
             fine = False
