@@ -2,6 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::pedantic, reason = "tests")]
 
 use lowlight_core::chain::leaf;
+use lowlight_core::flash::{Found, Image, ImageError};
+use lowlight_core::verify::DeviceVerifier;
 use lowlight_core::{Digest, LogId};
 use lowlight_embedded::sim::{Operation, Random, Sim, TEARS, Tear};
 use lowlight_embedded::{FlashLog, Options, wait};
@@ -114,6 +116,40 @@ struct Plan {
     skips_erased: bool,
 }
 
+/// A body of a later version: nobody looks into it.
+fn body(random: &mut Random, most: usize) -> Vec<u8> {
+    let rest = random.below(most);
+    std::iter::once(2).chain((0..rest).map(|_| random.number().to_le_bytes()[0])).collect()
+}
+
+/// What is read in the image is what the log reads, and the chain through it is right.
+fn agree_on_image(image: &[u8], sector: usize, there: &Bodies, next: u64) -> Result<(), String> {
+    let image = match Image::new(image, Some(sector)) {
+        Ok(image) => image,
+        Err(ImageError::NoLog) if there.is_empty() && next == 0 => return Ok(()),
+        Err(error) => return Err(error.to_string()),
+    };
+    let mut verifier = DeviceVerifier::<8>::new(image.log_id(), 0, None);
+    let mut read = Bodies::new();
+    for found in image.found() {
+        match found {
+            Found::Anchor { index, head, is_torn } => verifier.anchor(index, head, is_torn),
+            Found::Entry { index, body } => {
+                verifier.entry(index, body);
+                read.insert(index, body.to_vec());
+            }
+        }
+    }
+    let verdict = verifier.finish();
+    if !verdict.is_intact() || verdict.entries != read.len() as u64 {
+        return Err(format!("the image is not intact: {:?}", verdict.problems.kept()));
+    }
+    if read != *there || image.end() != next {
+        return Err(format!("in the image are {:?} to {}, in the log {:?} to {next}", read.keys(), image.end(), there.keys()));
+    }
+    Ok(())
+}
+
 /// A run of appends of random sizes, with starts between; each operation with the flash before it and what was known then.
 fn record<const W: usize, const S: usize, const MAX: usize>(plan: &Plan) -> (Vec<(Sim<W, S>, Operation, Known)>, Sim<W, S>) {
     let mut random = Random(plan.seed);
@@ -123,8 +159,7 @@ fn record<const W: usize, const S: usize, const MAX: usize>(plan: &Plan) -> (Vec
     let mut log = mount::<W, S, MAX>(flash);
     let (mut cases, mut known) = (Vec::new(), Known::default());
     for number in 0..plan.appends {
-        let batch: Vec<Vec<u8>> =
-            (0..1 + random.below(3)).map(|_| (0..1 + random.below(MAX - 8)).map(|_| random.number().to_le_bytes()[0]).collect()).collect();
+        let batch: Vec<Vec<u8>> = (0..1 + random.below(3)).map(|_| body(&mut random, MAX - 8)).collect();
         known.first.0 = log.status().first;
         known.pending.clone_from(&batch);
         if plan.is_early {
@@ -170,11 +205,16 @@ fn cut<const W: usize, const S: usize, const MAX: usize>(
     flash.cut(operation, tear, seed);
     flash.power_on();
     flash.journal = (depth > 0).then(Vec::new);
+    let image = flash.image().to_vec();
     let mut log = mount::<W, S, MAX>(flash);
     let next = check(&mut log, known)?;
     // It goes on from what it found.
     let mut after = known.clone();
     let there = contents(&mut log)?;
+    // What cannot be read is in no image.
+    if tear != Tear::Poison {
+        agree_on_image(&image, S, &there, next)?;
+    }
     let found = usize::try_from(next.saturating_sub(known.next())).unwrap();
     after.late.extend((known.next()..).zip(known.pending.iter().cloned()).skip(found));
     after.durable.extend((known.next()..).zip(known.pending.iter().take(found).cloned()));
@@ -186,7 +226,7 @@ fn cut<const W: usize, const S: usize, const MAX: usize>(
             after.durable.insert(index, body.clone());
         }
     }
-    let body = vec![0xA5; 40];
+    let body = [&[2][..], &[0xA5; 40]].concat();
     after.pending = vec![body.clone()];
     after.first.0 = log.status().first;
     let index = wait(log.append(&[&body])).map_err(|error| format!("nothing can be appended: {error}"))?;

@@ -59,10 +59,12 @@ pub enum Tear {
     Weak,
     /// As `Any`, and words that were torn cannot be read.
     Poison,
+    /// Nothing can be seen of it, except that a bit of one word reads differently from start to start.
+    Ghost,
 }
 
 /// All of them.
-pub const TEARS: [Tear; 6] = [Tear::Before, Tear::After, Tear::Front, Tear::Any, Tear::Weak, Tear::Poison];
+pub const TEARS: [Tear; 7] = [Tear::Before, Tear::After, Tear::Front, Tear::Any, Tear::Weak, Tear::Poison, Tear::Ghost];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Word {
@@ -208,6 +210,9 @@ impl<const W: usize, const S: usize> Sim<W, S> {
     }
 
     fn tear_write(&mut self, at: u32, bytes: &[u8], tear: Tear) {
+        if tear == Tear::Ghost {
+            return self.weaken(at as usize, bytes.len());
+        }
         if tear == Tear::Weak {
             self.program(at, bytes);
             return self.weaken(at as usize, bytes.len());
@@ -240,7 +245,7 @@ impl<const W: usize, const S: usize> Sim<W, S> {
     }
 
     fn tear_erase(&mut self, at: u32, tear: Tear) {
-        if tear == Tear::Weak {
+        if matches!(tear, Tear::Weak | Tear::Ghost) {
             self.clear(at);
             self.words.iter_mut().skip(at as usize / W).take(S / W).for_each(|word| *word = Word::Torn);
             return self.weaken(at as usize, S);

@@ -12,10 +12,12 @@
 
 mod frame;
 mod header;
+mod image;
 mod pass;
 
 pub use frame::{Boot, Frame, Note, Place, Seen, emit, parse};
 pub use header::{END_SEQ, HEADER, SectorHeader};
+pub use image::{Found, FoundIn, Image, ImageError};
 pub use pass::Pass;
 
 /// Largest frame, bytes: it must fit a frame of the link.

@@ -12,10 +12,12 @@
 
 mod chain_rules;
 mod content;
+mod device;
 mod end;
 mod gap;
 mod verdict;
 
+pub use device::{DeviceGap, DeviceVerdict, DeviceVerifier};
 pub use verdict::{Gap, Problem, ProblemKind, Problems, Verdict};
 
 use crate::chain::{Digest, LogId};

@@ -151,9 +151,8 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             self.bad = 0;
             return Ok(true);
         }
-        // What stands there now may read as this frame one day: what follows says where the log stood.
+        // Where nothing seems to stand, reading goes on at such a place. What may read as this frame one day says the same.
         self.offset = Self::next_place(self.offset).min(Self::SIZE);
-        self.needs_boot = true;
         self.bad += 1;
         self.has_failed = self.bad > MOST_BAD;
         if self.has_failed { Err(FlashError::Failed) } else { Ok(false) }

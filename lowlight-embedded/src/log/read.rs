@@ -40,7 +40,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
                     None => self.true_end(&pass).await,
                 };
                 end = Some(known);
-                if index.max(first) < known {
+                if index.max(first) < known.min(self.next) {
                     index = index.max(first);
                     self.cursor = Cursor { place: before.place, next: before.next, end: known };
                     return self.copy(&before, first, index, buffer).await.map(Some);

@@ -1,0 +1,286 @@
+//! Reading the log in an image of flash, as it was copied out of a device (`docs/format.md`, section 16.3).
+//!
+//! Limits: the image is a slice; nothing is kept per sector.
+//!
+//! ```text
+//! Image::new -> next: Anchor(first sector) Entry Entry Anchor(note of a start) Entry ... Anchor(next sector) ...
+//! ```
+//!
+//! 1. What a mount on the device finds is found here, byte for byte from the same rules.
+//! 2. A torn frame that a later note says was never there is left out.
+
+use super::{Frame, HEADER, Pass, SectorHeader, Seen, parse};
+use crate::chain::{Digest, LogId};
+
+/// How many sectors in a row a device passes over at most.
+const MOST_BAD: u32 = 4;
+
+/// Why an image was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum ImageError {
+    /// There is no sector of a flash log.
+    #[error("no sector of a flash log is in it")]
+    NoLog,
+    /// The length does not fit the sectors.
+    #[error("it is not made of whole sectors: give the erase size of the flash and the region that the log was mounted on")]
+    Size,
+}
+
+/// One thing that stands in an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found<'a> {
+    /// The device said that `head` is the leaf before `index`.
+    Anchor {
+        /// The index.
+        index: u64,
+        /// The leaf.
+        head: Digest,
+        /// Entries before could not be read by the device itself.
+        is_torn: bool,
+    },
+    /// An entry.
+    Entry {
+        /// Its index.
+        index: u64,
+        /// Its body.
+        body: &'a [u8],
+    },
+}
+
+/// The log in an image.
+#[derive(Debug, Clone, Copy)]
+pub struct Image<'a> {
+    bytes: &'a [u8],
+    sector: usize,
+    write: usize,
+    max: u32,
+    sectors: u32,
+    newest: SectorHeader,
+    end: u64,
+}
+
+impl<'a> Image<'a> {
+    /// Reads an image of the region of a log with erase blocks of `sector` bytes; where that is not given, it is the least distance
+    /// of headers that fits.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError`].
+    pub fn new(bytes: &'a [u8], sector: Option<usize>) -> Result<Self, ImageError> {
+        let first = (0..bytes.len()).step_by(32).find_map(|at| header_in(bytes, at)).ok_or(ImageError::NoLog)?;
+        let sizes = (7..=24).map(|shift| 1_usize << shift).filter(|size| *size >= HEADER + 2 * (first.max as usize));
+        let fits = |size: &usize| {
+            let count = u32::try_from(bytes.len() / size).unwrap_or(u32::MAX);
+            bytes.len().is_multiple_of(*size) && count >= 2 && holds_whole(bytes, *size, count)
+        };
+        let sector = match sector {
+            Some(size) => Some(size).filter(|size| *size >= HEADER && bytes.len().is_multiple_of(*size) && bytes.len() / size >= 2),
+            None => sizes.filter(fits).last(),
+        };
+        let sector = sector.ok_or(ImageError::Size)?;
+        let sectors = u32::try_from(bytes.len() / sector).map_err(|_| ImageError::Size)?;
+        let write = 1 << first.log2_write;
+        let mut image = Self { bytes, sector, write, max: first.max, sectors, newest: first, end: 0 };
+        let headers = (0..sectors).filter_map(|position| image.header_at(position));
+        image.newest = headers.max_by_key(|header| header.seq).ok_or(ImageError::Size)?;
+        for _ in 0..=MOST_BAD {
+            match image.header(image.newest.seq.saturating_add(1)) {
+                Some(header) => image.newest = header,
+                None => break,
+            }
+        }
+        let pass = image.pass(&image.newest);
+        let is_empty = pass.frames == 0 || pass.is_void;
+        image.end = if is_empty { image.newest.first } else { pass.next };
+        Ok(image)
+    }
+
+    /// The newest header.
+    pub fn newest(&self) -> &SectorHeader {
+        &self.newest
+    }
+
+    /// Id of the log.
+    pub fn log_id(&self) -> LogId {
+        self.newest.log_id
+    }
+
+    /// Size of a sector, bytes.
+    pub fn sector(&self) -> usize {
+        self.sector
+    }
+
+    /// Number of sectors.
+    pub fn sectors(&self) -> u32 {
+        self.sectors
+    }
+
+    /// Index behind the newest entry.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Index of the oldest entry that may be there.
+    pub fn first(&self) -> u64 {
+        self.first_of(self.oldest()).map_or(self.end, |header| header.first)
+    }
+
+    /// All that stands in it, in order.
+    pub fn found(&self) -> FoundIn<'a> {
+        FoundIn { image: *self, pass: None, seq: self.oldest(), end: None, held: None, next: 0 }
+    }
+
+    fn oldest(&self) -> u32 {
+        (self.newest.seq + 1).saturating_sub(self.sectors)
+    }
+
+    fn header_at(&self, position: u32) -> Option<SectorHeader> {
+        let header = header_in(self.bytes, position as usize * self.sector)?;
+        let is_ours = 1 << header.log2_write == self.write && header.max == self.max && header.seq % self.sectors == position;
+        is_ours.then_some(header)
+    }
+
+    /// The header of that seq, or what the sector before says it was.
+    fn header(&self, seq: u32) -> Option<SectorHeader> {
+        if let Some(found) = self.header_at(seq % self.sectors) {
+            return Some(found).filter(|header| header.seq == seq);
+        }
+        let start = (seq % self.sectors) as usize * self.sector;
+        if self.bytes.get(start..start + HEADER)?.iter().all(|byte| *byte == 0xFF) {
+            return None;
+        }
+        let mut from = seq;
+        let mut header = loop {
+            from = from.checked_sub(1).filter(|from| seq - from <= MOST_BAD.min(self.sectors - 1))?;
+            match self.header_at(from % self.sectors) {
+                Some(header) if header.seq == from => break header,
+                Some(_) => return None,
+                None => {}
+            }
+        };
+        while header.seq < seq {
+            header = self.pass(&header).following(&header);
+            if self.pass(&header).frames == 0 {
+                return None;
+            }
+        }
+        Some(header)
+    }
+
+    /// The first header from that seq on that is there and says what can be.
+    fn first_of(&self, seq: u32) -> Option<SectorHeader> {
+        (seq..=self.newest.seq).find_map(|seq| self.header(seq).filter(|header| header.first <= self.end))
+    }
+
+    fn seen(&self, pass: &Pass) -> Seen<'a> {
+        let start = (pass.place.seq % self.sectors) as usize * self.sector;
+        let from = start.saturating_add(pass.place.offset as usize);
+        let to = (start + self.sector).min(from.saturating_add(self.max as usize));
+        parse(&pass.place, self.write, self.bytes.get(from..to).unwrap_or_default())
+    }
+
+    fn is_inside(&self, pass: &Pass) -> bool {
+        (pass.place.offset as usize) < self.sector
+    }
+
+    fn step(&self, pass: &mut Pass) -> (Seen<'a>, Option<u64>) {
+        let seen = self.seen(pass);
+        let first = pass.take(&seen, 1 << self.newest.log2_write, self.max);
+        (seen, first)
+    }
+
+    fn pass(&self, header: &SectorHeader) -> Pass {
+        let mut pass = Pass::new(header);
+        while self.is_inside(&pass) {
+            self.step(&mut pass);
+        }
+        pass
+    }
+
+    /// Where entries end that stand at `pass` up to the next note; see the log on the device.
+    fn true_end(&self, pass: &Pass) -> u64 {
+        let (mut behind, mut end) = (*pass, u64::MAX);
+        while self.is_inside(&behind) {
+            let frames = behind.frames;
+            let (_, first) = self.step(&mut behind);
+            if first.is_none() && behind.frames > frames {
+                end = end.min(behind.next);
+            }
+        }
+        if behind.is_void {
+            return 0;
+        }
+        self.first_of(behind.place.seq + 1).map_or(end, |header| end.min(header.first))
+    }
+}
+
+fn header_in(bytes: &[u8], at: usize) -> Option<SectorHeader> {
+    SectorHeader::parse(bytes.get(at..)?.first_chunk::<HEADER>()?)
+}
+
+/// Whether each header in `bytes` stands where one of `size` may, and none anywhere else.
+fn holds_whole(bytes: &[u8], size: usize, count: u32) -> bool {
+    let mut headers = (0..bytes.len()).step_by(32).filter_map(|at| header_in(bytes, at).map(|header| (at, header)));
+    headers.all(|(at, header)| at.is_multiple_of(size) && u32::try_from(at / size) == Ok(header.seq % count))
+}
+
+/// Goes through an image.
+#[derive(Debug, Clone)]
+pub struct FoundIn<'a> {
+    image: Image<'a>,
+    pass: Option<Pass>,
+    seq: u32,
+    /// Where entries up to the next note end.
+    end: Option<u64>,
+    /// A frame whose entries are being given out, with the index of the next of them and how many were.
+    held: Option<(Frame<'a>, u64, usize)>,
+    /// Index behind the last entry that was given out.
+    next: u64,
+}
+
+impl<'a> Iterator for FoundIn<'a> {
+    type Item = Found<'a>;
+
+    fn next(&mut self) -> Option<Found<'a>> {
+        loop {
+            if let Some(entry) = self.from_held() {
+                return Some(entry);
+            }
+            let Some(mut pass) = self.pass.filter(|pass| self.image.is_inside(pass)) else {
+                let header = self.image.first_of(self.seq)?;
+                (self.seq, self.end, self.pass) = (header.seq + 1, None, Some(Pass::new(&header)));
+                self.next = self.next.max(header.first);
+                return Some(Found::Anchor { index: header.first, head: header.anchor, is_torn: false });
+            };
+            let (seen, first) = self.image.step(&mut pass);
+            self.pass = Some(pass);
+            match seen {
+                Seen::Frame(Frame::Note(super::Note::Boot(boot)), _) => {
+                    self.end = None;
+                    // One that a later note takes back says nothing.
+                    if boot.next >= self.next && boot.next <= self.image.true_end(&pass) {
+                        self.next = boot.next;
+                        return Some(Found::Anchor { index: boot.next, head: boot.head, is_torn: boot.is_torn });
+                    }
+                }
+                Seen::Frame(Frame::Note(_), _) => self.end = None,
+                Seen::Frame(frame, _) => self.held = first.map(|first| (frame, first, 0)),
+                Seen::Erased | Seen::Bad => {}
+            }
+        }
+    }
+}
+
+impl<'a> FoundIn<'a> {
+    fn from_held(&mut self) -> Option<Found<'a>> {
+        let (frame, index, given) = self.held?;
+        let end = *self.end.get_or_insert_with(|| self.pass.map_or(0, |pass| self.image.true_end(&pass)));
+        let body = frame.bodies().nth(given).filter(|_| index < end.min(self.image.end));
+        self.held = body.map(|_| (frame, index + 1, given + 1));
+        let body = body?;
+        self.next = index + 1;
+        Some(Found::Entry { index, body })
+    }
+}

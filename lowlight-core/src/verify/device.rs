@@ -1,0 +1,175 @@
+//! The verifier of a device's log: a chain in anchored stretches, without a tree (`docs/format.md`, section 17).
+//!
+//! Limits: keeps `P` problems and `P` gaps (counts all); memory does not depend on the log.
+//!
+//! ```text
+//! anchor(0, genesis)  entry 0  entry 1  anchor(2, head)  entry 2   ...gap...   anchor(9, head)  entry 9  -> finish(10, head)
+//! ```
+//!
+//! 1. An anchor is what the device said the leaf before an index is; where the entries before are known too, both must agree.
+//! 2. Entries behind a gap that no anchor follows are taken as they are and counted.
+
+use super::{Problem, ProblemKind, Problems};
+use crate::chain::{Digest, LogId, leaf};
+use crate::entry::codec::{decode, peek_seq};
+use crate::entry::{EntryError, Event, Lifecycle, MAX_SIZE};
+
+/// Entries of a device that are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct DeviceGap {
+    /// Index of the first.
+    pub first: u64,
+    /// Index behind the last.
+    pub end: u64,
+    /// What follows is chained to what the device said stood before it.
+    pub is_anchored: bool,
+}
+
+/// The state of a verification.
+#[derive(Debug, Clone)]
+pub struct DeviceVerifier<const P: usize> {
+    log_id: LogId,
+    next: u64,
+    /// Leaf of the entry before `next`; `None` when it is not known.
+    head: Option<Digest>,
+    result: DeviceVerdict<P>,
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct DeviceVerdict<const P: usize> {
+    /// What is wrong; empty means intact.
+    pub problems: Problems<P>,
+    /// Entries that are not there, the first runs of them; those before the first entry that is there are not among them.
+    pub gaps: heapless::Vec<DeviceGap, P>,
+    /// How many runs there are.
+    pub gaps_total: u64,
+    /// Entries in them.
+    pub lost: u64,
+    /// Entries that are there.
+    pub entries: u64,
+    /// Those a user wrote.
+    pub records: u64,
+    /// Those of a later version or kind.
+    pub not_understood: u64,
+    /// Those whose link to the one before could not be checked.
+    pub unchained: u64,
+    /// Starts of the firmware.
+    pub boots: u64,
+    /// Index of the first entry seen.
+    pub first: Option<u64>,
+    /// Index behind the last entry, and its leaf where it is known.
+    pub end: (u64, Option<Digest>),
+}
+
+impl<const P: usize> DeviceVerdict<P> {
+    /// Whether nothing is wrong; gaps are said apart.
+    pub fn is_intact(&self) -> bool {
+        self.problems.total() == 0
+    }
+}
+
+impl<const P: usize> DeviceVerifier<P> {
+    /// A verifier that has seen nothing yet; it expects entry `next` after the leaf `head`.
+    pub fn new(log_id: LogId, next: u64, head: Option<Digest>) -> Self {
+        let result = DeviceVerdict {
+            problems: Problems::default(),
+            gaps: heapless::Vec::new(),
+            gaps_total: 0,
+            lost: 0,
+            entries: 0,
+            records: 0,
+            not_understood: 0,
+            unchained: 0,
+            boots: 0,
+            first: None,
+            end: (next, head),
+        };
+        let head = if next == 0 { Some(log_id.genesis()) } else { head };
+        Self { log_id, next, head, result }
+    }
+
+    /// Index of the next entry.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Leaf of the entry before; `None` when it is not known.
+    pub fn head(&self) -> Option<Digest> {
+        self.head
+    }
+
+    /// What was found so far.
+    pub fn so_far(&self) -> &DeviceVerdict<P> {
+        &self.result
+    }
+
+    fn report(&mut self, seq: Option<u64>, kind: ProblemKind, detail: &'static str) {
+        self.result.problems.add(Problem { seq, kind, detail, span: 1 });
+    }
+
+    /// The device says that `head` is the leaf before `index`; `is_torn`, that it lost entries before it and goes on from the last
+    /// it knew.
+    pub fn anchor(&mut self, index: u64, head: Digest, is_torn: bool) {
+        if index >= MAX_SIZE {
+            return self.report(None, ProblemKind::Malformed, "an index is beyond the largest log");
+        }
+        if index < self.next {
+            return self.report(Some(index), ProblemKind::Reordered, "the device went back to an index that it had used");
+        }
+        self.skip(index, true);
+        if !is_torn && self.head.is_some_and(|known| known != head) {
+            self.report(index.checked_sub(1), ProblemKind::Modified, "the chain up to here is not what the device said it was");
+        }
+        self.head = Some(head);
+    }
+
+    /// Notes that entries before `index` are not there, if so.
+    fn skip(&mut self, index: u64, is_anchored: bool) {
+        if index <= self.next {
+            return;
+        }
+        // What lies before the first entry was overwritten, or is elsewhere.
+        if self.result.first.is_some() {
+            self.result.gaps_total += 1;
+            self.result.lost += index - self.next;
+            let _ = self.result.gaps.push(DeviceGap { first: self.next, end: index, is_anchored });
+        }
+        (self.next, self.head) = (index, None);
+    }
+
+    /// The next entry.
+    pub fn entry(&mut self, index: u64, body: &[u8]) {
+        if index >= MAX_SIZE {
+            return self.report(None, ProblemKind::Malformed, "an index is beyond the largest log");
+        }
+        if index < self.next {
+            return self.report(Some(index), ProblemKind::Reordered, "an entry stands after later ones");
+        }
+        self.skip(index, false);
+        self.result.first.get_or_insert(index);
+        self.result.entries += 1;
+        self.result.unchained += u64::from(self.head.is_none());
+        match decode(body) {
+            Ok(entry) if entry.header.seq == index => {
+                self.result.records += u64::from(entry.event.kind().is_record());
+                self.result.boots += u64::from(matches!(entry.event, Event::Lifecycle(Lifecycle::Start { .. })));
+                let opens = matches!(&entry.event, Event::Open(open) if open.log_id == self.log_id);
+                if index == 0 && !opens {
+                    self.report(Some(0), ProblemKind::Malformed, "entry 0 does not open this log");
+                }
+            }
+            Err(EntryError::NotUnderstood) if peek_seq(body).is_none_or(|inside| inside == index) => self.result.not_understood += 1,
+            _ => self.report(Some(index), ProblemKind::Malformed, "the body is not one of this index or not canonical"),
+        }
+        self.head = self.head.map(|head| leaf(&head, body));
+        self.next = index + 1;
+    }
+
+    /// The verdict.
+    pub fn finish(mut self) -> DeviceVerdict<P> {
+        self.result.end = (self.next, self.head);
+        self.result
+    }
+}
