@@ -293,7 +293,9 @@ fn all_cuts<const W: usize, const S: usize, const MAX: usize>(plan: &Plan, seeds
     assert!(spread <= 1 && flash.violations == 0, "wear {:?}", flash.wear);
     let (mut count, mut failures, mut failure) = (0, 0, None);
     for (number, case) in cases.iter().enumerate() {
-        for tear in TEARS {
+        // A note that leaves no trace is programmed at the same place again: whoever starts cannot know of it.
+        let is_note = matches!(&case.1, Operation::Write(_, bytes) if bytes[1] >> 4 == 3);
+        for tear in TEARS.into_iter().filter(|tear| !(is_note && *tear == Tear::Ghost)) {
             let seeds = if matches!(tear, Tear::Before | Tear::After) { 1 } else { seeds };
             for seed in 0..seeds {
                 let seed = seed << 32 | number as u64;

@@ -2,7 +2,11 @@
 
 use lowlight_core::entry::codec::{self, decode, encode};
 use lowlight_core::entry::{EntryError, FieldId, MAX_BODY};
+use lowlight_core::flash::{Found, Image};
+use lowlight_core::verify::DeviceVerifier;
 use lowlight_core::{Commitment, Digest, Frontier, LogId, Salt, chain};
+use lowlight_embedded::sim::Sim;
+use lowlight_embedded::{FlashLog, Options, wait};
 use lowlight_host::export::{self, Line, parse_line, unhex, verify_export};
 use lowlight_host::store::{columns, schema};
 use lowlight_host::verify::Report;
@@ -108,6 +112,63 @@ fn check_database(case: &Value) {
     check_report(case, &verify(&path));
 }
 
+fn entries_in(case: &Value) -> BTreeMap<u64, Vec<u8>> {
+    case["entries"].as_array().unwrap().iter().map(|pair| (pair[0].as_u64().unwrap(), bytes(&pair[1]))).collect()
+}
+
+/// What the log of firmware makes of an image.
+fn check_mounted<const W: usize, const S: usize, const MAX: usize>(case: &Value) {
+    let flash = Sim::<W, S>::load(&bytes(&case["image"]), 0);
+    let end = u32::try_from(flash.image().len()).unwrap();
+    let mut log: FlashLog<_, MAX> = wait(FlashLog::mount(flash, 0..end, Options::default(), LogId([9; 16]))).unwrap();
+    let status = log.status();
+    let found = serde_json::json!({ "first": status.first, "next": status.next, "acked": status.acked, "dropped": status.dropped,
+        "log_id": log.log_id().to_string(), "head": log.head().to_string(), "torn": log.is_torn(), "run": log.run() - 1 });
+    for (key, value) in found.as_object().unwrap() {
+        assert_eq!(case[key], *value, "{key}");
+    }
+    let (mut there, mut index, mut buffer) = (BTreeMap::new(), 0, [0; MAX]);
+    while let Some(stored) = wait(log.read(index, &mut buffer)).unwrap() {
+        there.insert(stored.index, buffer[..stored.length].to_vec());
+        index = stored.index + 1;
+    }
+    assert_eq!(there, entries_in(case));
+}
+
+fn check_flash(case: &Value) {
+    let image = bytes(&case["image"]);
+    let read = Image::new(&image, None).unwrap();
+    assert_eq!(read.sector() as u64, case["sector"].as_u64().unwrap());
+    assert_eq!((read.first(), read.end()), (case["first"].as_u64().unwrap(), case["next"].as_u64().unwrap()));
+    let (mut there, mut verifier) = (BTreeMap::new(), DeviceVerifier::<8>::new(read.log_id(), 0, None));
+    for found in read.found() {
+        match found {
+            Found::Anchor { index, head, is_torn } => verifier.anchor(index, head, is_torn),
+            Found::Entry { index, body } => {
+                verifier.entry(index, body);
+                there.insert(index, body.to_vec());
+            }
+        }
+    }
+    assert_eq!(there, entries_in(case));
+    let verdict = verifier.finish();
+    // The device's entry 0 should open its log, which these do not.
+    let others: Vec<_> = verdict.problems.kept().iter().filter(|problem| problem.seq != Some(0)).collect();
+    assert!(others.is_empty(), "{others:?}");
+    let small = case["max"] == 128;
+    match (case["write"].as_u64().unwrap(), case["sector"].as_u64().unwrap(), small) {
+        (1, 512, true) => check_mounted::<1, 512, 128>(case),
+        (2, 512, true) => check_mounted::<2, 512, 128>(case),
+        (4, 512, true) => check_mounted::<4, 512, 128>(case),
+        (8, 512, true) => check_mounted::<8, 512, 128>(case),
+        (16, 512, true) => check_mounted::<16, 512, 128>(case),
+        (32, 512, true) => check_mounted::<32, 512, 128>(case),
+        (4, 1024, true) => check_mounted::<4, 1024, 128>(case),
+        (4, 1024, false) => check_mounted::<4, 1024, 256>(case),
+        other => panic!("no such flash: {other:?}"),
+    }
+}
+
 #[test]
 fn every_vector_is_read_as_the_second_implementation_reads_it() {
     let mut counts = BTreeMap::new();
@@ -127,6 +188,7 @@ fn every_vector_is_read_as_the_second_implementation_reads_it() {
             "genesis" => assert_eq!(LogId(bytes(&case["log_id"]).try_into().unwrap()).genesis(), digest(&case["genesis"])),
             "export" => check_report(&case, &verify_export(case["text"].as_str().unwrap().as_bytes())),
             "database" => check_database(&case),
+            "flash" => check_flash(&case),
             other => panic!("a vector of an unknown type {other}"),
         };
         if std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).is_err() {
@@ -135,7 +197,7 @@ fn every_vector_is_read_as_the_second_implementation_reads_it() {
         *counts.entry(class).or_insert(0) += 1;
     }
     println!("{counts:?}");
-    assert_eq!(counts.len(), 7, "a type of vector is missing: {counts:?}");
+    assert_eq!(counts.len(), 8, "a type of vector is missing: {counts:?}");
     assert!(failed.is_empty(), "{} vectors failed: {failed:#?}", failed.len());
 }
 

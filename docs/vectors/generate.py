@@ -26,8 +26,9 @@ def files():
     from cases_body import body_vectors, hash_vectors
     from cases_database import database_vectors
     from cases_export import export_vectors
+    from cases_flash import flash_vectors
     found = {}
-    for vector in body_vectors() + hash_vectors() + database_vectors() + export_vectors():
+    for vector in body_vectors() + hash_vectors() + database_vectors() + export_vectors() + flash_vectors():
         name = vector["name"] + ".json"
         assert name not in found, name
         found[name] = (pretty(vector) + "\n").encode()

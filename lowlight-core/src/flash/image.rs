@@ -265,8 +265,10 @@ impl<'a> Iterator for FoundIn<'a> {
                         return Some(Found::Anchor { index: boot.next, head: boot.head, is_torn: boot.is_torn });
                     }
                 }
-                Seen::Frame(Frame::Note(_), _) => self.end = None,
-                Seen::Frame(frame, _) => self.held = first.map(|first| (frame, first, 0)),
+                Seen::Frame(frame, _) => {
+                    self.held = first.map(|first| (frame, first, 0));
+                    self.end = self.end.filter(|_| first.is_some());
+                }
                 Seen::Erased | Seen::Bad => {}
             }
         }

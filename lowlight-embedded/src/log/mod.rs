@@ -9,6 +9,7 @@
 //!
 //! 1. No word is programmed twice between two erasures.
 //! 2. What was found at a start is never trusted to be erased, and a frame that may be torn is never the last word on its index.
+//!    What leaves no trace whatever in the note of a start is programmed again at the same place; reading it back is what is left then.
 //! 3. Sectors are erased in turn: erase counts differ by one at most, unless a sector fails, or power goes while one is opened or
 //!    stands erased ahead.
 

@@ -176,7 +176,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     async fn tail(&mut self, pass: &Pass) -> (u32, bool) {
         let resume = Self::next_place(pass.end);
         let mut all = true;
-        let (mut tail, mut offset) = (pass.end, pass.end);
+        let (mut tail, mut offset) = (if pass.is_stopped { pass.end } else { resume }, pass.end);
         self.window.1 = 0;
         while offset < Self::SIZE {
             let length = usize::try_from(Self::SIZE - offset).unwrap_or(MAX).min(MAX);
