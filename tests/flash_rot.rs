@@ -83,7 +83,7 @@ fn every_bit_that_flips_costs_what_it_stood_in_and_nothing_else() {
         let next = if lost.end == status.next { lost.start } else { status.next };
         let first = if lost.start == status.first && lost.end == second && at % S < HEADER { second } else { status.first };
         assert_eq!((log.status().first, log.status().next), (first, next), "bit {bit}");
-        assert_eq!(log.head() == whole.head(), next == status.next && !log.is_torn(), "bit {bit}");
+        assert_eq!(log.status().head == whole.status().head, next == status.next && !log.status().is_torn, "bit {bit}");
         let index = wait(log.append(&[b"more"])).unwrap();
         assert_eq!((index, log.flash().violations), (next, 0), "bit {bit}");
         let mut log = mount::<4, S, MAX>(log.into_flash());

@@ -123,7 +123,7 @@ fn check_mounted<const W: usize, const S: usize, const MAX: usize>(case: &Value)
     let mut log: FlashLog<_, MAX> = wait(FlashLog::mount(flash, 0..end, Options::default(), LogId([9; 16]))).unwrap();
     let status = log.status();
     let found = serde_json::json!({ "first": status.first, "next": status.next, "acked": status.acked, "dropped": status.dropped,
-        "log_id": log.log_id().to_string(), "head": log.head().to_string(), "torn": log.is_torn(), "run": log.run() - 1 });
+        "log_id": log.status().log_id.to_string(), "head": log.status().head.to_string(), "torn": log.status().is_torn, "run": log.status().run - 1 });
     for (key, value) in found.as_object().unwrap() {
         assert_eq!(case[key], *value, "{key}");
     }

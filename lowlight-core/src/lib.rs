@@ -10,7 +10,7 @@
 //! - [`queue`]: fixed-capacity ring with overflow policies and exact loss counts
 //! - [`sink`], [`writer`]: drafts in, sealed entries out
 //! - [`source`], [`verify`]: entries in, verdict out
-//! - `flash` (feature): bytes of a flash log
+//! - `flash`, `frame`, `link` (feature `device`): bytes of a flash log, frames and messages of the link to a device
 //!
 //! Invariants of the crate:
 //!
@@ -29,8 +29,12 @@ extern crate std;
 pub mod chain;
 pub mod commit;
 pub mod entry;
-#[cfg(feature = "flash")]
+#[cfg(feature = "device")]
 pub mod flash;
+#[cfg(feature = "device")]
+pub mod frame;
+#[cfg(feature = "device")]
+pub mod link;
 pub mod note;
 pub mod queue;
 pub mod sink;

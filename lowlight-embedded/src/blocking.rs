@@ -1,14 +1,12 @@
 //! Drivers that block, where the log expects drivers that can be awaited.
 
-use crate::log::{FlashError, FlashLog};
-use crate::sink::{FlashSink, FlashStatus, Stored};
 use core::future::Future;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 use embedded_storage::nor_flash::{self as blocking};
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 
-/// A blocking `embedded-storage` driver as one that is always ready.
+/// A blocking driver, of flash (`embedded-storage`) or of a serial port (`embedded-io`), as one that is always ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Blocking<F>(pub F);
 
@@ -56,27 +54,22 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-impl<F: blocking::NorFlash, const MAX: usize> FlashSink for FlashLog<Blocking<F>, MAX> {
-    type Error = FlashError;
+impl<P: embedded_io::ErrorType> embedded_io::ErrorType for Blocking<P> {
+    type Error = P::Error;
+}
 
-    fn append(&mut self, batch: &[&[u8]]) -> Result<u64, FlashError> {
-        wait(Self::append(self, batch))
+impl<P: embedded_io::Read> embedded_io_async::Read for Blocking<P> {
+    async fn read(&mut self, bytes: &mut [u8]) -> Result<usize, P::Error> {
+        self.0.read(bytes)
+    }
+}
+
+impl<P: embedded_io::Write> embedded_io_async::Write for Blocking<P> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, P::Error> {
+        self.0.write(bytes)
     }
 
-    fn read_from(&mut self, index: u64, buffer: &mut [u8]) -> Result<Option<Stored>, FlashError> {
-        wait(self.read(index, buffer))
-    }
-
-    fn ack(&mut self, upto: u64) -> Result<(), FlashError> {
-        self.acknowledge(upto);
-        Ok(())
-    }
-
-    fn maintain(&mut self) -> Result<bool, FlashError> {
-        wait(self.prepare())
-    }
-
-    fn status(&self) -> FlashStatus {
-        Self::status(self)
+    async fn flush(&mut self) -> Result<(), P::Error> {
+        self.0.flush()
     }
 }

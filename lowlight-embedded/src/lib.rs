@@ -2,6 +2,8 @@
 //!
 //! - [`FlashSink`]: the contract of storage; firmware with FRAM, RRAM or an SD card implements it
 //! - [`FlashLog`]: the implementation over NOR flash drivers of `embedded-storage`, async or through [`Blocking`]
+//! - [`Recorder`]: events in, chained entries in a [`FlashSink`] out, by way of a bounded queue
+//! - [`Link`]: answers what a host asks about the log, over a serial port
 //! - `sim` (feature): NOR flash in memory that is stricter than real one, loses power, tears and wears
 #![no_std]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
@@ -10,11 +12,16 @@
 extern crate std;
 
 mod blocking;
+mod link;
 mod log;
+mod recorder;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod sink;
 
 pub use blocking::{Blocking, wait};
+pub use link::Link;
 pub use log::{FlashError, FlashLog, Options, WhenFull};
-pub use sink::{FlashSink, FlashStatus, Stored};
+pub use lowlight_core::link::DeviceStatus;
+pub use recorder::{Now, Recorded, Recorder, Software, StartError};
+pub use sink::{FlashSink, Stored};

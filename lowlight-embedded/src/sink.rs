@@ -9,6 +9,8 @@
 //! 3. Nothing that was never appended is ever returned by `read_from`.
 
 use embedded_io::Error;
+use lowlight_core::Digest;
+use lowlight_core::link::DeviceStatus;
 
 /// Non-volatile storage for the entries of one device log.
 ///
@@ -19,6 +21,7 @@ use embedded_io::Error;
 ///
 /// Errors are [`embedded_io::Error`], so that callers can tell "no space" from "broken" by
 /// [`kind`](embedded_io::Error::kind) without knowing the driver.
+#[expect(async_fn_in_trait, reason = "the futures of a microcontroller need not be sent to another thread")]
 pub trait FlashSink {
     /// Why storage failed.
     type Error: Error;
@@ -27,7 +30,7 @@ pub trait FlashSink {
     ///
     /// When it has returned `Ok`, all of `batch` survives power loss. When power goes before that, some prefix of
     /// `batch` may be there, in order and each body whole; the caller learns how much from [`status`](Self::status).
-    /// An empty batch is `Ok` with the next index and writes nothing.
+    /// An empty batch is `Ok` with the next index and writes nothing. A future that is dropped is as a power loss.
     ///
     /// # Errors
     ///
@@ -35,7 +38,7 @@ pub trait FlashSink {
     /// [`OutOfMemory`](embedded_io::ErrorKind::OutOfMemory) if there is no space and the policy is to stop; the entries that found
     /// space are there, whole.
     /// Anything else: storage failed; the entries before the failure may be there, whole.
-    fn append(&mut self, batch: &[&[u8]]) -> Result<u64, Self::Error>;
+    async fn append(&mut self, batch: &[&[u8]]) -> Result<u64, Self::Error>;
 
     /// Reads the entry at `index`, or the oldest one after it that is still there, into `buffer`.
     ///
@@ -44,21 +47,30 @@ pub trait FlashSink {
     /// # Errors
     ///
     /// [`InvalidInput`](embedded_io::ErrorKind::InvalidInput) if `buffer` is too small for the entry.
-    fn read_from(&mut self, index: u64, buffer: &mut [u8]) -> Result<Option<Stored>, Self::Error>;
+    async fn read_from(&mut self, index: u64, buffer: &mut [u8]) -> Result<Option<Stored>, Self::Error>;
+
+    /// The leaf before the entry at `index`, as it was when that entry was appended; `None` where it is not known any more.
+    async fn leaf_before(&mut self, index: u64) -> Option<Digest>;
 
     /// Says that all entries below `upto` are safe elsewhere, so that their space may be reclaimed first.
     ///
     /// An acknowledgement may be forgotten on power loss (the entries are then sent again, which must be harmless), but
-    /// never invented and never larger than what was said.
-    fn ack(&mut self, upto: u64) -> Result<(), Self::Error>;
+    /// never invented and never larger than what was said, nor than the next index.
+    fn acknowledge(&mut self, upto: u64);
+
+    /// Says how many entries were lost so far before they reached storage; may be forgotten on power loss.
+    fn set_dropped(&mut self, dropped: u64);
 
     /// Does work that would otherwise delay an `append`, such as erasing ahead; call it when idle.
     ///
     /// Returns whether there was anything to do. Power loss inside is harmless: the work is done again.
-    fn maintain(&mut self) -> Result<bool, Self::Error>;
+    async fn maintain(&mut self) -> Result<bool, Self::Error>;
+
+    /// Notes that nothing is under way: power may go now.
+    async fn stop(&mut self) -> Result<(), Self::Error>;
 
     /// Where the log stands. Must agree with what `read_from` returns.
-    fn status(&self) -> FlashStatus;
+    fn status(&self) -> DeviceStatus;
 }
 
 /// An entry that was read.
@@ -69,22 +81,4 @@ pub struct Stored {
     pub index: u64,
     /// Length of its body in the buffer, bytes.
     pub length: usize,
-}
-
-/// Where a device log stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct FlashStatus {
-    /// Oldest index still stored.
-    pub first: u64,
-    /// Index of the next entry.
-    pub next: u64,
-    /// All below this were acknowledged.
-    pub acked: u64,
-    /// Entries whose space was reused before they were acknowledged.
-    pub reclaimed_unacked: u64,
-    /// Entries that were lost before they reached storage.
-    pub dropped: u64,
-    /// How often each place was erased, at most; 0 where storage does not wear.
-    pub laps: u32,
 }

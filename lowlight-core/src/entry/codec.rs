@@ -18,9 +18,16 @@ const KINDS: u8 = 10;
 const MAX_KIND: u8 = 127;
 
 /// Encodes and checks an entry; returns the part of `buffer` that holds the body.
-pub fn encode<'b>(entry: &Entry<'_>, buffer: &'b mut Buffer) -> Result<&'b [u8], EntryError> {
+pub fn encode<'b>(entry: &Entry<'_>, buffer: &'b mut [u8]) -> Result<&'b [u8], EntryError> {
     entry.check()?;
-    put(&(FORMAT, entry), buffer)
+    let length = buffer.len().min(MAX_BODY);
+    put(&(FORMAT, entry), buffer.get_mut(..length).unwrap_or_default())
+}
+
+/// The bytes of a body of version 1 with another seq in it.
+pub fn renumbered(body: &[u8], seq: u64) -> impl Iterator<Item = u8> + '_ {
+    let rest = skip_varint(body.get(1..).unwrap_or_default());
+    core::iter::once(FORMAT).chain(varint(seq)).chain(rest.iter().copied())
 }
 
 /// Encodes and checks an entry; returns the body and where its list of slots begins.
@@ -154,7 +161,7 @@ fn check_prefix(header: &Header<'_>, body: &[u8]) -> Result<(), EntryError> {
     if body.starts_with(put(&(FORMAT, header), &mut buffer)?) { Ok(()) } else { Err(EntryError::NotCanonical) }
 }
 
-fn put<'b, T: Serialize>(value: &T, buffer: &'b mut Buffer) -> Result<&'b [u8], EntryError> {
+fn put<'b, T: Serialize>(value: &T, buffer: &'b mut [u8]) -> Result<&'b [u8], EntryError> {
     postcard::to_slice(value, buffer).map(|bytes| &*bytes).map_err(|_| EntryError::TooLarge)
 }
 

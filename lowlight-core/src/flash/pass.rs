@@ -18,6 +18,8 @@ pub struct Pass {
     pub run: u32,
     /// `head` is not that of all entries: some before it could not be read.
     pub is_torn: bool,
+    /// Entries since the last note, or since the header, could not be read: `head` is not what the device has.
+    pub is_broken: bool,
     /// The last frame was the note of a clean stop.
     pub is_stopped: bool,
     /// The last frame says that the sector is about to be erased.
@@ -39,7 +41,7 @@ impl Pass {
 
     /// A pass from a place on whose first entry is `next`.
     pub fn at(place: Place, next: u64, head: Digest) -> Self {
-        Self { place, next, head, run: 0, is_torn: false, is_stopped: false, is_void: false, end: place.offset, frames: 0 }
+        Self { place, next, head, run: 0, is_torn: false, is_broken: false, is_stopped: false, is_void: false, end: place.offset, frames: 0 }
     }
 
     /// Takes in what stands at `place` in a log of that write size and longest frame, and goes on behind it; the index of its first
@@ -71,12 +73,14 @@ impl Pass {
                 }
                 let first = self.next + u64::from(ahead);
                 self.is_torn |= ahead > 0;
+                self.is_broken |= ahead > 0;
                 self.head = frame.bodies().fold(self.head, |head, body| leaf(&head, body));
                 self.next = first + u64::from(*count);
                 return Some(first);
             }
             Frame::Note(Note::Boot(boot)) => {
                 (self.next, self.head, self.run, self.is_torn) = (boot.next, boot.head, boot.run, boot.is_torn);
+                self.is_broken = false;
             }
             Frame::Note(Note::Stop) => self.is_stopped = true,
             Frame::Note(Note::Void) => self.is_void = true,

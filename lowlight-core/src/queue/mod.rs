@@ -156,6 +156,11 @@ impl<T, const N: usize> Ring<T, N> {
         Some(item)
     }
 
+    /// The items, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.items.iter().map(|(item, _)| item)
+    }
+
     /// Whether an item of that weight would fit without losing anything.
     pub fn fits(&self, weight: usize) -> bool {
         self.items.len() < self.max_items && weight <= self.max_weight.saturating_sub(self.weight)

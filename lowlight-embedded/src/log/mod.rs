@@ -17,11 +17,12 @@ mod append;
 mod mount;
 mod read;
 
-use crate::sink::FlashStatus;
+use crate::sink::{FlashSink, Stored};
 use core::ops::Range;
 use embedded_io::ErrorKind;
 use embedded_storage_async::nor_flash::{NorFlash, NorFlashError, NorFlashErrorKind};
 use lowlight_core::flash::{self, Place, SectorHeader};
+use lowlight_core::link::DeviceStatus;
 use lowlight_core::{Digest, LogId};
 
 /// What happens when flash is full of entries that nobody has acknowledged.
@@ -188,35 +189,19 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     #[expect(clippy::cast_possible_truncation, reason = "checked above")]
     const MAX: u32 = MAX as u32;
 
-    /// Id of the log.
-    pub fn log_id(&self) -> LogId {
-        self.log_id
-    }
-
-    /// Leaf of the newest entry, which the next one chains to; genesis for an empty log.
-    pub fn head(&self) -> Digest {
-        self.head
-    }
-
-    /// Whether entries before the newest could not be read, so that [`head`](Self::head) is not the leaf of the entry before.
-    pub fn is_torn(&self) -> bool {
-        self.is_torn
-    }
-
-    /// Number of this start of the firmware, from 0.
-    pub fn run(&self) -> u32 {
-        self.run
-    }
-
     /// Where the log stands.
-    pub fn status(&self) -> FlashStatus {
-        FlashStatus {
+    pub fn status(&self) -> DeviceStatus {
+        DeviceStatus {
+            log_id: self.log_id,
+            run: self.run,
             first: self.first,
             next: self.next,
             acked: self.acked,
-            reclaimed_unacked: self.first.saturating_sub(self.acked),
+            reclaimed: self.first.saturating_sub(self.acked),
             dropped: self.dropped,
             laps: self.seq.map_or(0, |seq| seq / self.sectors + 1),
+            head: self.head,
+            is_torn: self.is_torn,
         }
     }
 
@@ -334,4 +319,40 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
 fn is_whole(bytes: &[u8]) -> bool {
     let Some(word) = bytes.first_chunk::<2>().map(|word| u16::from_le_bytes(*word)) else { return false };
     bytes.len() >= flash::FRAME_HEAD && (word == u16::MAX || bytes.len() >= flash::FRAME_HEAD + usize::from(word & 0xFFF))
+}
+
+impl<F: NorFlash, const MAX: usize> FlashSink for FlashLog<F, MAX> {
+    type Error = FlashError;
+
+    async fn append(&mut self, batch: &[&[u8]]) -> Result<u64, FlashError> {
+        Self::append(self, batch).await
+    }
+
+    async fn read_from(&mut self, index: u64, buffer: &mut [u8]) -> Result<Option<Stored>, FlashError> {
+        self.read(index, buffer).await
+    }
+
+    async fn leaf_before(&mut self, index: u64) -> Option<Digest> {
+        Self::leaf_before(self, index).await
+    }
+
+    fn acknowledge(&mut self, upto: u64) {
+        Self::acknowledge(self, upto);
+    }
+
+    fn set_dropped(&mut self, dropped: u64) {
+        Self::set_dropped(self, dropped);
+    }
+
+    async fn maintain(&mut self) -> Result<bool, FlashError> {
+        self.prepare().await
+    }
+
+    async fn stop(&mut self) -> Result<(), FlashError> {
+        Self::stop(self).await
+    }
+
+    fn status(&self) -> DeviceStatus {
+        Self::status(self)
+    }
 }

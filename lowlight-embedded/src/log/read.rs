@@ -3,6 +3,8 @@
 use super::{Cursor, FlashError, FlashLog};
 use crate::sink::Stored;
 use embedded_storage_async::nor_flash::NorFlash;
+use lowlight_core::Digest;
+use lowlight_core::chain::leaf;
 use lowlight_core::flash::{self, Pass, SectorHeader, Seen};
 
 /// A reader that is further behind than this looks for its sector anew.
@@ -50,6 +52,37 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             index = index.max(header.first);
             (pass, end) = (Pass::new(&header), None);
         }
+    }
+
+    /// The leaf before the entry at `index`, as it was when that entry was appended; `None` where it is not known any more.
+    pub async fn leaf_before(&mut self, index: u64) -> Option<Digest> {
+        if index == self.next {
+            return Some(self.head);
+        }
+        let header = match self.seq.filter(|_| (self.first..self.next).contains(&index)) {
+            Some(newest) => self.sector_of(index, newest).await?,
+            None => return None,
+        };
+        let mut pass = Pass::new(&header);
+        let mut found = Some(pass.head).filter(|_| pass.next == index);
+        // What stands later takes back what was said before.
+        while pass.place.offset < self.end_of(pass.place.seq) {
+            let (before, first) = (pass, self.pass_one(&mut pass).await);
+            if let Some(first) = first.filter(|first| *first < index && index < pass.next) {
+                found = self.fold(&before, index - first).await.filter(|_| !pass.is_broken);
+            } else if pass.next == index {
+                found = Some(pass.head).filter(|_| !pass.is_broken);
+            }
+        }
+        found
+    }
+
+    /// The leaf behind so many entries of the frame at the place of `pass`.
+    async fn fold(&mut self, pass: &Pass, count: u64) -> Option<Digest> {
+        let bytes = self.bytes(pass.place.seq, pass.place.offset).await.ok()?;
+        let Seen::Frame(frame, _) = flash::parse(&pass.place, F::WRITE_SIZE, bytes) else { return None };
+        let count = usize::try_from(count).ok()?;
+        Some(frame.bodies().take(count).fold(pass.head, |head, body| leaf(&head, body)))
     }
 
     /// Where frames of a sector end, as far as they are written.

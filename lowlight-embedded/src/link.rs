@@ -1,0 +1,181 @@
+//! The device's end of the link: answers what a host asks about the log (`docs/format.md`, section 17).
+//!
+//! Limits: requests and answers of at most `N` bytes; longer ones are dropped.
+//!
+//! ```text
+//! bytes -> Link::push -> request complete -> Link::answer -> bytes       Link::run: both, for a task     Link::poll: for a main loop
+//! ```
+//!
+//! 1. Nothing is kept between two requests; what is asked again is answered again.
+//! 2. Noise is dropped, and never answered; the log is changed by nothing but an acknowledgement.
+
+use crate::blocking::{Blocking, wait};
+use crate::sink::{FlashSink, Stored};
+use embedded_io_async::{Read, Write};
+use lowlight_core::Digest;
+use lowlight_core::chain::leaf;
+use lowlight_core::frame::{HEAD, OVERHEAD, Receiver, seal, wire};
+use lowlight_core::link::{ANSWER, ENTRIES_HEAD, Entries, REFUSED, Request, STATUS_LENGTH};
+
+/// Bytes that are handed to the port at once.
+const CHUNK: usize = 64;
+
+/// One end of the link, with a buffer of `N` bytes: at least 160, and the longest body plus 52.
+#[derive(Debug, Default)]
+pub struct Link<const N: usize> {
+    receiver: Receiver<N>,
+}
+
+impl<const N: usize> Link<N> {
+    const CHECKED: () = assert!(N >= STATUS_LENGTH + OVERHEAD + 8, "the buffer must hold a status: give at least 160 bytes");
+
+    /// An end that has received nothing.
+    pub const fn new() -> Self {
+        let () = Self::CHECKED;
+        Self { receiver: Receiver::new() }
+    }
+
+    /// Takes a byte from the port; whether a request is complete, which [`answer`](Self::answer) answers.
+    pub fn push(&mut self, byte: u8) -> bool {
+        self.receiver.push(byte)
+    }
+
+    /// Answers the request that the last byte completed, about the log of `sink`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the port. Where the log could not be read, the host is told so.
+    pub async fn answer<S: FlashSink, P: Write>(&mut self, sink: &mut S, port: &mut P) -> Result<(), P::Error> {
+        let Some(message) = self.receiver.message() else { return Ok(()) };
+        let (kind, number) = (message.kind, message.request);
+        match Request::parse(kind, message.payload) {
+            Some(Request::Read { from, messages }) => self.entries(sink, port, (kind, number), from, messages).await,
+            Some(request) => {
+                if let Request::Acknowledge { upto } = request {
+                    sink.acknowledge(upto);
+                }
+                let status = sink.status().emit();
+                if let Some(slot) = self.receiver.buffer().get_mut(HEAD..HEAD + STATUS_LENGTH) {
+                    slot.copy_from_slice(&status);
+                }
+                self.send(port, kind | ANSWER, number, STATUS_LENGTH).await
+            }
+            // Answers of another device on the same line are none of ours.
+            None if kind & ANSWER != 0 => Ok(()),
+            None => self.send(port, REFUSED, number, 0).await,
+        }
+    }
+
+    /// Sends entries from `from` on in at most so many messages; the last is empty when there are no more.
+    async fn entries<S: FlashSink, P: Write>(
+        &mut self,
+        sink: &mut S,
+        port: &mut P,
+        (kind, number): (u8, u16),
+        from: u64,
+        messages: u8,
+    ) -> Result<(), P::Error> {
+        let mut index = from;
+        // The leaf before `index`, where that was asked for: it need not be known.
+        let mut before: Option<Option<Digest>> = None;
+        for _ in 0..messages {
+            let mut length = ENTRIES_HEAD;
+            let Ok(found) = self.read(sink, index, length).await else { return self.send(port, REFUSED, number, 0).await };
+            let Some(stored) = found else {
+                let status = sink.status();
+                self.put_head(status.next, Some(status.head));
+                return self.send(port, kind | ANSWER, number, length).await;
+            };
+            let mut prev = match before.filter(|_| stored.index == index) {
+                Some(prev) => prev,
+                None => sink.leaf_before(stored.index).await,
+            };
+            self.put_head(stored.index, prev);
+            let mut next = Some(stored);
+            index = stored.index;
+            while let Some(stored) = next.filter(|stored| stored.index == index) {
+                (length, prev) = self.keep(length, stored.length, prev);
+                index += 1;
+                // One for which there is no room is the first of the next message.
+                next = self.read(sink, index, length).await.unwrap_or_default();
+            }
+            before = Some(prev);
+            self.send(port, kind | ANSWER, number, length).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads an entry to where its body goes in a payload of `length` bytes.
+    async fn read<S: FlashSink>(&mut self, sink: &mut S, index: u64, length: usize) -> Result<Option<Stored>, S::Error> {
+        let room = self.receiver.buffer().get_mut(HEAD + length + 2..N - 4).unwrap_or_default();
+        sink.read_from(index, room).await
+    }
+
+    fn put_head(&mut self, index: u64, prev: Option<Digest>) {
+        Entries::emit_head(index, prev, self.receiver.buffer().get_mut(HEAD..).unwrap_or_default());
+    }
+
+    /// Keeps a body of `size` bytes that was read behind a payload of `length` bytes: the new length, and its leaf.
+    fn keep(&mut self, length: usize, size: usize, prev: Option<Digest>) -> (usize, Option<Digest>) {
+        let payload = self.receiver.buffer().get_mut(HEAD + length..).unwrap_or_default();
+        if let Some(slot) = payload.first_chunk_mut::<2>() {
+            *slot = u16::try_from(size).unwrap_or(0).to_le_bytes();
+        }
+        let body = payload.get(2..2 + size).unwrap_or_default();
+        (length + 2 + size, prev.map(|prev| leaf(&prev, body)))
+    }
+
+    async fn send<P: Write>(&mut self, port: &mut P, kind: u8, number: u16, length: usize) -> Result<(), P::Error> {
+        let Some(message) = seal(self.receiver.buffer(), kind, number, length) else { return Ok(()) };
+        let mut chunk = heapless::Vec::<u8, CHUNK>::new();
+        for byte in wire(message) {
+            if let Err(byte) = chunk.push(byte) {
+                port.write_all(&chunk).await?;
+                chunk.clear();
+                // It is empty now.
+                let _ = chunk.push(byte);
+            }
+        }
+        port.write_all(&chunk).await?;
+        port.flush().await
+    }
+
+    /// Waits for bytes and answers, until the port is closed or fails: what a task of its own runs, with a log of its own.
+    ///
+    /// # Errors
+    ///
+    /// Those of the port.
+    pub async fn run<S: FlashSink, P: Read + Write>(&mut self, sink: &mut S, port: &mut P) -> Result<(), P::Error> {
+        let mut bytes = [0; CHUNK];
+        loop {
+            let count = port.read(&mut bytes).await?;
+            if count == 0 {
+                return Ok(());
+            }
+            for byte in bytes.iter().take(count) {
+                if self.push(*byte) {
+                    self.answer(sink, port).await?;
+                }
+            }
+        }
+    }
+
+    /// Takes what the port has received and answers it; returns at once when there is nothing. For a main loop.
+    ///
+    /// # Errors
+    ///
+    /// Those of the port.
+    pub fn poll<S: FlashSink, P>(&mut self, sink: &mut S, port: &mut P) -> Result<(), P::Error>
+    where
+        P: embedded_io::Read + embedded_io::ReadReady + embedded_io::Write,
+    {
+        let mut byte = [0];
+        while port.read_ready()? && port.read(&mut byte)? > 0 {
+            let [received] = byte;
+            if self.push(received) {
+                wait(self.answer(sink, &mut Blocking(&mut *port)))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,343 @@
+//! The device's recorder: events in, chained entries in storage out, by way of a bounded queue.
+//!
+//! Limits: `N` entries of at most `BODY` bytes wait in memory; what does not fit is lost by policy and counted.
+//!
+//! ```text
+//! record -> encode -> queue (N) -> flush: gap entries, numbers, batches -> FlashSink
+//! ```
+//!
+//! 1. `record` never waits and never touches storage.
+//! 2. What is lost is said by a gap entry before the next one that is written.
+//! 3. An entry leaves the queue when storage has it, not before.
+
+use crate::sink::FlashSink;
+use lowlight_core::entry::codec::{decode, encode, renumbered};
+use lowlight_core::entry::{Clock, Gap, GapReason, Lifecycle, Open, Retention, Role, Severity, Slot, SlotState, Slots};
+use lowlight_core::entry::{Entry, EntryError, Event, Header};
+use lowlight_core::queue::{OverflowPolicy, Pushed, Ring};
+use lowlight_core::{Commitment, FieldId, Salt};
+
+/// Entries that are handed to storage at once.
+const BATCH: usize = 4;
+
+/// What the clocks of the device say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Now {
+    /// ns since 1970-01-01T00:00:00Z, as far as `clock` can be trusted; 0 where it was never set.
+    pub wall: i64,
+    /// ns since power on.
+    pub monotonic: u64,
+    /// How much `wall` can be trusted.
+    pub clock: Clock,
+}
+
+/// What the firmware says about itself at a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Software<'a> {
+    /// Name and version, at most 64 bytes.
+    pub name: &'a str,
+    /// Id of the build, at most 64 bytes.
+    pub build: Option<&'a str>,
+    /// Id of the device, at most 64 bytes.
+    pub device: Option<&'a str>,
+    /// The random bytes are from a true random source. If not, a commitment may be guessed: it is not erasure-safe, and entry 0
+    /// says so.
+    pub true_random: bool,
+}
+
+/// What became of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[must_use]
+pub enum Recorded {
+    /// It waits to be written.
+    Queued,
+    /// It was lost, and is counted.
+    Lost(GapReason),
+    /// The queue is full and the policy is to wait: flush, then try again. It is not counted.
+    Full,
+    /// It breaks the format, or is larger than `BODY`.
+    Refused(EntryError),
+}
+
+/// Why a recorder could not start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum StartError<E> {
+    /// A text of [`Software`] is too long, or `BODY` is too small for the entries of a start.
+    Entry(EntryError),
+    /// Storage failed.
+    Sink(E),
+}
+
+impl<E: core::fmt::Display> core::fmt::Display for StartError<E> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Entry(error) => error.fmt(f),
+            Self::Sink(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: core::fmt::Debug + core::fmt::Display> core::error::Error for StartError<E> {}
+
+/// A recorder with a queue of `N` entries of at most `BODY` bytes, whose random bytes come from `R`.
+///
+/// `BODY` counts the body of an entry (`docs/format.md`, section 2): 128 is enough for an inference with short names and no content.
+#[derive(Debug)]
+pub struct Recorder<R, const N: usize, const BODY: usize> {
+    queue: Ring<heapless::Vec<u8, BODY>, N>,
+    random: R,
+    run: u64,
+    received: u64,
+    written: u64,
+    lost: u64,
+    /// Entries lost since the log was made, before this start.
+    dropped: u64,
+}
+
+impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY> {
+    /// Starts recording: opens an empty log, says whether power went at the last run, and what runs now.
+    ///
+    /// `random` fills a slice with random bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; the log is as it was, or has some of these entries.
+    pub async fn start<S: FlashSink>(
+        sink: &mut S,
+        policy: OverflowPolicy,
+        software: Software<'_>,
+        now: Now,
+        random: R,
+    ) -> Result<Self, StartError<S::Error>> {
+        let status = sink.status();
+        let mut recorder = Self {
+            queue: Ring::new(policy, N, usize::MAX),
+            random,
+            run: status.run.into(),
+            received: 0,
+            written: 0,
+            lost: 0,
+            dropped: status.dropped,
+        };
+        if status.next == 0 {
+            let open = Open {
+                log_id: status.log_id,
+                role: Role::Device,
+                true_random: software.true_random,
+                policy: Retention::default(),
+                vkey: None,
+                erasure_vkey: None,
+                predecessor: None,
+            };
+            recorder.put(sink, now, Severity::Info, Event::Open(open)).await?;
+        } else if let Some(run) = last_run(sink).await.map_err(StartError::Sink)? {
+            let at_most = u64::try_from(N).unwrap_or(u64::MAX);
+            let unclean = Lifecycle::UncleanStop { run, last_seq: Some(status.next - 1), at_most };
+            recorder.put(sink, now, Severity::Warn, Event::Lifecycle(unclean)).await?;
+        }
+        let Software { name, build, device, .. } = software;
+        let start = Lifecycle::Start { software: name, build, device };
+        recorder.put(sink, now, Severity::Info, Event::Lifecycle(start)).await?;
+        Ok(recorder)
+    }
+
+    /// Writes an entry of the recorder itself.
+    async fn put<S: FlashSink>(
+        &mut self,
+        sink: &mut S,
+        now: Now,
+        severity: Severity,
+        event: Event<'_>,
+    ) -> Result<(), StartError<S::Error>> {
+        let seq = sink.status().next;
+        let header = Header { seq, ..self.header(now, severity) };
+        let mut buffer = [0; BODY];
+        let body = encode(&Entry { header, event, fields: Slots::new() }, &mut buffer).map_err(StartError::Entry)?;
+        sink.append(&[body]).await.map(drop).map_err(StartError::Sink)
+    }
+
+    /// A header of an entry that is recorded now, without any of the texts.
+    pub fn header(&mut self, now: Now, severity: Severity) -> Header<'static> {
+        Header {
+            seq: 0,
+            recorded: now.wall,
+            occurred: None,
+            monotonic: now.monotonic,
+            run: self.run,
+            clock: now.clock,
+            id: self.id(now),
+            severity,
+            app: None,
+            environment: None,
+            module: None,
+            trace_id: None,
+            span_id: None,
+            parent_id: None,
+            request_id: None,
+            redactions: 0,
+            redaction_kinds: 0,
+            redaction_policy: 0,
+        }
+    }
+
+    /// A version 7 UUID (RFC 9562, section 5.7).
+    fn id(&mut self, now: Now) -> [u8; 16] {
+        let mut id = [0; 16];
+        (self.random)(&mut id);
+        let [_, _, time @ ..] = u64::try_from(now.wall / 1_000_000).unwrap_or(0).to_be_bytes();
+        let [a, b, c, d, e, f, version, _, variant, ..] = &mut id;
+        [*a, *b, *c, *d, *e, *f] = time;
+        *version = *version & 0x0F | 0x70;
+        *variant = *variant & 0x3F | 0x80;
+        id
+    }
+
+    /// Commits to a content value that is kept nowhere: the slot for the entry, and the salt with which whoever has the value can
+    /// prove it.
+    pub fn commit(&mut self, field: FieldId, value: &[u8]) -> (Slot, Salt) {
+        let mut salt = [0; 16];
+        (self.random)(&mut salt);
+        let commitment = Commitment::new(&Salt(salt), field, value).0;
+        (Slot { field, state: SlotState::HashOnly, cut_from: None, commitment }, Salt(salt))
+    }
+
+    /// Records an event; `fields` are ascending by field.
+    pub fn record(&mut self, header: Header<'_>, event: Event<'_>, fields: &[Slot]) -> Recorded {
+        let recorded = header.recorded;
+        let Ok(fields) = Slots::from_slice(fields) else { return Recorded::Refused(EntryError::Range("number of fields")) };
+        let mut body = heapless::Vec::<u8, BODY>::new();
+        // The number takes at most 8 bytes more than the one byte it takes here.
+        let _ = body.resize_default(BODY.saturating_sub(8));
+        match encode(&Entry { header: Header { seq: 0, ..header }, event, fields }, &mut body) {
+            Ok(bytes) => {
+                let length = bytes.len();
+                body.truncate(length);
+            }
+            Err(error) => return Recorded::Refused(error),
+        }
+        self.received += 1;
+        let mut evicted = 0;
+        let pushed = self.queue.push(body, 1, recorded, |_| evicted += 1);
+        self.lost += evicted;
+        match pushed {
+            Pushed::Queued => Recorded::Queued,
+            Pushed::Lost(_, reason) => {
+                self.lost += 1;
+                Recorded::Lost(reason)
+            }
+            Pushed::Full(_) => {
+                self.received -= 1;
+                Recorded::Full
+            }
+        }
+    }
+
+    /// How many entries wait.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Writes what waits, up to four entries at once, and gaps first; how many left the queue. Call it until it returns 0.
+    ///
+    /// # Errors
+    ///
+    /// Those of storage; what it did not take stays in the queue.
+    pub async fn flush<S: FlashSink>(&mut self, sink: &mut S, now: Now) -> Result<usize, S::Error> {
+        if !self.queue.losses().is_empty() {
+            sink.set_dropped(self.dropped + self.lost);
+            return self.write_gaps(sink, now).await;
+        }
+        let next = sink.status().next;
+        let mut batch = heapless::Vec::<heapless::Vec<u8, BODY>, BATCH>::new();
+        for (body, seq) in self.queue.iter().zip(next..) {
+            // Bodies have room for any number, and the batch is checked by its length.
+            let _ = batch.push(renumbered(body, seq).collect());
+            if batch.is_full() {
+                break;
+            }
+        }
+        if batch.is_empty() {
+            return Ok(0);
+        }
+        let mut parts: heapless::Vec<&[u8], BATCH> = batch.iter().map(|body| &**body).collect();
+        let mut done = sink.append(&parts).await;
+        if parts.len() > 1 && done.as_ref().is_err_and(is_refused) {
+            parts.truncate(1);
+            done = sink.append(&parts).await;
+        }
+        if done.as_ref().is_err_and(is_refused) {
+            // Storage can never hold it, and it must not be in the way of the others.
+            let _ = self.queue.pop();
+            self.queue.losses().add(GapReason::Rejected, 1, now.wall);
+            self.lost += 1;
+            return Ok(1);
+        }
+        // Also when it failed some may be there.
+        let there = usize::try_from(sink.status().next.saturating_sub(next)).unwrap_or(0).min(parts.len());
+        for _ in 0..there {
+            let _ = self.queue.pop();
+        }
+        self.written += there as u64;
+        done.map(|_| there)
+    }
+
+    async fn write_gaps<S: FlashSink>(&mut self, sink: &mut S, now: Now) -> Result<usize, S::Error> {
+        let (mut written, mut failed) = (0, None);
+        let gaps: heapless::Vec<Gap, 8> = self.queue.losses().take().collect();
+        for gap in gaps {
+            if failed.is_none() {
+                match self.put(sink, now, Severity::Warn, Event::Gap(gap)).await {
+                    Ok(()) => written += 1,
+                    Err(StartError::Sink(error)) => failed = Some(error),
+                    // A gap always fits where the entries of a start did.
+                    Err(StartError::Entry(_)) => {}
+                }
+            }
+            if failed.is_some() {
+                self.queue.losses().merge(gap);
+            }
+        }
+        failed.map_or(Ok(written), Err)
+    }
+
+    /// Writes all that waits and says that the run has ended: power may go then.
+    ///
+    /// # Errors
+    ///
+    /// Those of storage.
+    pub async fn stop<S: FlashSink>(&mut self, sink: &mut S, now: Now) -> Result<(), S::Error> {
+        while self.flush(sink, now).await? > 0 {}
+        let stop = Lifecycle::Stop { received: self.received, written: self.written, lost: self.lost };
+        match self.put(sink, now, Severity::Info, Event::Lifecycle(stop)).await {
+            Err(StartError::Sink(error)) => Err(error),
+            _ => sink.stop().await,
+        }
+    }
+}
+
+fn is_refused<E: embedded_io::Error>(error: &E) -> bool {
+    error.kind() == embedded_io::ErrorKind::InvalidInput
+}
+
+/// The run of the newest entry, if it is not that of a clean stop.
+async fn last_run<S: FlashSink>(sink: &mut S) -> Result<Option<u64>, S::Error> {
+    let mut buffer = [0; 256];
+    let newest = sink.status().next.saturating_sub(1);
+    let read = match sink.read_from(newest, &mut buffer).await {
+        Ok(stored) => stored,
+        // A stop would have had room.
+        Err(error) if is_refused(&error) => None,
+        Err(error) => return Err(error),
+    };
+    let body = read.and_then(|stored| buffer.get(..stored.length));
+    Ok(match body.map(decode) {
+        Some(Ok(entry)) if matches!(entry.event, Event::Lifecycle(Lifecycle::Stop { .. })) => None,
+        Some(Ok(entry)) => Some(entry.header.run),
+        _ => Some(u64::from(sink.status().run.saturating_sub(1))),
+    })
+}
