@@ -4,6 +4,8 @@
 mod checkpoints;
 mod concurrency;
 mod copies;
+mod devices;
+mod devices_line;
 mod elsewhere;
 mod elsewhere_attacks;
 mod failure_contract;

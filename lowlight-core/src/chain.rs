@@ -39,7 +39,7 @@ impl fmt::Debug for Digest {
 }
 
 /// 16 random bytes made at the first start of a log; never part of a firmware image.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LogId(pub [u8; 16]);
 

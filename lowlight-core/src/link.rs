@@ -19,7 +19,7 @@ pub const ANSWER: u8 = 0x80;
 /// Kind of the answer to what is no request.
 pub const REFUSED: u8 = 0xFF;
 /// What a message of entries has before the first, bytes.
-pub const ENTRIES_HEAD: usize = 8 + 1 + 32;
+pub const ENTRIES_HEAD: usize = 8 + 8 + 1 + 32;
 
 const STATUS: u8 = 1;
 const READ: u8 = 2;
@@ -149,6 +149,9 @@ impl DeviceStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Entries<'a> {
+    /// Index that was asked for, or behind the message before: what lies from here to `index` is not there. Without it a message that
+    /// was lost on the way would pass for entries that the device does not have.
+    pub asked: u64,
     /// Index of the first; where there is none, of the next that the device will have.
     pub index: u64,
     /// Leaf before it, where the device knows it.
@@ -160,7 +163,8 @@ pub struct Entries<'a> {
 impl<'a> Entries<'a> {
     /// Parses entries; `None` when they are none, also when one is empty.
     pub fn parse(payload: &'a [u8]) -> Option<Self> {
-        let (index, rest) = payload.split_first_chunk::<8>()?;
+        let (asked, rest) = payload.split_first_chunk::<8>()?;
+        let (index, rest) = rest.split_first_chunk::<8>()?;
         let (flags, rest) = rest.split_first()?;
         let (prev, bodies) = rest.split_first_chunk::<32>()?;
         let prev = match flags {
@@ -168,10 +172,10 @@ impl<'a> Entries<'a> {
             1 => Some(Digest(*prev)),
             _ => return None,
         };
-        let entries = Self { index: u64::from_le_bytes(*index), prev, bodies };
+        let entries = Self { asked: u64::from_le_bytes(*asked), index: u64::from_le_bytes(*index), prev, bodies };
         let (count, length) = entries.bodies().fold((0, 0), |(count, length), body| (count + 1, length + 2 + body.len()));
         let is_whole = length == bodies.len() && entries.bodies().all(|body| !body.is_empty());
-        (is_whole && entries.index <= MAX_SIZE - count).then_some(entries)
+        (is_whole && entries.index <= MAX_SIZE - count && (entries.asked <= entries.index || count == 0)).then_some(entries)
     }
 
     /// The bodies, in order of index.
@@ -186,11 +190,11 @@ impl<'a> Entries<'a> {
     }
 
     /// Puts what stands before the first body into a payload.
-    pub fn emit_head(index: u64, prev: Option<Digest>, payload: &mut [u8]) -> Option<()> {
+    pub fn emit_head(asked: u64, index: u64, prev: Option<Digest>, payload: &mut [u8]) -> Option<()> {
         let head = payload.get_mut(..ENTRIES_HEAD)?;
-        let (number, flags) = (index.to_le_bytes(), [u8::from(prev.is_some())]);
+        let (numbers, flags) = ([asked, index].map(u64::to_le_bytes), [u8::from(prev.is_some())]);
         let leaf = prev.map_or([0; 32], |prev| prev.0);
-        let bytes = number.iter().chain(&flags).chain(&leaf);
+        let bytes = numbers.as_flattened().iter().chain(&flags).chain(&leaf);
         head.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = *byte);
         Some(())
     }
@@ -229,10 +233,10 @@ mod tests {
         }
         assert_eq!(DeviceStatus::parse(&status().emit()), Some(status()));
         let mut payload = Vec::from([0; ENTRIES_HEAD]);
-        Entries::emit_head(6, Some(Digest([5; 32])), &mut payload).unwrap();
+        Entries::emit_head(2, 6, Some(Digest([5; 32])), &mut payload).unwrap();
         payload.extend([1, 0, 9, 2, 0, 8, 7]);
         let entries = Entries::parse(&payload).unwrap();
-        assert_eq!((entries.index, entries.prev), (6, Some(Digest([5; 32]))));
+        assert_eq!((entries.asked, entries.index, entries.prev), (2, 6, Some(Digest([5; 32]))));
         assert!(entries.bodies().eq([&[9][..], &[8, 7]]));
     }
 
@@ -255,8 +259,10 @@ mod tests {
         assert_eq!(Request::parse(READ, &[0xFF; 9]), None);
         assert_eq!(Request::parse(0, &[]), None);
         let mut payload = Vec::from([0; ENTRIES_HEAD]);
-        Entries::emit_head(MAX_SIZE - 1, None, &mut payload).unwrap();
-        for (bodies, is_fine) in [(&[1, 0, 9][..], true), (&[1, 0, 9, 1, 0, 9], false), (&[2, 0, 9], false), (&[0, 0], false), (&[1], false)] {
+        Entries::emit_head(0, MAX_SIZE - 1, None, &mut payload).unwrap();
+        for (bodies, is_fine) in
+            [(&[1, 0, 9][..], true), (&[1, 0, 9, 1, 0, 9], false), (&[2, 0, 9], false), (&[0, 0], false), (&[1], false)]
+        {
             assert_eq!(Entries::parse(&[&payload, bodies].concat()).is_some(), is_fine, "{bodies:?}");
         }
         *payload.last_mut().unwrap() = 1;

@@ -83,14 +83,14 @@ impl<const N: usize> Link<N> {
             let Ok(found) = self.read(sink, index, length).await else { return self.send(port, REFUSED, number, 0).await };
             let Some(stored) = found else {
                 let status = sink.status();
-                self.put_head(status.next, Some(status.head));
+                self.put_head(index, status.next, Some(status.head));
                 return self.send(port, kind | ANSWER, number, length).await;
             };
             let mut prev = match before.filter(|_| stored.index == index) {
                 Some(prev) => prev,
                 None => sink.leaf_before(stored.index).await,
             };
-            self.put_head(stored.index, prev);
+            self.put_head(index, stored.index, prev);
             let mut next = Some(stored);
             index = stored.index;
             while let Some(stored) = next.filter(|stored| stored.index == index) {
@@ -111,8 +111,8 @@ impl<const N: usize> Link<N> {
         sink.read_from(index, room).await
     }
 
-    fn put_head(&mut self, index: u64, prev: Option<Digest>) {
-        Entries::emit_head(index, prev, self.receiver.buffer().get_mut(HEAD..).unwrap_or_default());
+    fn put_head(&mut self, asked: u64, index: u64, prev: Option<Digest>) {
+        Entries::emit_head(asked, index, prev, self.receiver.buffer().get_mut(HEAD..).unwrap_or_default());
     }
 
     /// Keeps a body of `size` bytes that was read behind a payload of `length` bytes: the new length, and its leaf.

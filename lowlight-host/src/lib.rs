@@ -6,6 +6,7 @@
 //! - [`record`]: what a caller hands over
 //! - [`redact`]: what must not reach queue or disk
 //! - [`store`]: one SQLite database per log
+//! - [`import`]: logs of devices
 //! - [`verify`], [`export`], [`view`]: what is in a log, for auditors, programs and people
 //!
 //! Invariants of the crate:
@@ -23,6 +24,7 @@ pub mod copy;
 pub mod export;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+pub mod import;
 mod json;
 pub mod keys;
 pub mod prove;

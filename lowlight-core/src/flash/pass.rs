@@ -41,7 +41,18 @@ impl Pass {
 
     /// A pass from a place on whose first entry is `next`.
     pub fn at(place: Place, next: u64, head: Digest) -> Self {
-        Self { place, next, head, run: 0, is_torn: false, is_broken: false, is_stopped: false, is_void: false, end: place.offset, frames: 0 }
+        Self {
+            place,
+            next,
+            head,
+            run: 0,
+            is_torn: false,
+            is_broken: false,
+            is_stopped: false,
+            is_void: false,
+            end: place.offset,
+            frames: 0,
+        }
     }
 
     /// Takes in what stands at `place` in a log of that write size and longest frame, and goes on behind it; the index of its first

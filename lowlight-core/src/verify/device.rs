@@ -33,6 +33,8 @@ pub struct DeviceVerifier<const P: usize> {
     next: u64,
     /// Leaf of the entry before `next`; `None` when it is not known.
     head: Option<Digest>,
+    /// Entries before `next` are known elsewhere, so that one that is not there is a gap.
+    continues: bool,
     result: DeviceVerdict<P>,
 }
 
@@ -71,7 +73,8 @@ impl<const P: usize> DeviceVerdict<P> {
 }
 
 impl<const P: usize> DeviceVerifier<P> {
-    /// A verifier that has seen nothing yet; it expects entry `next` after the leaf `head`.
+    /// A verifier that has seen nothing yet; it expects entry `next` after the leaf `head`. Where `next` is 0, entries that are not
+    /// there before the first are no gap: they were overwritten.
     pub fn new(log_id: LogId, next: u64, head: Option<Digest>) -> Self {
         let result = DeviceVerdict {
             problems: Problems::default(),
@@ -87,7 +90,7 @@ impl<const P: usize> DeviceVerifier<P> {
             end: (next, head),
         };
         let head = if next == 0 { Some(log_id.genesis()) } else { head };
-        Self { log_id, next, head, result }
+        Self { log_id, next, head, continues: next > 0, result }
     }
 
     /// Index of the next entry.
@@ -130,8 +133,8 @@ impl<const P: usize> DeviceVerifier<P> {
         if index <= self.next {
             return;
         }
-        // What lies before the first entry was overwritten, or is elsewhere.
-        if self.result.first.is_some() {
+        // What lies before the first entry of all was overwritten.
+        if self.continues || self.result.first.is_some() {
             self.result.gaps_total += 1;
             self.result.lost += index - self.next;
             let _ = self.result.gaps.push(DeviceGap { first: self.next, end: index, is_anchored });

@@ -30,12 +30,17 @@ pub enum Command {
         after_help = "Ends with its input, or at SIGTERM, SIGINT or SIGHUP after committing what it has read.\n\nExample: echo '{\"model\":\"phi-3-mini\",\"prompt\":\"hi\",\"response\":\"hello\",\"latency_ms\":87.3}' | lowlight record"
     )]
     Record(RecordArgs),
-    /// Check a log, a database file, an export or a proof
+    /// Check a log with the devices beside it, a database file, an export, a proof or an image of flash
     #[command(after_help = format!("Example: lowlight verify --json\n\n{EXIT_CODES}"))]
     Verify(VerifyArgs),
     /// Write the log as JSON, NDJSON or CSV
     #[command(after_help = "Example: lowlight export --since 2026-01-01 --fail-on-tamper | lowlight verify -")]
     Export(ExportArgs),
+    /// Take in the log of a device: over a serial line, from a capture of one, from an image of flash
+    #[command(
+        after_help = "What was taken in before is not taken in again. The entries stand in devices/ beside the log, an entry of the log says so, and `lowlight verify` checks both.\n\nExample: lowlight import /dev/ttyACM0 --baud 921600\nExample: lowlight import flash.img --sector 4096"
+    )]
+    Import(ImportArgs),
     /// List records
     #[command(after_help = "Example: lowlight query --model phi-3-mini --since '2h ago' --json")]
     Query(QueryArgs),
@@ -94,7 +99,7 @@ pub struct RecordArgs {
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Log directory, database file, export or proof; - for an export on stdin [default: the log in --path]
+    /// Log directory, database file, export, proof or image of flash; - for an export on stdin [default: the log in --path]
     pub source: Option<PathBuf>,
     /// Hold it against this checkpoint, kept elsewhere; - for stdin; may be given more than once
     #[arg(long, value_name = "FILE")]
@@ -111,6 +116,24 @@ pub struct VerifyArgs {
     /// Read a log on a second thread, which is faster on more than one processor
     #[arg(long)]
     pub parallel: bool,
+    /// Size of an erase block of the flash that an image is of, bytes [default: found in the image]
+    #[arg(long, value_name = "BYTES")]
+    pub sector: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Serial device, pty, Unix socket, capture of a line, or image of flash
+    pub source: PathBuf,
+    /// Speed of a serial line, bits a second
+    #[arg(long, default_value_t = 115_200, value_name = "N")]
+    pub baud: u32,
+    /// How long an answer may take, seconds
+    #[arg(long, default_value_t = 2.0, value_name = "S")]
+    pub timeout: f64,
+    /// Size of an erase block of the flash, bytes [default: found in the image]
+    #[arg(long, value_name = "BYTES")]
+    pub sector: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -10,6 +10,7 @@ mod config;
 mod doctor;
 mod erase;
 mod export;
+mod import;
 pub(crate) mod input;
 mod inspect;
 mod keys;
@@ -105,6 +106,7 @@ fn run(cli: &Cli) -> Outcome {
         Command::Erase(args) => erase::run(cli, args),
         Command::Keys(args) => keys::run(cli, args),
         Command::Export(args) => export::run(cli, args),
+        Command::Import(args) => import::run(cli, args),
         Command::Query(args) => query::run(cli, args),
         Command::Stats => stats::run(cli),
         Command::Tail(args) => tail::run(cli, args),

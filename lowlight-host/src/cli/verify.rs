@@ -1,11 +1,13 @@
 //! `lowlight verify`.
 
 use super::args::{Cli, VerifyArgs};
+use super::import::print_details;
 use super::progress::Progress;
 use super::{Failure, Outcome, now, stdout, text};
 use crate::checkpoints::{Checkpoints, newest_witnessed};
 use crate::copy::compare;
 use crate::export::verify_export_with;
+use crate::import::{is_image, read, verify_image};
 use crate::prove;
 use crate::store::Reader;
 use crate::verify::{self, Against, Kept, Place, Report, Threads, VerifyPolicy, Vetted};
@@ -52,7 +54,10 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> Outcome {
         None if !args.key.is_empty() && kept.is_empty() => {
             return Err(Failure::Usage("--key is for checkpoints: give --checkpoint, or a proof to verify".to_owned()));
         }
-        None => report(source, threads, Against::kept(&kept, &keys)),
+        None => match image(source, args.sector) {
+            Some(report) => report,
+            None => report(source, threads, Against::kept(&kept, &keys)),
+        },
     };
     if let Some(Err(error)) = args.against.as_ref().map(|copy| compare(source, copy, &mut report)) {
         let why = format!("--against: {error}");
@@ -149,6 +154,16 @@ fn kept(file: &Path, keys: &[Key<'_>]) -> Result<Vec<Kept>, Failure> {
     Kept::parse_all(&bytes, keys).map_err(|error| failed(error.to_string()))
 }
 
+/// The report on an image of flash, if the file is one.
+fn image(source: &Path, sector: Option<usize>) -> Option<Report> {
+    let is_other = |file: std::fs::File| is_export(&mut BufReader::new(file));
+    if !source.is_file() || is_database(source) || std::fs::File::open(source).is_ok_and(is_other) {
+        return None;
+    }
+    let bytes = read(source).ok().filter(|bytes| is_image(bytes, sector))?;
+    Some(verify_image(&bytes, sector).map_or_else(|error| Report::unreadable(format!("{}: {error}", source.display())), Report::of_device))
+}
+
 /// Verifies whatever is at `source`.
 pub(super) fn report(source: &Path, threads: Threads, against: Against<'_>) -> Report {
     let mut progress = Progress::new("verifying");
@@ -232,6 +247,19 @@ fn print(report: &Report, source: &Path, has_checkpoint: bool, out: &mut impl Wr
     }
     if report.level == "witnessed" {
         writeln!(out, "level: witnessed")?;
+    }
+    for device in &report.devices {
+        let entries = text::plural(device.entries, "entry", "entries");
+        let why = device.error.as_ref().map_or(String::new(), |error| format!(": {}", text::safe(error)));
+        writeln!(
+            out,
+            "device {}: {}: {entries}, {} to {}{why}",
+            device.log_id,
+            device.verdict,
+            device.first.unwrap_or(0),
+            device.end.saturating_sub(1)
+        )?;
+        print_details(device, out)?;
     }
     if let Some(entry) = &report.entry {
         writeln!(out, "{}", text::safe(&entry.to_string()))?;

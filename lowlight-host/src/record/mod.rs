@@ -11,7 +11,7 @@ mod prepare;
 
 pub use prepare::{ContentMode, Parts, Preparation, Prepared};
 
-use lowlight_core::entry::{Audit, Event, FieldId, Inference, Kind, Lifecycle, Log, MAX_INTEGER, Severity, is_token};
+use lowlight_core::entry::{Audit, Event, FieldId, Import, Inference, Kind, Lifecycle, Log, MAX_INTEGER, Severity, is_token};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::time::Duration;
@@ -152,6 +152,11 @@ pub enum RecordError {
 }
 
 impl<'a> Record<'a> {
+    /// Entries of a device were taken in: what only an import may say.
+    pub(crate) fn import(import: Import) -> Self {
+        Self::new(Event::Import(import), Severity::Info)
+    }
+
     fn new(event: Event<'a>, severity: Severity) -> Self {
         Self {
             event,
@@ -294,7 +299,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    fn check(&self) -> Result<(), RecordError> {
+    pub(crate) fn check(&self) -> Result<(), RecordError> {
         let token = |name, value: &str, cap| if is_token(value, cap) { Ok(()) } else { Err(RecordError::Token(name, cap)) };
         let number = |name, value: Option<u64>| if value.unwrap_or(0) > MAX_INTEGER { Err(RecordError::Number(name)) } else { Ok(()) };
         if self.contents.len() > lowlight_core::entry::MAX_FIELDS {

@@ -113,6 +113,11 @@ impl Record<'_> {
     /// Redacts, cuts and encodes. Cost is bounded by the content cap, whatever the size of the input.
     pub fn prepare(self, with: &Preparation<'_>) -> Result<Prepared, RecordError> {
         self.check()?;
+        Ok(self.prepared(with))
+    }
+
+    /// The same of a record that was checked.
+    pub(crate) fn prepared(self, with: &Preparation<'_>) -> Prepared {
         let mut session = with.redactor.map(|(redactor, _)| redactor.session());
         let mut cleaned: Vec<Option<String>> = Vec::new();
         let mut collect = |text: &str, cap: usize, alphabet: Alphabet| cleaned.push(clean(session.as_mut(), text, cap, alphabet));
@@ -144,7 +149,7 @@ impl Record<'_> {
         }
         // A Vec cannot run out of space; an event that cannot be encoded would leave no head, and is rejected later.
         let head = lowlight_core::postcard::to_extend(&(header, event, contents), Vec::with_capacity(256)).unwrap_or_default();
-        Ok(Prepared { head, texts })
+        Prepared { head, texts }
     }
 
     fn header<'h>(&self, with: &Preparation<'h>) -> Header<'h>

@@ -42,7 +42,7 @@ pub use witnessing::{WitnessOptions, ask_witness};
 use crate::record::{Preparation, Prepared, Record, RecordError};
 use crate::redact::{RedactError, Redactor};
 use crate::store::StoreError;
-use lowlight_core::entry::{Clock, GapReason};
+use lowlight_core::entry::{Clock, GapReason, Import};
 use lowlight_core::queue::Pushed;
 use queue::{Item, Queue};
 use std::path::Path;
@@ -284,6 +284,16 @@ impl Recorder {
     ///
     /// A record that breaks the format's limits is refused; nothing of it is kept or counted.
     pub fn record(&self, record: Record<'_>) -> Result<Ticket, RecordError> {
+        record.check()?;
+        Ok(self.accept(record))
+    }
+
+    /// Hands over what says that entries of a device were taken in.
+    pub(crate) fn import(&self, import: Import) -> Ticket {
+        self.accept(Record::import(import))
+    }
+
+    fn accept(&self, record: Record<'_>) -> Ticket {
         let shared = self.shared();
         let options = &shared.options;
         let recorded = now();
@@ -298,10 +308,10 @@ impl Recorder {
             monotonic: shared.monotonic(),
             clock: shared.clock(),
         };
-        let prepared = record.prepare(&preparation)?;
+        let prepared = record.prepared(&preparation);
         let cell = Arc::new(Cell::default());
         shared.push(Item { cell: Arc::clone(&cell) }, &prepared, recorded);
-        Ok(Ticket { cell, shared: Arc::clone(shared) })
+        Ticket { cell, shared: Arc::clone(shared) }
     }
 
     /// Starts an inference of `model`; see [`Span`].

@@ -24,7 +24,7 @@ pub(super) struct Opened {
 
 /// A folder only we can read, removed when dropped.
 #[derive(Debug)]
-pub(super) struct PrivateCopy(PathBuf);
+pub(crate) struct PrivateCopy(PathBuf);
 
 impl Drop for PrivateCopy {
     fn drop(&mut self) {
@@ -59,6 +59,14 @@ pub(super) fn is_orphaned(path: &Path) -> bool {
 pub(super) fn refuse_orphan(path: &Path) -> Result<(), StoreError> {
     let why = || "it is gone or empty, and its journal (-wal) is there".to_owned();
     if is_orphaned(path) { Err(StoreError::Corrupt { path: path.to_path_buf(), why: why() }) } else { Ok(()) }
+}
+
+/// As [`connect`], for a database of another schema; the copy is to be kept as long as the connection.
+pub(crate) fn connect_other(path: &Path) -> Result<(Connection, Option<PrivateCopy>), StoreError> {
+    let opened = connect(path)?;
+    let configured = schema::distrust(&opened.connection).and_then(|()| opened.connection.execute_batch("PRAGMA query_only=ON"));
+    configured.map_err(|source| StoreError::from_sqlite(path, source))?;
+    Ok((opened.connection, opened.copy))
 }
 
 /// Opens a database for reading without writing beside it.

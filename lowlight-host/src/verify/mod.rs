@@ -11,6 +11,7 @@ pub use policy::{VerifyPolicy, Vetted};
 
 use crate::checkpoints::{Checkpoints, newest_witnessed};
 use crate::export;
+use crate::import::{DeviceReport, verify_devices};
 use crate::removal::Rules;
 use crate::store::{Ahead, AtEnd, DbSource, Reader, StoreError};
 use lowlight_core::source::{Item, Start, StoredNode, Tombstones};
@@ -74,6 +75,9 @@ pub struct Report {
     /// Id of the log, hex, as what was verified names it.
     #[serde(skip)]
     pub log: Option<String>,
+    /// The logs of devices that were taken in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceReport>,
     /// Why the verdict is `unreadable`, or why reading stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -154,9 +158,31 @@ impl Report {
             not_understood: verdict.not_understood,
             notes: Vec::new(),
             log: None,
+            devices: Vec::new(),
             error,
             is_damaged: false,
         }
+    }
+
+    /// Takes in what the logs of devices show: when one of them is broken, this is.
+    pub(crate) fn add_devices(&mut self, devices: Vec<DeviceReport>) {
+        if devices.iter().any(|device| device.verdict == "broken") {
+            self.verdict = "broken";
+        } else if self.verdict == "intact" && devices.iter().any(|device| device.verdict == "unreadable") {
+            self.verdict = "unreadable";
+            self.error = Some("the log of a device could not be read".to_owned());
+        }
+        self.devices = devices;
+    }
+
+    /// The report on the log of a device alone.
+    pub(crate) fn of_device(device: DeviceReport) -> Self {
+        let mut report = Self { verdict: "intact", level: "chain", error: None, ..Self::unreadable("") };
+        (report.entries, report.records) = (device.entries, device.records);
+        report.not_understood = device.not_understood;
+        report.log = Some(device.log_id.clone());
+        report.add_devices(vec![device]);
+        report
     }
 
     /// Number of entries of the log, those that were removed with the others.
@@ -201,7 +227,7 @@ impl Report {
 }
 
 impl ReportedProblem {
-    fn new(problem: &Problem) -> Self {
+    pub(crate) fn new(problem: &Problem) -> Self {
         let detail = match (problem.kind, problem.span) {
             (ProblemKind::Missing | ProblemKind::Truncated | ProblemKind::UnexplainedGap, span) if span > 1 => {
                 format!("{} ({span} entries)", problem.detail)
@@ -271,6 +297,9 @@ fn pass(
         report.notes.push(why.to_owned());
     }
     let is_torn = report.verdict == "broken" && reader.removes_meanwhile()?;
+    if path.is_dir() {
+        report.add_devices(verify_devices(path, &reader)?);
+    }
     Ok((report, is_torn))
 }
 

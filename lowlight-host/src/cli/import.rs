@@ -1,0 +1,112 @@
+//! `lowlight import`: takes in the log of a device.
+
+use super::args::{Cli, ImportArgs};
+use super::progress::Progress;
+use super::{Failure, Outcome, load_config, say, stdout, text};
+use crate::import::{DeviceReport, Import, ImportError, OpenPort, Source, Taken, is_image, read};
+use serde_json::json;
+use std::io::Write;
+use std::os::unix::fs::FileTypeExt as _;
+use std::time::{Duration, Instant};
+
+pub(super) fn run(cli: &Cli, args: &ImportArgs) -> Outcome {
+    let name = args.source.display().to_string();
+    let failed = |error: std::io::Error| Failure::Usage(format!("{name}: {error}"));
+    let kind = args.source.metadata().map_err(failed)?.file_type();
+    let source = if kind.is_socket() || kind.is_char_device() {
+        let port = OpenPort::open(&args.source, args.baud).map_err(failed)?;
+        Source::Line(port, Duration::from_secs_f64(args.timeout.clamp(0.05, 3600.0)))
+    } else if kind.is_file() {
+        let bytes = read(&args.source).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
+        if is_image(&bytes, args.sector) { Source::Image(bytes, args.sector) } else { Source::Capture(bytes) }
+    } else {
+        return Err(Failure::Usage(format!("{name}: give a serial device, a pty, a Unix socket, a capture or an image of flash")));
+    };
+    let recorder = load_config(cli)?.config.builder(&cli.path).upkeep().open()?;
+    let (begun, mut progress) = (Instant::now(), Progress::new("taking in"));
+    let taken = Import::new(&cli.path, &recorder).run(source, &mut |done, total| match total {
+        0 => progress.count(done),
+        total => progress.at(done, total),
+    });
+    drop(progress);
+    let _stats = recorder.close(Duration::from_secs(30));
+    match taken {
+        Ok(taken) => tell(cli, &taken, &name, begun.elapsed()),
+        Err(ImportError::Log(error)) => Err(error.into()),
+        Err(error) => Err(Failure::Usage(format!("{name}: {error}"))),
+    }
+}
+
+fn tell(cli: &Cli, taken: &Taken, name: &str, time: Duration) -> Outcome {
+    let report = DeviceReport::new(taken.log_id, &taken.verdict);
+    let is_fine = report.verdict == "intact" && !taken.is_forked;
+    let seqs: Vec<_> = taken.stretches.iter().filter_map(|stretch| stretch.seq).collect();
+    let mut out = stdout();
+    if cli.json {
+        let status = taken.status.map(|status| {
+            json!({ "run": status.run, "first": status.first, "next": status.next, "acked": status.acked,
+                "reclaimed": status.reclaimed, "dropped": status.dropped, "laps": status.laps })
+        });
+        let line = json!({ "log_id": report.log_id, "entries": taken.entries, "known": taken.known, "import_entries": seqs,
+            "forked": taken.is_forked, "noise_bytes": taken.noise, "seconds": time.as_secs_f64(), "status": status, "device": report });
+        writeln!(out, "{line}")?;
+    } else {
+        let entries = text::plural(taken.entries, "entry", "entries");
+        let known = if taken.known > 0 { format!(", {} there already", taken.known) } else { String::new() };
+        let rate = if time.as_secs() > 0 { format!(", {:.0} a second", taken.entries as f64 / time.as_secs_f64()) } else { String::new() };
+        writeln!(out, "device {}: {entries} taken in{known}{rate}", report.log_id)?;
+        if let Some(status) = taken.status {
+            let gone =
+                if status.reclaimed > 0 { format!(", {} overwritten before anybody had them", status.reclaimed) } else { String::new() };
+            let lost = if status.dropped > 0 { format!(", {} lost before they reached flash", status.dropped) } else { String::new() };
+            writeln!(out, "on the device: entries {} to {}{gone}{lost}", status.first, status.next.saturating_sub(1))?;
+        }
+        print_details(&report, &mut out)?;
+    }
+    out.flush()?;
+    if taken.noise > 0 {
+        say(&format!(
+            "{} on the line were no message and were passed over; the first are in devices/noise",
+            text::plural(taken.noise, "byte", "bytes")
+        ));
+    }
+    if taken.is_forked {
+        say(&format!(
+            "{name}: the device has other entries than this host took in before, or lost some of them; both are kept: run `lowlight verify`"
+        ));
+    }
+    Ok(u8::from(!is_fine))
+}
+
+/// What is worth knowing of a device's log.
+pub(super) fn print_details(report: &DeviceReport, out: &mut impl Write) -> std::io::Result<()> {
+    for problem in &report.problems {
+        let place = problem.seq.map_or_else(|| "log".to_owned(), |seq| format!("entry {seq}"));
+        writeln!(out, "  {place}: {}: {}", problem.kind, text::safe(&problem.detail))?;
+    }
+    if report.problems_total > report.problems.len() as u64 {
+        writeln!(out, "  ... {} problems in all", report.problems_total)?;
+    }
+    for gap in report.gaps.iter().take(10) {
+        let count = text::plural(gap.last - gap.first + 1, "entry", "entries");
+        let how = if gap.anchored { "anchored" } else { "not anchored" };
+        writeln!(out, "  gap: {} to {}: {count} not here, {how}", gap.first, gap.last)?;
+    }
+    if report.gaps_total > 10 {
+        writeln!(out, "  gap: ... {} gaps in all, {} entries", report.gaps_total, report.lost)?;
+    }
+    if report.boots > 0 {
+        writeln!(out, "  starts of the firmware: {}", report.boots)?;
+    }
+    if report.unchained > 0 {
+        writeln!(
+            out,
+            "  {} after a gap: their link to the one before cannot be checked",
+            text::plural(report.unchained, "entry", "entries")
+        )?;
+    }
+    if report.not_understood > 0 {
+        writeln!(out, "  not understood, of a later version: {}", report.not_understood)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! Images of flash, as they were copied out of a device.
+
+use super::{DeviceReport, ImportError};
+use lowlight_core::flash::{Found, Image, ImageError};
+use lowlight_core::verify::DeviceVerifier;
+use std::path::Path;
+
+/// Largest image that is read, bytes.
+pub const MAX_IMAGE: u64 = 1 << 30;
+
+/// Whether these bytes are an image of a flash log.
+pub fn is_image(bytes: &[u8], sector: Option<usize>) -> bool {
+    // Where the first header has rotten, another may be there.
+    !matches!(Image::new(bytes, sector), Err(ImageError::NoLog))
+}
+
+/// The log in an image.
+///
+/// # Errors
+///
+/// [`ImportError::Image`].
+pub fn open(bytes: &[u8], sector: Option<usize>) -> Result<Image<'_>, ImportError> {
+    Ok(Image::new(bytes, sector)?)
+}
+
+/// What an image of a device's flash shows.
+///
+/// # Errors
+///
+/// [`ImportError::Image`].
+pub fn verify_image(bytes: &[u8], sector: Option<usize>) -> Result<DeviceReport, ImportError> {
+    let image = open(bytes, sector)?;
+    let mut verifier = DeviceVerifier::new(image.log_id(), 0, None);
+    for found in image.found() {
+        match found {
+            Found::Anchor { index, head, is_torn } => verifier.anchor(index, head, is_torn),
+            Found::Entry { index, body } => verifier.entry(index, body),
+        }
+    }
+    Ok(DeviceReport::new(image.log_id(), &verifier.finish()))
+}
+
+/// The bytes of a file, as far as it may be an image or a capture.
+///
+/// # Errors
+///
+/// What the system says, also when it is too large.
+pub fn read(path: &Path) -> Result<Vec<u8>, ImportError> {
+    if path.metadata()?.len() > MAX_IMAGE {
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, "larger than any flash or capture that is read").into());
+    }
+    Ok(std::fs::read(path)?)
+}

@@ -1,0 +1,66 @@
+//! Taking in logs of devices: over a line, from a capture of one, from an image of flash.
+//!
+//! ```text
+//! line -> frames -> entries -> DeviceStore (durable) -> import entry in the host's log (durable) -> acknowledgement to the device
+//! ```
+//!
+//! 1. A device is told that entries are safe only after they and the entry about them are durable.
+//! 2. Nothing that a device or a line says makes the host lose what it has; what does not fit is kept beside what was there.
+//! 3. What was taken in before is not taken in again.
+
+mod image;
+mod line;
+mod store;
+mod take;
+mod verify;
+
+pub use image::{is_image, read, verify_image};
+pub use line::{OpenPort, Port};
+pub use store::{DeviceStore, Stretch, devices};
+pub use take::{Import, Source, Taken};
+pub use verify::{DeviceReport, verify_devices};
+
+use crate::recorder::RecorderError;
+use crate::store::StoreError;
+use lowlight_core::LogId;
+use std::path::PathBuf;
+
+/// Why an import did not do all of its work. What was taken in until then stays.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The device does not answer.
+    #[error("the device does not answer: check the line, its speed (--baud), and that the firmware serves the link")]
+    Silent,
+    /// The device says that it cannot read its log, or does not know the request.
+    #[error("the device refused: its log cannot be read, or its firmware is older than this request")]
+    Refused,
+    /// Another import has the device in hand.
+    #[error("another import is taking in device {0}: wait for it")]
+    Busy(LogId),
+    /// The capture says of no device.
+    #[error("there is no status of a device in it: capture what comes from the device from the first request on")]
+    Capture,
+    /// The image cannot be read.
+    #[error("the image cannot be read: {0}")]
+    Image(#[from] lowlight_core::flash::ImageError),
+    /// A database of a device is not what it should be.
+    #[error("{path}: {why}")]
+    #[expect(missing_docs, reason = "said by the message")]
+    Store { path: PathBuf, why: String },
+    /// The host's log did not take the entry.
+    #[error("the log of this host did not take the entry about it ({0}): free space or look at `lowlight doctor`, then run it again")]
+    NotRecorded(String),
+    /// A file of the log.
+    #[error(transparent)]
+    Log(#[from] StoreError),
+    /// The recorder could not be opened.
+    #[error(transparent)]
+    Recorder(#[from] RecorderError),
+    /// SQLite.
+    #[error("the database of the device: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The system.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}

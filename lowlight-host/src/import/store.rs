@@ -1,0 +1,254 @@
+//! What was taken in of a device's log: one database a device (`docs/format.md`, section 18).
+//!
+//! ```text
+//! DIR/devices/<hex log id>/device.db     stretch: entries in a row with the leaf before and after     entry: stretch, index, body
+//! ```
+//!
+//! 1. A stretch is in the database whole or not at all; then the host's log gets an import entry for it, then the device may forget.
+//! 2. A stretch without the seq of its import entry gets one at the next import: at worst there are two that say the same.
+
+use super::ImportError;
+use crate::store::{PrivateCopy, connect_other, private_dir, schema};
+use lowlight_core::chain::leaf;
+use lowlight_core::entry::Import;
+use lowlight_core::{Digest, LogId};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+use sha2::{Digest as _, Sha256};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// "LWLD".
+const APPLICATION_ID: i32 = 0x4C57_4C44;
+const SCHEMA: &str = "
+CREATE TABLE device (id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL, log_id BLOB NOT NULL) STRICT;
+CREATE TABLE stretch (id INTEGER PRIMARY KEY, first INTEGER NOT NULL, end INTEGER NOT NULL, before BLOB NOT NULL, after BLOB NOT NULL,
+    digest BLOB NOT NULL, torn INTEGER NOT NULL, seq INTEGER) STRICT;
+CREATE TABLE entry (stretch INTEGER NOT NULL, idx INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (stretch, idx)) STRICT, WITHOUT ROWID;
+";
+
+/// Entries of a device in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// Which; later ones have larger numbers.
+    pub id: i64,
+    /// What the import entry says of it.
+    pub import: Import,
+    /// The device lost entries before it, and chained on from the last it knew.
+    pub is_torn: bool,
+    /// Seq of the import entry in the host's log, once it is there.
+    pub seq: Option<u64>,
+}
+
+/// The database of one device.
+#[derive(Debug)]
+pub struct DeviceStore {
+    connection: Connection,
+    path: PathBuf,
+    log_id: LogId,
+    open: Option<Open>,
+    /// Held while it is open for writing.
+    _lock: Option<File>,
+    /// Held while it is read from a copy.
+    _copy: Option<PrivateCopy>,
+}
+
+/// A stretch that is being written.
+#[derive(Debug)]
+struct Open {
+    id: i64,
+    import: Import,
+    is_torn: bool,
+    digest: Sha256,
+}
+
+/// Where the devices of a log are.
+pub fn devices(dir: &Path) -> PathBuf {
+    dir.join("devices")
+}
+
+impl DeviceStore {
+    /// Opens, or makes, the database of a device for writing.
+    ///
+    /// # Errors
+    ///
+    /// [`ImportError::Busy`] when another import writes to it; otherwise what the system says.
+    pub fn open(dir: &Path, log_id: LogId) -> Result<Self, ImportError> {
+        private_dir(&devices(dir))?;
+        let home = devices(dir).join(log_id.to_string());
+        private_dir(&home)?;
+        let lock = File::options().create(true).truncate(false).write(true).open(home.join("device.lock"))?;
+        lock.try_lock().map_err(|error| match error {
+            std::fs::TryLockError::WouldBlock => ImportError::Busy(log_id),
+            std::fs::TryLockError::Error(error) => error.into(),
+        })?;
+        let path = home.join("device.db");
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&path, flags)?;
+        schema::distrust(&connection)?;
+        connection.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=1000")?;
+        let version: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        if version == 0 {
+            let made = format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version=1;");
+            connection.execute_batch(&made)?;
+            connection.execute("INSERT INTO device VALUES (1, 1, ?1)", [log_id.0])?;
+            connection.execute_batch("COMMIT")?;
+        }
+        let store = Self { connection, path, log_id, open: None, _lock: Some(lock), _copy: None };
+        store.check()?;
+        Ok(store)
+    }
+
+    /// Opens the database in `home` for reading; nothing is written beside it.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; [`ImportError::Store`] when it is not a database of a device.
+    pub fn read(home: &Path) -> Result<Self, ImportError> {
+        let path = home.join("device.db");
+        let name = home.file_name().and_then(|name| name.to_str()).and_then(crate::export::unhex);
+        let log_id = name
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(LogId)
+            .ok_or_else(|| ImportError::Store { path: home.to_path_buf(), why: "is not named after the id of a log".to_owned() })?;
+        let (connection, copy) = connect_other(&path)?;
+        let store = Self { connection, path, log_id, open: None, _lock: None, _copy: copy };
+        store.check()?;
+        Ok(store)
+    }
+
+    /// Whether it is what it says.
+    fn check(&self) -> Result<(), ImportError> {
+        let wrong = |why: &str| ImportError::Store { path: self.path.clone(), why: why.to_owned() };
+        let application: i32 = self.connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        let version: i32 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if application != APPLICATION_ID {
+            return Err(wrong("is not the database of a device"));
+        }
+        if version != 1 {
+            return Err(wrong("is of another version of this software"));
+        }
+        let id: Vec<u8> = self.connection.query_row("SELECT log_id FROM device", [], |row| row.get(0))?;
+        if id == self.log_id.0 { Ok(()) } else { Err(wrong("is that of another device")) }
+    }
+
+    /// Id of the device's log.
+    pub fn log_id(&self) -> LogId {
+        self.log_id
+    }
+
+    /// The stretches, in the order they were taken in.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub fn stretches(&self) -> Result<Vec<Stretch>, ImportError> {
+        let sql = "SELECT id, first, end, before, after, digest, torn, seq FROM stretch ORDER BY id";
+        let mut select = self.connection.prepare(sql)?;
+        let mut rows = select.query([])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let digest = |at| row.get::<_, Vec<u8>>(at).map(|bytes| Digest::from_slice(&bytes).unwrap_or(Digest([0xFF; 32])));
+            let import = Import {
+                log_id: self.log_id,
+                first: row.get::<_, i64>(1)?.cast_unsigned(),
+                end: row.get::<_, i64>(2)?.cast_unsigned(),
+                head_before: digest(3)?,
+                head_after: digest(4)?,
+                digest: digest(5)?,
+            };
+            let seq = row.get::<_, Option<i64>>(7)?.map(i64::cast_unsigned);
+            found.push(Stretch { id: row.get(0)?, import, is_torn: row.get::<_, i64>(6)? != 0, seq });
+        }
+        Ok(found)
+    }
+
+    /// Index behind the newest entry and its leaf: where the next import goes on.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub fn next(&self) -> Result<(u64, Digest), ImportError> {
+        let sql = "SELECT end, after FROM stretch ORDER BY id DESC LIMIT 1";
+        let newest = self.connection.query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))).optional()?;
+        let newest = newest.map(|(end, after)| (end.cast_unsigned(), Digest::from_slice(&after).unwrap_or(Digest([0; 32]))));
+        Ok(newest.unwrap_or((0, self.log_id.genesis())))
+    }
+
+    /// The newest body that was taken in under an index.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub fn body(&self, index: u64) -> Result<Option<Vec<u8>>, ImportError> {
+        let sql = "SELECT body FROM entry WHERE idx = ?1 ORDER BY stretch DESC LIMIT 1";
+        Ok(self.connection.prepare_cached(sql)?.query_row([index.cast_signed()], |row| row.get(0)).optional()?)
+    }
+
+    /// Goes through the bodies of a stretch, in order of their indices.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub fn bodies(&self, stretch: i64, mut each: impl FnMut(u64, &[u8])) -> Result<(), ImportError> {
+        let mut select = self.connection.prepare_cached("SELECT idx, body FROM entry WHERE stretch = ?1 ORDER BY idx")?;
+        let mut rows = select.query([stretch])?;
+        while let Some(row) = rows.next()? {
+            each(row.get::<_, i64>(0)?.cast_unsigned(), row.get_ref(1)?.as_blob().unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// Takes in an entry: into the stretch that is being written, or into a new one after the leaf `before` (zeros where it is not
+    /// known) when there is none.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub fn push(&mut self, index: u64, body: &[u8], before: Digest, is_torn: bool) -> Result<(), ImportError> {
+        if self.open.is_none() {
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            let id = self.connection.query_row("SELECT coalesce(max(id), 0) + 1 FROM stretch", [], |row| row.get(0))?;
+            let import =
+                Import { log_id: self.log_id, first: index, end: index, head_before: before, head_after: before, digest: Digest([0; 32]) };
+            self.open = Some(Open { id, import, is_torn, digest: Sha256::new() });
+        }
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let mut insert = self.connection.prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3)")?;
+        insert.execute(params![open.id, index.cast_signed(), body])?;
+        open.digest.update(u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
+        open.digest.update(body);
+        open.import.end = index + 1;
+        open.import.head_after = leaf(&open.import.head_after, body);
+        Ok(())
+    }
+
+    /// How many entries the stretch has that is being written.
+    pub fn length(&self) -> u64 {
+        self.open.as_ref().map_or(0, |open| open.import.end - open.import.first)
+    }
+
+    /// Makes the stretch that is being written durable.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub fn finish(&mut self) -> Result<(), ImportError> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let import = Import { digest: Digest(open.digest.finalize().into()), ..open.import };
+        let (first, end) = (import.first.cast_signed(), import.end.cast_signed());
+        let sql = "INSERT INTO stretch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL)";
+        let values = params![open.id, first, end, import.head_before.0, import.head_after.0, import.digest.0, open.is_torn];
+        self.connection.execute(sql, values)?;
+        Ok(self.connection.execute_batch("COMMIT")?)
+    }
+
+    /// Notes which entry of the host's log says that a stretch was taken in.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub fn set_seq(&self, stretch: i64, seq: u64) -> Result<(), ImportError> {
+        self.connection.execute("UPDATE stretch SET seq = ?2 WHERE id = ?1", params![stretch, seq.cast_signed()])?;
+        Ok(())
+    }
+}

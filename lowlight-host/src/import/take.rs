@@ -1,0 +1,334 @@
+//! From entries of a device, wherever they come from, to stretches in its database and import entries in the host's log.
+//!
+//! ```text
+//! anchor, entry, entry, gap, anchor, entry ...  ->  stretch  ->  import entry  ->  acknowledgement
+//! ```
+//!
+//! 1. An entry that is there already, byte for byte, is passed over; another under the same index begins a stretch of its own.
+//! 2. A stretch has at most [`LONGEST`] entries: so much is lost of the work when it breaks off.
+
+use super::line::{Answered, Aside, Line, Port};
+use super::store::{DeviceStore, Stretch, devices};
+use super::{ImportError, image};
+use crate::recorder::{Outcome, Recorder};
+use lowlight_core::chain::leaf;
+use lowlight_core::flash::Found;
+use lowlight_core::frame::{MAX_MESSAGE, Receiver};
+use lowlight_core::link::{ANSWER, DeviceStatus, Entries, Request};
+use lowlight_core::verify::{DeviceVerdict, DeviceVerifier, MAX_PROBLEMS};
+use lowlight_core::{Digest, LogId};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Most entries of a stretch.
+const LONGEST: u64 = 4096;
+/// Messages that are asked for at once.
+const MESSAGES: u8 = 8;
+/// How long the host's log may take for one entry.
+const DURABLE_WITHIN: Duration = Duration::from_secs(60);
+/// What stands for a leaf that is not known.
+const UNKNOWN: Digest = Digest([0; 32]);
+
+/// Where a device's entries come from.
+#[derive(Debug)]
+pub enum Source<P> {
+    /// A line to the device, on which an answer may take so long.
+    Line(P, Duration),
+    /// Bytes that were captured on such a line.
+    Capture(Vec<u8>),
+    /// An image of its flash, with the size of an erase block where that is known.
+    Image(Vec<u8>, Option<usize>),
+}
+
+/// What an import did.
+#[derive(Debug)]
+pub struct Taken {
+    /// Id of the device's log.
+    pub log_id: LogId,
+    /// Entries that are new.
+    pub entries: u64,
+    /// Entries that were there already.
+    pub known: u64,
+    /// What they are in, in the order of the host's entries about them.
+    pub stretches: Vec<Stretch>,
+    /// What the entries themselves showed, while they came in.
+    pub verdict: DeviceVerdict<MAX_PROBLEMS>,
+    /// Where the device's log stood, where it said so.
+    pub status: Option<DeviceStatus>,
+    /// The device has entries under indices under which it had others before, or lost some that this host has.
+    pub is_forked: bool,
+    /// Bytes on the line that were no frame.
+    pub noise: u64,
+}
+
+/// An import into the log in a directory.
+#[derive(Debug)]
+pub struct Import<'a> {
+    dir: PathBuf,
+    recorder: &'a Recorder,
+}
+
+/// One that is under way.
+struct Taking<'a> {
+    recorder: &'a Recorder,
+    store: DeviceStore,
+    verifier: DeviceVerifier<MAX_PROBLEMS>,
+    /// Index behind the newest entry that was there before.
+    known_to: u64,
+    /// Index of the entry that comes next and the leaf before it, as their source says.
+    chain: Option<(u64, Digest)>,
+    is_torn: bool,
+    /// Index behind the stretch that is being written.
+    end: u64,
+    is_forked: bool,
+    /// The device's leaf where the import begins is not the one that this host has.
+    disagrees: bool,
+    entries: u64,
+    known: u64,
+    stretches: Vec<Stretch>,
+    progress: &'a mut dyn FnMut(u64, u64),
+}
+
+impl<'a> Import<'a> {
+    /// An import into the log in `dir`, which `recorder` writes.
+    pub fn new(dir: &Path, recorder: &'a Recorder) -> Self {
+        Self { dir: dir.to_path_buf(), recorder }
+    }
+
+    /// Takes in what `source` has that is not there yet. `progress` gets how many entries were taken in, and of how many; 0 when that
+    /// is not known.
+    ///
+    /// # Errors
+    ///
+    /// [`ImportError`]; what was taken in until then stays, and is not taken in again.
+    pub fn run<P: Port>(&self, source: Source<P>, progress: &mut dyn FnMut(u64, u64)) -> Result<Taken, ImportError> {
+        crate::store::private_dir(&devices(&self.dir))?;
+        match source {
+            Source::Line(port, patience) => {
+                let aside = Aside::new(devices(&self.dir).join("noise"));
+                self.line(&mut Line::new(port, patience, aside), progress)
+            }
+            Source::Capture(bytes) => self.capture(&bytes, progress),
+            Source::Image(bytes, sector) => self.image(&bytes, sector, progress),
+        }
+    }
+
+    fn begin<'b>(&'b self, log_id: LogId, progress: &'b mut dyn FnMut(u64, u64)) -> Result<Taking<'b>, ImportError> {
+        let store = DeviceStore::open(&self.dir, log_id)?;
+        let (known_to, _) = store.next()?;
+        let mut taking = Taking {
+            recorder: self.recorder,
+            store,
+            verifier: DeviceVerifier::new(log_id, 0, None),
+            known_to,
+            chain: None,
+            is_torn: false,
+            end: 0,
+            is_forked: false,
+            disagrees: false,
+            entries: 0,
+            known: 0,
+            stretches: Vec::new(),
+            progress,
+        };
+        // What an import that broke off has left without an entry in the host's log.
+        taking.tell()?;
+        taking.stretches.clear();
+        Ok(taking)
+    }
+
+    fn image(&self, bytes: &[u8], sector: Option<usize>, progress: &mut dyn FnMut(u64, u64)) -> Result<Taken, ImportError> {
+        let image = image::open(bytes, sector)?;
+        let mut taking = self.begin(image.log_id(), progress)?;
+        for found in image.found() {
+            match found {
+                Found::Anchor { index, head, is_torn } => taking.anchor(index, head, is_torn),
+                Found::Entry { index, body } => taking.entry(index, body, image.end())?,
+            }
+        }
+        taking.is_forked |= image.end() < taking.known_to;
+        taking.finish(None, 0)
+    }
+
+    fn capture(&self, bytes: &[u8], progress: &mut dyn FnMut(u64, u64)) -> Result<Taken, ImportError> {
+        let mut receiver = Box::new(Receiver::<{ MAX_MESSAGE + MAX_MESSAGE / 254 + 2 }>::new());
+        let (mut taking, mut status): (Option<Taking<'_>>, Option<DeviceStatus>) = (None, None);
+        let mut progress = Some(progress);
+        // A capture may begin or end inside a frame.
+        for byte in std::iter::once(&0).chain(bytes).chain(&[0]) {
+            let is_whole = receiver.push(*byte);
+            let Some(message) = receiver.message().filter(|message| is_whole && message.kind & ANSWER != 0) else { continue };
+            if let Some(said) = DeviceStatus::parse(message.payload) {
+                if taking.is_none()
+                    && let Some(progress) = progress.take()
+                {
+                    taking = Some(self.begin(said.log_id, progress)?);
+                }
+                status = status.filter(|status| status.next > said.next).or(Some(said));
+            } else if let (Some(entries), Some(taking)) = (Entries::parse(message.payload), &mut taking) {
+                taking.message(&entries, 0)?;
+            }
+        }
+        let Some(taking) = taking else { return Err(ImportError::Capture) };
+        taking.finish(status, 0)
+    }
+
+    fn line<P: Port>(&self, line: &mut Line<P>, progress: &mut dyn FnMut(u64, u64)) -> Result<Taken, ImportError> {
+        let status = status(line, Request::Status)?;
+        let mut taking = self.begin(status.log_id, progress)?;
+        let (next, head) = taking.store.next()?;
+        taking.is_forked = status.next < next;
+        let mut from = if taking.is_forked { status.first } else { next };
+        if from == next && next > 0 {
+            let head = Some(head).filter(|head| *head != UNKNOWN);
+            taking.verifier = DeviceVerifier::new(status.log_id, next, head);
+            taking.chain = head.map(|head| (next, head));
+        }
+        loop {
+            let read = taking.read(line, &mut from, status.next);
+            if std::mem::take(&mut taking.disagrees) {
+                // What the device has before is another than what this host has: all of it is looked at.
+                (taking.is_forked, from) = (true, status.first);
+                (taking.verifier, taking.chain) = (DeviceVerifier::new(status.log_id, 0, None), None);
+                continue;
+            }
+            // What came before the line broke is kept.
+            taking.store.finish()?;
+            taking.tell()?;
+            let is_end = read?;
+            self.acknowledge(line, from)?;
+            if is_end {
+                break;
+            }
+        }
+        let (last, noise) = (status_again(line, status), line.aside.count);
+        taking.finish(Some(last), noise)
+    }
+
+    fn acknowledge<P: Port>(&self, line: &mut Line<P>, upto: u64) -> Result<(), ImportError> {
+        status(line, Request::Acknowledge { upto }).map(drop)
+    }
+}
+
+/// Where the device stands now; where it stood before, when it does not say.
+fn status_again<P: Port>(line: &mut Line<P>, before: DeviceStatus) -> DeviceStatus {
+    status(line, Request::Status).unwrap_or(before)
+}
+
+fn status<P: Port>(line: &mut Line<P>, request: Request) -> Result<DeviceStatus, ImportError> {
+    let mut status = None;
+    line.ask(
+        &mut status,
+        |_| request,
+        |status, payload| {
+            *status = DeviceStatus::parse(payload);
+            Ok(if status.is_some() { Answered::Last } else { Answered::Lost })
+        },
+    )?;
+    status.ok_or(ImportError::Silent)
+}
+
+impl Taking<'_> {
+    /// Asks for entries from `from` on until a stretch is full; whether there are no more.
+    fn read<P: Port>(&mut self, line: &mut Line<P>, from: &mut u64, of: u64) -> Result<bool, ImportError> {
+        loop {
+            let (mut left, mut is_end, mut is_full) = (MESSAGES, false, false);
+            let mut state = (&mut *self, &mut *from);
+            line.ask(
+                &mut state,
+                |(_, from)| Request::Read { from: **from, messages: MESSAGES },
+                |(taking, from), payload| {
+                    // One that was lost on the way, or the answer to a request that was made before.
+                    let Some(entries) = Entries::parse(payload).filter(|entries| entries.asked == **from) else {
+                        return Ok(Answered::Lost);
+                    };
+                    let count = entries.bodies().count() as u64;
+                    taking.message(&entries, of)?;
+                    **from = entries.index + count;
+                    left = left.saturating_sub(1);
+                    is_end = count == 0;
+                    is_full = taking.store.length() >= LONGEST || taking.disagrees;
+                    Ok(if is_end || left == 0 || is_full { Answered::Last } else { Answered::More })
+                },
+            )?;
+            if is_end || is_full {
+                return Ok(is_end);
+            }
+        }
+    }
+
+    fn message(&mut self, entries: &Entries<'_>, of: u64) -> Result<(), ImportError> {
+        let (index, next) = (entries.index, self.verifier.next());
+        let is_first = index == next && self.verifier.so_far().entries == 0 && !self.is_forked;
+        if is_first && let (Some((_, own)), Some(prev)) = (self.chain, entries.prev) {
+            self.disagrees = own != prev;
+        }
+        if self.disagrees {
+            return Ok(());
+        }
+        match entries.prev {
+            Some(prev) if index >= next => self.anchor(index, prev, false),
+            // Where the device does not know the leaf, the chain goes on only from what was there before.
+            prev if prev.is_some() || index != next => self.chain = prev.map(|prev| (index, prev)),
+            _ => {}
+        }
+        (index..).zip(entries.bodies()).try_for_each(|(index, body)| self.entry(index, body, of))
+    }
+
+    fn anchor(&mut self, index: u64, head: Digest, is_torn: bool) {
+        self.verifier.anchor(index, head, is_torn);
+        (self.chain, self.is_torn) = (Some((index, head)), is_torn);
+    }
+
+    fn entry(&mut self, index: u64, body: &[u8], of: u64) -> Result<(), ImportError> {
+        let before = self.chain.filter(|(at, _)| *at == index).map(|(_, before)| before);
+        self.chain = before.map(|before| (index + 1, leaf(&before, body)));
+        let own = if index < self.known_to.max(self.end) { self.store.body(index)? } else { None };
+        let is_known = own.as_deref() == Some(body);
+        if !(is_known && index < self.verifier.next()) {
+            self.verifier.entry(index, body);
+        }
+        if is_known {
+            self.known += 1;
+            return Ok(());
+        }
+        self.is_forked |= own.is_some();
+        if self.store.length() > 0 && (index != self.end || self.store.length() >= LONGEST) {
+            self.store.finish()?;
+        }
+        self.store.push(index, body, before.unwrap_or(UNKNOWN), std::mem::take(&mut self.is_torn))?;
+        (self.end, self.entries) = (index + 1, self.entries + 1);
+        (self.progress)(self.entries, of);
+        Ok(())
+    }
+
+    /// Says in the host's log what was taken in and is not said there yet.
+    fn tell(&mut self) -> Result<(), ImportError> {
+        for stretch in self.store.stretches()?.into_iter().filter(|stretch| stretch.seq.is_none()) {
+            let seq = match self.recorder.import(stretch.import).wait_timeout(DURABLE_WITHIN) {
+                Outcome::Durable(seq) => seq,
+                Outcome::Lost(reason) => return Err(ImportError::NotRecorded(reason.name().to_owned())),
+                Outcome::Closed => return Err(ImportError::NotRecorded("the recorder was closed".to_owned())),
+                Outcome::Timeout => return Err(ImportError::NotRecorded("it took too long".to_owned())),
+            };
+            self.store.set_seq(stretch.id, seq)?;
+            self.stretches.push(Stretch { seq: Some(seq), ..stretch });
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, status: Option<DeviceStatus>, noise: u64) -> Result<Taken, ImportError> {
+        self.store.finish()?;
+        self.tell()?;
+        Ok(Taken {
+            log_id: self.store.log_id(),
+            entries: self.entries,
+            known: self.known,
+            stretches: self.stretches,
+            verdict: self.verifier.finish(),
+            status,
+            is_forked: self.is_forked,
+            noise,
+        })
+    }
+}

@@ -1,0 +1,190 @@
+//! What was taken in of devices, held against what the host's log says of it (`docs/format.md`, section 18).
+
+use super::ImportError;
+use super::store::{DeviceStore, Stretch, devices};
+use crate::store::{Filter, Reader, StoreError};
+use crate::verify::ReportedProblem;
+use lowlight_core::chain::leaf;
+use lowlight_core::entry::codec::decode;
+use lowlight_core::entry::{Event, Import};
+use lowlight_core::source::{EntrySource as _, Item};
+use lowlight_core::verify::{DeviceVerdict, DeviceVerifier, MAX_PROBLEMS};
+use lowlight_core::{Digest, LogId};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// What stands for a leaf that is not known.
+const UNKNOWN: Digest = Digest([0; 32]);
+
+/// The verdict on the log of a device.
+#[derive(Debug, Clone, Serialize)]
+#[expect(missing_docs, reason = "as in the JSON verdict of docs/format.md, where nothing else is said")]
+pub struct DeviceReport {
+    pub log_id: String,
+    /// `intact`, `broken` or `unreadable`.
+    pub verdict: &'static str,
+    pub entries: u64,
+    pub records: u64,
+    pub first: Option<u64>,
+    /// Index behind the last entry.
+    pub end: u64,
+    /// Starts of the firmware.
+    pub boots: u64,
+    /// Entries that are not there, in runs: the first 100.
+    pub gaps: Vec<DeviceGapReport>,
+    pub gaps_total: u64,
+    pub lost: u64,
+    /// Entries of a later version or kind.
+    pub not_understood: u64,
+    /// Entries whose link to the one before could not be checked.
+    pub unchained: u64,
+    pub problems: Vec<ReportedProblem>,
+    pub problems_total: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Entries that are not there.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeviceGapReport {
+    /// Index of the first.
+    pub first: u64,
+    /// Index of the last.
+    pub last: u64,
+    /// What follows is chained to what the device said stood before it.
+    pub anchored: bool,
+}
+
+impl DeviceReport {
+    /// The report on a verdict.
+    pub fn new(log_id: LogId, verdict: &DeviceVerdict<MAX_PROBLEMS>) -> Self {
+        let gaps = verdict.gaps.iter().map(|gap| DeviceGapReport { first: gap.first, last: gap.end - 1, anchored: gap.is_anchored });
+        Self {
+            log_id: log_id.to_string(),
+            verdict: if verdict.is_intact() { "intact" } else { "broken" },
+            entries: verdict.entries,
+            records: verdict.records,
+            first: verdict.first,
+            end: verdict.end.0,
+            boots: verdict.boots,
+            gaps: gaps.collect(),
+            gaps_total: verdict.gaps_total,
+            lost: verdict.lost,
+            not_understood: verdict.not_understood,
+            unchained: verdict.unchained,
+            problems: verdict.problems.kept().iter().map(ReportedProblem::new).collect(),
+            problems_total: verdict.problems.total(),
+            error: None,
+        }
+    }
+
+    fn unreadable(log_id: String, error: &ImportError) -> Self {
+        let nothing = DeviceVerifier::new(LogId([0; 16]), 0, None).finish();
+        Self { log_id, verdict: "unreadable", error: Some(error.to_string()), ..Self::new(LogId([0; 16]), &nothing) }
+    }
+
+    fn add(&mut self, seq: Option<u64>, kind: &'static str, detail: String) {
+        self.verdict = "broken";
+        self.problems_total += 1;
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(ReportedProblem { seq, kind, detail });
+        }
+    }
+
+    /// The first problem in one line.
+    pub fn first_problem(&self) -> Option<String> {
+        let problem = self.problems.first()?;
+        let place = problem.seq.map_or_else(|| "log".to_owned(), |seq| format!("entry {seq}"));
+        Some(format!("{place}: {}: {}", problem.kind, problem.detail))
+    }
+}
+
+/// Verifies what was taken in of every device into the log in `dir`.
+///
+/// # Errors
+///
+/// What reading the host's log failed with; what is wrong with a device is in its report.
+pub fn verify_devices(dir: &Path, reader: &Reader) -> Result<Vec<DeviceReport>, StoreError> {
+    let said = imports(reader)?;
+    let mut names: BTreeSet<String> = said.keys().map(ToString::to_string).collect();
+    if let Ok(found) = std::fs::read_dir(devices(dir)) {
+        names.extend(found.flatten().filter(|entry| entry.path().is_dir()).filter_map(|entry| entry.file_name().into_string().ok()));
+    }
+    let report = |name: &String| {
+        let own = said.iter().find(|(log_id, _)| log_id.to_string() == *name).map_or(&[][..], |(_, own)| own);
+        verify_one(&devices(dir).join(name), own).unwrap_or_else(|error| DeviceReport::unreadable(name.clone(), &error))
+    };
+    Ok(names.iter().map(report).collect())
+}
+
+/// The import entries of the host's log, by device.
+fn imports(reader: &Reader) -> Result<BTreeMap<LogId, Vec<(u64, Import)>>, StoreError> {
+    let mut filter = Filter::default();
+    filter.and("kind = ?", [rusqlite::types::Value::Integer(9)]);
+    let mut source = reader.source(0..reader.tip().size, &filter, false);
+    let mut found: BTreeMap<LogId, Vec<(u64, Import)>> = BTreeMap::new();
+    while let Some(item) = source.next()? {
+        if let Item::Entry { seq, body, .. } = item
+            && let Ok(entry) = decode(body)
+            && let Event::Import(import) = entry.event
+        {
+            found.entry(import.log_id).or_default().push((seq, import));
+        }
+    }
+    Ok(found)
+}
+
+fn verify_one(home: &Path, said: &[(u64, Import)]) -> Result<DeviceReport, ImportError> {
+    let store = DeviceStore::read(home)?;
+    let mut stretches = store.stretches()?;
+    // One that fills what an earlier one left out stands where it belongs; of two about the same, the later is behind.
+    stretches.sort_by_key(|stretch| (stretch.import.first, stretch.id));
+    let mut verifier = DeviceVerifier::<MAX_PROBLEMS>::new(store.log_id(), 0, None);
+    let mut wrong = Vec::new();
+    for stretch in &stretches {
+        if let Some(why) = go_through(&store, stretch, &mut verifier)? {
+            wrong.push((stretch.import.first, why));
+        }
+    }
+    let mut report = DeviceReport::new(store.log_id(), &verifier.finish());
+    for (first, why) in wrong {
+        report.add(Some(first), "modified", why.to_owned());
+    }
+    for (seq, import) in said.iter().filter(|(_, import)| !stretches.iter().any(|stretch| stretch.import == *import)) {
+        let what =
+            format!("entry {seq} of the host's log says that {} to {} were taken in, and that is not here", import.first, import.end - 1);
+        report.add(Some(import.first), "missing", what);
+    }
+    let untold = stretches.iter().find(|stretch| stretch.seq.is_some() && !said.iter().any(|(_, import)| stretch.import == *import));
+    if let Some(stretch) = untold {
+        let what = "no entry of the host's log says that it was taken in".to_owned();
+        report.add(Some(stretch.import.first), "inserted", what);
+    }
+    Ok(report)
+}
+
+/// Goes through a stretch; what is wrong with it as a whole.
+fn go_through(
+    store: &DeviceStore,
+    stretch: &Stretch,
+    verifier: &mut DeviceVerifier<MAX_PROBLEMS>,
+) -> Result<Option<&'static str>, ImportError> {
+    let Import { first, end, head_before, head_after, digest, .. } = stretch.import;
+    if head_before != UNKNOWN {
+        verifier.anchor(first, head_before, stretch.is_torn);
+    }
+    let (mut head, mut hash, mut next) = (head_before, Sha256::new(), first);
+    let mut is_whole = true;
+    store.bodies(stretch.id, |index, body| {
+        verifier.entry(index, body);
+        is_whole &= index == next;
+        next = index.saturating_add(1);
+        head = leaf(&head, body);
+        hash.update(u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
+        hash.update(body);
+    })?;
+    let is_same = is_whole && next == end && head == head_after && Digest(hash.finalize().into()) == digest;
+    Ok((!is_same).then_some("the entries are not those that were taken in"))
+}

@@ -1,0 +1,255 @@
+//! Logs of devices: from flash over a line into the host's log, and what verification says of them.
+
+use crate::devices_line::{Board, Cable, record};
+use lowlight_core::link::Request;
+use lowlight_host::import::{Import, ImportError, Source, Taken, devices, verify_image};
+use lowlight_host::{Recorder, verify};
+use lowlight_tests::scratch;
+use std::path::Path;
+use std::time::Duration;
+
+/// Imports over the line.
+fn import(dir: &Path, cable: Cable<'_>) -> Result<Taken, ImportError> {
+    import_within(dir, cable, Duration::from_secs(2))
+}
+
+fn import_within(dir: &Path, cable: Cable<'_>, patience: Duration) -> Result<Taken, ImportError> {
+    let recorder = Recorder::builder(dir).upkeep().open().unwrap();
+    let taken = Import::new(dir, &recorder).run(Source::Line(cable, patience), &mut |_, _| {});
+    recorder.close(Duration::from_secs(30)).unwrap();
+    taken
+}
+
+/// What verification says of the only device.
+fn verdict(dir: &Path) -> lowlight_host::import::DeviceReport {
+    let report = verify::log(dir).unwrap();
+    assert_eq!(report.devices.len(), 1);
+    report.devices[0].clone()
+}
+
+/// All bodies that were taken in, in order, each once.
+fn bodies(dir: &Path, board: &Board) -> Vec<(u64, Vec<u8>)> {
+    let home = devices(dir).join(board.log_id().to_string());
+    let store = lowlight_host::import::DeviceStore::read(&home).unwrap();
+    let mut found = Vec::new();
+    for stretch in store.stretches().unwrap() {
+        assert!(stretch.seq.is_some(), "an import entry is missing");
+        store.bodies(stretch.id, |index, body| found.push((index, body.to_vec()))).unwrap();
+    }
+    found
+}
+
+#[test]
+fn what_a_device_recorded_is_taken_in_once_and_verified_with_the_log() {
+    let (dir, mut board) = (scratch(), Board::new(64));
+    record(&mut board, 200);
+    let taken = import(dir.path(), board.cable()).unwrap();
+    let all = board.entries();
+    assert_eq!((taken.entries, taken.known, taken.is_forked), (all.len() as u64, 0, false));
+    assert_eq!(bodies(dir.path(), &board), all);
+    assert_eq!(board.status().acked, all.len() as u64, "the device may forget them");
+    // Again, with nothing new, and then with something new.
+    let taken = import(dir.path(), board.cable()).unwrap();
+    assert_eq!((taken.entries, taken.known), (0, 0));
+    record(&mut board, 30);
+    board.restart();
+    record(&mut board, 5);
+    import(dir.path(), board.cable()).unwrap();
+    assert_eq!(bodies(dir.path(), &board), board.entries());
+    let report = verdict(dir.path());
+    assert_eq!((report.verdict, report.end, report.boots, report.gaps_total), ("intact", board.entries().len() as u64, 2, 0));
+}
+
+#[test]
+fn a_line_that_loses_and_changes_bytes_costs_time_and_nothing_else() {
+    let mut noise = 0;
+    for seed in 0..12 {
+        let (dir, mut board) = (scratch(), Board::new(16));
+        record(&mut board, 60);
+        let mut tries = 0;
+        while bodies_so_far(dir.path(), &board) < board.entries().len() {
+            tries += 1;
+            assert!(tries < 200, "seed {seed}: it never ends");
+            match import_within(dir.path(), board.cable().lossy(seed * 1000 + tries, 900), Duration::from_millis(15)) {
+                Ok(taken) => noise += taken.noise,
+                Err(ImportError::Silent | ImportError::Refused) => {}
+                Err(error) => panic!("seed {seed}: {error}"),
+            }
+        }
+        assert_eq!(bodies(dir.path(), &board), board.entries(), "seed {seed}");
+        assert_eq!(verdict(dir.path()).verdict, "intact", "seed {seed}");
+    }
+    assert!(noise > 0, "the line was not noisy");
+}
+
+fn bodies_so_far(dir: &Path, board: &Board) -> usize {
+    let home = devices(dir).join(board.log_id().to_string());
+    if home.join("device.db").exists() { bodies(dir, board).len() } else { 0 }
+}
+
+#[test]
+fn an_import_that_breaks_off_anywhere_goes_on_where_it_was() {
+    let mut board = Board::new(16);
+    record(&mut board, 40);
+    let all = board.entries();
+    for after in (0..7_000).step_by(241) {
+        let dir = scratch();
+        let broken = import(dir.path(), board.cable().closed_after(after));
+        assert!(broken.is_err() || after > 5_000, "{after}");
+        import(dir.path(), board.cable()).unwrap();
+        assert_eq!(bodies(dir.path(), &board), all, "after {after} bytes");
+        assert_eq!(verdict(dir.path()).verdict, "intact");
+    }
+}
+
+#[test]
+fn entries_that_the_device_overwrote_are_a_gap_that_is_said_and_counted() {
+    let (dir, mut board) = (scratch(), Board::new(4));
+    record(&mut board, 20);
+    import(dir.path(), board.cable()).unwrap();
+    record(&mut board, 400);
+    let taken = import(dir.path(), board.cable()).unwrap();
+    let (first, before) = (board.status().first, taken.verdict.gaps[0]);
+    assert_eq!((before.end, before.is_anchored), (first, true));
+    let report = verdict(dir.path());
+    assert_eq!((report.verdict, report.gaps_total, report.lost), ("intact", 1, before.end - before.first));
+    assert_eq!((report.gaps[0].first, report.gaps[0].last), (before.first, first - 1));
+    // In all, nothing is unaccounted for.
+    assert_eq!(report.entries + report.lost, board.status().next);
+}
+
+#[test]
+fn an_image_of_flash_is_verified_and_taken_in_as_the_line_is() {
+    let (dir, mut board) = (scratch(), Board::new(8));
+    record(&mut board, 60);
+    board.restart();
+    record(&mut board, 100);
+    let image = board.image();
+    let report = verify_image(&image, None).unwrap();
+    assert_eq!((report.verdict, report.end, report.first), ("intact", board.status().next, Some(board.status().first)));
+    let recorder = Recorder::builder(dir.path()).upkeep().open().unwrap();
+    let import_image = || {
+        let source: Source<Cable<'_>> = Source::Image(image.clone(), Some(1024));
+        Import::new(dir.path(), &recorder).run(source, &mut |_, _| {}).unwrap()
+    };
+    let taken = import_image();
+    assert_eq!((taken.entries, taken.known), (board.entries().len() as u64, 0));
+    let again = import_image();
+    assert_eq!((again.entries, again.known, again.is_forked), (0, taken.entries, false));
+    recorder.close(Duration::from_secs(30)).unwrap();
+    assert_eq!(bodies(dir.path(), &board), board.entries());
+    record(&mut board, 10);
+    let taken = import(dir.path(), board.cable()).unwrap();
+    assert_eq!((taken.entries, taken.is_forked), (10, false));
+    assert_eq!(verdict(dir.path()).verdict, "intact");
+}
+
+#[test]
+fn a_capture_of_the_line_is_taken_in_later() {
+    let (dir, mut board) = (scratch(), Board::new(8));
+    record(&mut board, 50);
+    let mut capture = b"boot: hello\r\n".to_vec();
+    for request in [Request::Status, Request::Read { from: 0, messages: 20 }, Request::Read { from: 3, messages: 200 }] {
+        capture.extend(board.ask(&request));
+    }
+    let recorder = Recorder::builder(dir.path()).upkeep().open().unwrap();
+    let import = |bytes: Vec<u8>| {
+        let source: Source<Cable<'_>> = Source::Capture(bytes);
+        Import::new(dir.path(), &recorder).run(source, &mut |_, _| {})
+    };
+    let taken = import(capture.clone()).unwrap();
+    assert_eq!((taken.entries, taken.is_forked), (board.entries().len() as u64, false));
+    assert!(matches!(import(capture[..20].to_vec()), Err(ImportError::Capture)));
+    recorder.close(Duration::from_secs(30)).unwrap();
+    assert_eq!(bodies(dir.path(), &board), board.entries());
+    assert_eq!(verdict(dir.path()).verdict, "intact");
+}
+
+#[test]
+fn a_device_that_went_back_is_told_and_both_histories_are_kept() {
+    let (dir, mut board) = (scratch(), Board::new(20));
+    record(&mut board, 20);
+    let old = board.image();
+    record(&mut board, 20);
+    import(dir.path(), board.cable()).unwrap();
+    let before = bodies(dir.path(), &board);
+    // Somebody puts the flash of an earlier day back.
+    board.restore(&old);
+    record(&mut board, 7);
+    let taken = import(dir.path(), board.cable()).unwrap();
+    assert!(taken.is_forked && taken.entries > 7, "{taken:?}");
+    let after = bodies(dir.path(), &board);
+    assert!(before.iter().all(|entry| after.contains(entry)) && board.entries().iter().all(|entry| after.contains(entry)));
+    let report = verdict(dir.path());
+    assert_eq!(report.verdict, "broken");
+    assert!(report.problems.iter().any(|problem| problem.kind == "reordered"), "{:?}", report.problems);
+    // And when it has passed where it was.
+    record(&mut board, 60);
+    assert!(import(dir.path(), board.cable()).unwrap().entries >= 60);
+}
+
+#[test]
+fn what_newer_firmware_says_is_kept_raw_and_hashed() {
+    let (dir, mut board) = (scratch(), Board::new(8));
+    record(&mut board, 3);
+    board.append(&[2, 9, 9, 9]);
+    record(&mut board, 3);
+    import(dir.path(), board.cable()).unwrap();
+    assert_eq!(bodies(dir.path(), &board), board.entries());
+    let report = verdict(dir.path());
+    assert_eq!((report.verdict, report.not_understood), ("intact", 1));
+}
+
+#[test]
+fn whoever_changes_what_was_taken_in_is_found_by_the_hosts_log() {
+    let (dir, mut board) = (scratch(), Board::new(8));
+    record(&mut board, 30);
+    import(dir.path(), board.cable()).unwrap();
+    record(&mut board, 30);
+    import(dir.path(), board.cable()).unwrap();
+    let path = devices(dir.path()).join(board.log_id().to_string()).join("device.db");
+    let keep = std::fs::read(&path).unwrap();
+    let attacks = [
+        ("UPDATE entry SET body = zeroblob(40) WHERE idx = 12", "modified"),
+        ("DELETE FROM entry WHERE idx = 12", "modified"),
+        ("DELETE FROM entry WHERE stretch = 2; DELETE FROM stretch WHERE id = 2", "missing"),
+        (
+            "UPDATE entry SET idx = idx + 100 WHERE stretch = 2; UPDATE stretch SET first = first + 100, end = end + 100 WHERE id = 2",
+            "missing",
+        ),
+        ("INSERT INTO stretch SELECT 9, 90, 91, before, after, digest, torn, 3 FROM stretch WHERE id = 2", "inserted"),
+    ];
+    for (sql, kind) in attacks {
+        rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        let report = verdict(dir.path());
+        assert_eq!(report.verdict, "broken", "{sql}");
+        assert!(report.problems.iter().any(|problem| problem.kind == kind), "{sql}: {:?}", report.problems);
+        std::fs::write(&path, &keep).unwrap();
+    }
+    assert_eq!(verdict(dir.path()).verdict, "intact");
+    std::fs::remove_dir_all(devices(dir.path())).unwrap();
+    let report = verify::log(dir.path()).unwrap();
+    assert_ne!(report.verdict, "intact", "all that was taken in is gone");
+}
+
+#[test]
+fn hostile_bytes_hurt_neither_side() {
+    let (dir, mut board) = (scratch(), Board::new(4));
+    record(&mut board, 30);
+    let (status, all) = (board.status(), board.entries());
+    for seed in 0..40 {
+        board.noise(seed);
+    }
+    let after = board.status();
+    assert_eq!((after.first, after.next, after.head, after.dropped), (status.first, status.next, status.head, status.dropped));
+    assert!(after.acked <= status.next);
+    assert_eq!(board.entries(), all);
+    for seed in 0..25 {
+        // Whatever comes of it: no panic, and nothing that was there is lost.
+        let _ = import_within(dir.path(), Cable::hostile(seed), Duration::from_millis(15));
+    }
+    import(dir.path(), board.cable()).unwrap();
+    let report = verify::log(dir.path()).unwrap();
+    let own = report.devices.iter().find(|device| device.log_id == board.log_id().to_string()).unwrap();
+    assert_eq!((own.verdict, own.entries), ("intact", all.len() as u64));
+}
