@@ -138,7 +138,7 @@ mod tests {
     fn some(seed: &mut u64, length: usize) -> Vec<u8> {
         // Long runs with and without zeros.
         let zeros = next(seed) % 4;
-        (0..length).map(|_| if zeros > 0 && next(seed) % (1 << (2 * zeros)) == 0 { 0 } else { next(seed) as u8 | 1 }).collect()
+        (0..length).map(|_| if zeros > 0 && next(seed).is_multiple_of(1 << (2 * zeros)) { 0 } else { next(seed) as u8 | 1 }).collect()
     }
 
     #[test]

@@ -207,6 +207,7 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
     }
 
     /// Records an event; `fields` are ascending by field.
+    #[expect(clippy::needless_pass_by_value, reason = "a header is made for one entry, an event borrows what it says")]
     pub fn record(&mut self, header: Header<'_>, event: Event<'_>, fields: &[Slot]) -> Recorded {
         let recorded = header.recorded;
         let Ok(fields) = Slots::from_slice(fields) else { return Recorded::Refused(EntryError::Range("number of fields")) };

@@ -77,7 +77,7 @@ impl<'a> Image<'a> {
         };
         let sector = match sector {
             Some(size) => Some(size).filter(|size| *size >= HEADER && bytes.len().is_multiple_of(*size) && bytes.len() / size >= 2),
-            None => sizes.filter(fits).last(),
+            None => sizes.rev().find(fits),
         };
         let sector = sector.ok_or(ImageError::Size)?;
         let sectors = u32::try_from(bytes.len() / sector).map_err(|_| ImageError::Size)?;
@@ -245,7 +245,7 @@ impl<'a> Iterator for FoundIn<'a> {
 
     fn next(&mut self) -> Option<Found<'a>> {
         loop {
-            if let Some(entry) = self.from_held() {
+            if let Some(entry) = self.take_held() {
                 return Some(entry);
             }
             let Some(mut pass) = self.pass.filter(|pass| self.image.is_inside(pass)) else {
@@ -276,7 +276,7 @@ impl<'a> Iterator for FoundIn<'a> {
 }
 
 impl<'a> FoundIn<'a> {
-    fn from_held(&mut self) -> Option<Found<'a>> {
+    fn take_held(&mut self) -> Option<Found<'a>> {
         let (frame, index, given) = self.held?;
         let end = *self.end.get_or_insert_with(|| self.pass.map_or(0, |pass| self.image.true_end(&pass)));
         let body = frame.bodies().nth(given).filter(|_| index < end.min(self.image.end));

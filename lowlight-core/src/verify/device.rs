@@ -1,4 +1,4 @@
-//! The verifier of a device's log: a chain in anchored stretches, without a tree (`docs/format.md`, section 17).
+//! The verifier of a device's log: a chain in anchored stretches, without a tree (`docs/format.md`, section 18).
 //!
 //! Limits: keeps `P` problems and `P` gaps (counts all); memory does not depend on the log.
 //!

@@ -53,7 +53,8 @@ fn tell(cli: &Cli, taken: &Taken, name: &str, time: Duration) -> Outcome {
     } else {
         let entries = text::plural(taken.entries, "entry", "entries");
         let known = if taken.known > 0 { format!(", {} there already", taken.known) } else { String::new() };
-        let rate = if time.as_secs() > 0 { format!(", {:.0} a second", taken.entries as f64 / time.as_secs_f64()) } else { String::new() };
+        let rate =
+            if time.as_secs() > 0 { format!(", {} a second", u128::from(taken.entries) * 1000 / time.as_millis()) } else { String::new() };
         writeln!(out, "device {}: {entries} taken in{known}{rate}", report.log_id)?;
         if let Some(status) = taken.status {
             let gone =

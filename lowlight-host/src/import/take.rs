@@ -174,7 +174,7 @@ impl<'a> Import<'a> {
     }
 
     fn line<P: Port>(&self, line: &mut Line<P>, progress: &mut dyn FnMut(u64, u64)) -> Result<Taken, ImportError> {
-        let status = status(line, Request::Status)?;
+        let status = ask_status(line, Request::Status)?;
         let mut taking = self.begin(status.log_id, progress)?;
         let (next, head) = taking.store.next()?;
         taking.is_forked = status.next < next;
@@ -196,26 +196,19 @@ impl<'a> Import<'a> {
             taking.store.finish()?;
             taking.tell()?;
             let is_end = read?;
-            self.acknowledge(line, from)?;
+            ask_status(line, Request::Acknowledge { upto: from })?;
             if is_end {
                 break;
             }
         }
-        let (last, noise) = (status_again(line, status), line.aside.count);
+        // Where it stands now; where it stood before, when it does not say.
+        let last = ask_status(line, Request::Status).unwrap_or(status);
+        let noise = line.aside.count;
         taking.finish(Some(last), noise)
     }
-
-    fn acknowledge<P: Port>(&self, line: &mut Line<P>, upto: u64) -> Result<(), ImportError> {
-        status(line, Request::Acknowledge { upto }).map(drop)
-    }
 }
 
-/// Where the device stands now; where it stood before, when it does not say.
-fn status_again<P: Port>(line: &mut Line<P>, before: DeviceStatus) -> DeviceStatus {
-    status(line, Request::Status).unwrap_or(before)
-}
-
-fn status<P: Port>(line: &mut Line<P>, request: Request) -> Result<DeviceStatus, ImportError> {
+fn ask_status<P: Port>(line: &mut Line<P>, request: Request) -> Result<DeviceStatus, ImportError> {
     let mut status = None;
     line.ask(
         &mut status,
