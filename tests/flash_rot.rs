@@ -2,7 +2,7 @@
 
 use super::{Bodies, ID, contents, mount};
 use lowlight_core::Digest;
-use lowlight_core::flash::{HEADER, Pass, SectorHeader, Seen, parse};
+use lowlight_core::flash::{Found, HEADER, Image, Pass, SectorHeader, Seen, parse};
 use lowlight_embedded::sim::{Random, Sim};
 use lowlight_embedded::wait;
 use std::collections::BTreeMap;
@@ -164,5 +164,28 @@ fn a_copy_of_a_frame_inside_an_entry_is_no_frame_when_the_entry_rots() {
         flash.flip(outer.start * 8 + bit);
         let there = contents(&mut mount::<4, S, MAX>(flash)).unwrap();
         assert_eq!(there.into_keys().collect::<Vec<_>>(), [0, 1, 2, 3, 5], "bit {bit}");
+    }
+}
+
+#[test]
+fn a_log_is_found_wherever_it_is_in_an_image_of_the_whole_chip() {
+    let (flash, _) = full();
+    let wanted = contents(&mut mount::<4, S, MAX>(flash.clone())).unwrap();
+    for before in 0..6 {
+        for behind in 0..6 {
+            let mut chip = vec![0xFF; before * S];
+            // Something else is there too.
+            chip.iter_mut().take(700).for_each(|byte| *byte = 0x5A);
+            chip.extend_from_slice(flash.image());
+            chip.extend(vec![0xFF; behind * S]);
+            for sector in [Some(S), None] {
+                let image = Image::new(&chip, sector).unwrap_or_else(|error| panic!("{before}, {behind}: {error}"));
+                let entries = image.found().filter_map(|found| match found {
+                    Found::Entry { index, body } => Some((index, body.to_vec())),
+                    Found::Anchor { .. } => None,
+                });
+                assert_eq!(entries.collect::<Bodies>(), wanted, "{before}, {behind}");
+            }
+        }
     }
 }

@@ -62,29 +62,26 @@ pub struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    /// Reads an image of the region of a log with erase blocks of `sector` bytes; where that is not given, it is the least distance
-    /// of headers that fits.
+    /// Reads the log in an image of flash with erase blocks of `sector` bytes, wherever in it the log's region is. Where the size is not
+    /// given, it is the largest power of two at whose multiples all headers stand.
     ///
     /// # Errors
     ///
     /// [`ImageError`].
     pub fn new(bytes: &'a [u8], sector: Option<usize>) -> Result<Self, ImageError> {
-        let first = (0..bytes.len()).step_by(32).find_map(|at| header_in(bytes, at)).ok_or(ImageError::NoLog)?;
-        let sizes = (7..=24).map(|shift| 1_usize << shift).filter(|size| *size >= HEADER + 2 * (first.max as usize));
-        let fits = |size: &usize| {
-            let count = u32::try_from(bytes.len() / size).unwrap_or(u32::MAX);
-            bytes.len().is_multiple_of(*size) && count >= 2 && holds_whole(bytes, *size, count)
+        let newest = headers(bytes).map(|(_, header)| header).max_by_key(|header| header.seq).ok_or(ImageError::NoLog)?;
+        let least = HEADER + 2 * (newest.max as usize);
+        let found = match sector {
+            Some(size) => region(bytes, size, &newest).map(|region| (size, region)),
+            None => (7..=24).rev().map(|shift| 1 << shift).filter(|size| *size >= least).find_map(|size| {
+                let is_whole = headers(bytes).all(|(at, header)| header.log_id != newest.log_id || at.is_multiple_of(size));
+                region(bytes, size, &newest).filter(|_| is_whole).map(|region| (size, region))
+            }),
         };
-        let sector = match sector {
-            Some(size) => Some(size).filter(|size| *size >= HEADER && bytes.len().is_multiple_of(*size) && bytes.len() / size >= 2),
-            None => sizes.rev().find(fits),
-        };
-        let sector = sector.ok_or(ImageError::Size)?;
-        let sectors = u32::try_from(bytes.len() / sector).map_err(|_| ImageError::Size)?;
-        let write = 1 << first.log2_write;
-        let mut image = Self { bytes, sector, write, max: first.max, sectors, newest: first, end: 0 };
-        let headers = (0..sectors).filter_map(|position| image.header_at(position));
-        image.newest = headers.max_by_key(|header| header.seq).ok_or(ImageError::Size)?;
+        let (sector, (start, sectors)) = found.ok_or(ImageError::Size)?;
+        let length = sector * (sectors as usize);
+        let bytes = bytes.get(start * sector..start * sector + length).ok_or(ImageError::Size)?;
+        let mut image = Self { bytes, sector, write: 1 << newest.log2_write, max: newest.max, sectors, newest, end: 0 };
         for _ in 0..=MOST_BAD {
             match image.header(image.newest.seq.saturating_add(1)) {
                 Some(header) => image.newest = header,
@@ -220,10 +217,27 @@ fn header_in(bytes: &[u8], at: usize) -> Option<SectorHeader> {
     SectorHeader::parse(bytes.get(at..)?.first_chunk::<HEADER>()?)
 }
 
-/// Whether each header in `bytes` stands where one of `size` may, and none anywhere else.
-fn holds_whole(bytes: &[u8], size: usize, count: u32) -> bool {
-    let mut headers = (0..bytes.len()).step_by(32).filter_map(|at| header_in(bytes, at).map(|header| (at, header)));
-    headers.all(|(at, header)| at.is_multiple_of(size) && u32::try_from(at / size) == Ok(header.seq % count))
+/// All that parses as a header of a sector, and where.
+fn headers(bytes: &[u8]) -> impl Iterator<Item = (usize, SectorHeader)> {
+    (0..bytes.len()).step_by(32).filter_map(|at| header_in(bytes, at).map(|header| (at, header)))
+}
+
+/// The first sector and the number of sectors of the region in which each header of the log of `newest` proves its place: the largest
+/// one, for what no sector was opened in says nothing.
+fn region(bytes: &[u8], size: usize, newest: &SectorHeader) -> Option<(usize, u32)> {
+    let all = u32::try_from(bytes.len().checked_div(size)?).ok()?;
+    let own = || headers(bytes).filter(|(at, header)| header.log_id == newest.log_id && at.is_multiple_of(size));
+    let position = |at: usize| u32::try_from(at / size).ok();
+    let place = own().find(|(_, header)| header.seq == newest.seq).and_then(|(at, _)| position(at))?;
+    (2..=all).rev().find_map(|count| {
+        let start = place.checked_sub(newest.seq % count).filter(|start| count <= all - start)?;
+        let proves = |(at, header): (usize, SectorHeader)| {
+            // A sector that was passed over has one of a lap before.
+            let is_recent = newest.seq - header.seq.min(newest.seq) <= count + MOST_BAD;
+            is_recent && position(at).and_then(|position| position.checked_sub(start)) == Some(header.seq % count)
+        };
+        own().all(proves).then_some((start as usize, count))
+    })
 }
 
 /// Goes through an image.

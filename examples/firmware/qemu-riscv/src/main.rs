@@ -1,0 +1,137 @@
+//! A voice activity model over recorded speech on an emulated RISC-V board; every inference goes to NOR flash, and a host drains it
+//! over the UART.
+//!
+//! ```text
+//! speech (in the image) -> earshot -> Recorder -> FlashLog on CFI NOR      UART <-> Link
+//! ```
+#![no_std]
+#![no_main]
+
+mod board;
+
+use board::{Cfi, Uart, exit, ticks, wall};
+use lowlight_core::entry::{Clock, Event, FieldId, Inference, Lifecycle, Severity};
+use lowlight_core::{LogId, OverflowPolicy};
+use lowlight_embedded::{Blocking, FlashLog, Link, Now, Options, Recorded, Recorder, Software, wait};
+
+core::arch::global_asm!(
+    ".section .text.init",
+    ".globl _start",
+    "_start: la sp, _stack_start",
+    "la t0, _bss_start",
+    "la t1, _bss_end",
+    "1: bgeu t0, t1, 2f",
+    "sw zero, 0(t0)",
+    "addi t0, t0, 4",
+    "j 1b",
+    "2: call {main}",
+    main = sym main,
+);
+
+/// Largest frame of the log: bodies of up to 248 bytes.
+const MAX: usize = 256;
+/// Erase blocks of the log, 256 KiB each.
+const SECTORS: u32 = 8;
+/// Samples of a frame: 16 ms.
+const FRAME: usize = 256;
+/// From this score on a frame is speech.
+const THRESHOLD: f32 = 0.7;
+/// 16 bit, mono, 48 kHz, behind a header.
+static SPEECH: &[u8] = include_bytes!("../../../data/speech.wav");
+const HEADER: usize = 44;
+
+fn now() -> Now {
+    Now { wall: wall(), monotonic: ticks() * 100, clock: Clock::Rtc }
+}
+
+/// Random enough to tell logs apart. Not for salts that must hide anything: entry 0 says so.
+fn random(bytes: &mut [u8]) {
+    static STATE: core::sync::atomic::AtomicU32 = core::sync::atomic::AtomicU32::new(0);
+    use core::sync::atomic::Ordering::Relaxed;
+    let mut state = STATE.load(Relaxed);
+    if state == 0 {
+        state = (wall() / 100) as u32 ^ (wall() >> 32) as u32 | 1;
+    }
+    for byte in bytes {
+        // Marsaglia, "Xorshift RNGs", 2003.
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        *byte = (state >> 11) as u8;
+    }
+    STATE.store(state, Relaxed);
+}
+
+/// The frames of the recording over and over, brought to 16 kHz by averaging three samples at a time.
+fn frame(number: usize) -> [i16; FRAME] {
+    let samples = SPEECH.get(HEADER..).unwrap_or_default().as_chunks::<2>().0;
+    let frames = samples.len() / (3 * FRAME);
+    let start = number % frames * 3 * FRAME;
+    core::array::from_fn(|at| {
+        let three = samples.get(start + 3 * at..start + 3 * at + 3).unwrap_or_default();
+        let sum: i32 = three.iter().map(|sample| i32::from(i16::from_le_bytes(*sample))).sum();
+        (sum / 3) as i16
+    })
+}
+
+fn inference(status: &'static str, duration_ns: u64) -> Inference<'static> {
+    Inference {
+        operation: "detect",
+        provider: None,
+        model: "earshot",
+        model_actual: None,
+        model_digest: None,
+        status,
+        error_type: None,
+        finish_reason: None,
+        duration_ns: Some(duration_ns),
+        ttft_ns: None,
+        input_tokens: None,
+        output_tokens: None,
+        cached_tokens: None,
+        reasoning_tokens: None,
+        tokens_source: None,
+        attempt: None,
+        tier: None,
+        cost_nano_usd: None,
+        rate_version: None,
+    }
+}
+
+extern "C" fn main() -> ! {
+    let mut id = [0; 16];
+    random(&mut id);
+    let region = 0..SECTORS * (256 << 10);
+    let mounted = wait(FlashLog::<_, MAX>::mount(Blocking(Cfi), region, Options::default(), LogId(id)));
+    let Ok(mut log) = mounted else { exit(2) };
+    let software = Software { name: "vad 1.0", build: Some(env!("CARGO_PKG_VERSION")), device: Some("virt"), true_random: false };
+    let started = wait(Recorder::<_, 8, 160>::start(&mut log, OverflowPolicy::DropOldest, software, now(), random));
+    let Ok(mut recorder) = started else { exit(3) };
+    let header = recorder.header(now(), Severity::Info);
+    let loaded = Lifecycle::ModelLoaded { name: "earshot", digest: None };
+    let _ = recorder.record(header, Event::Lifecycle(loaded), &[]);
+    let mut link = Link::<768>::new();
+    let (mut uart, mut detector, mut number) = (Uart, earshot::Detector::default(), 0);
+    loop {
+        let begun = ticks();
+        let score = detector.predict_i16(&frame(number));
+        let duration_ns = (ticks() - begun) * 100;
+        number += 1;
+        let (slot, _) = recorder.commit(FieldId::RESPONSE, if score >= THRESHOLD { b"speech" } else { b"silence" });
+        let header = recorder.header(now(), Severity::Info);
+        if let Recorded::Refused(_) = recorder.record(header, Event::Inference(inference("ok", duration_ns)), &[slot]) {
+            exit(4);
+        }
+        // A device would sleep until the next 16 ms are there.
+        while match wait(recorder.flush(&mut log, now())) {
+            Ok(count) => count > 0,
+            Err(_) => exit(5),
+        } {}
+        let Ok(()) = link.poll(&mut log, &mut uart);
+    }
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    exit(1)
+}

@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""Kills an emulated board while it writes to its flash, drains it over its serial line, and verifies on the host.
+
+    tests/support/board.py LOWLIGHT FIRMWARE [--rounds N] [--seed N] [--keep DIR]
+
+FIRMWARE is the ELF of examples/firmware/qemu-riscv. Each round: the board runs, one host takes in what it has, the board is
+killed at once, starts again, and another host takes in all of it: what the first host was given must be there, byte for byte, each
+index once, and the log of the device must verify. In each second round that other host is killed while it takes in, and goes on.
+At the end the flash of an earlier round is put back, which must be told.
+
+Exit 0: all held. 1: something did not. 2: could not run.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SIZE = 32 << 20
+QEMU = "qemu-system-riscv32"
+
+
+class Board:
+    """The board, with flash in a file and its UART on a Unix socket."""
+
+    def __init__(self, firmware, home):
+        self.firmware, self.flash, self.socket = firmware, home / "flash.img", home / "uart.sock"
+        self.flash.write_bytes(b"\xff" * SIZE)
+
+    def start(self):
+        self.socket.unlink(missing_ok=True)
+        self.process = subprocess.Popen(
+            [QEMU, "-M", "virt", "-m", "16M", "-bios", self.firmware, "-display", "none", "-monitor", "none",
+             "-drive", f"if=pflash,unit=1,format=raw,file={self.flash}",
+             "-chardev", f"socket,id=u,path={self.socket},server=on,wait=off", "-serial", "chardev:u"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 20
+        while not self.socket.exists():
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise SystemExit(f"the board did not start: exit code {self.process.poll()}")
+            time.sleep(0.01)
+
+    def kill(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"the firmware ended by itself with {self.process.returncode}")
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+class Host:
+    """A log into which the board is taken in."""
+
+    def __init__(self, lowlight, path, board):
+        self.lowlight, self.path, self.board = lowlight, path, board
+        self.environment = {**os.environ, "LOWLIGHT_CONFIG": "/dev/null"}
+
+    def command(self, *words):
+        return [self.lowlight, "--path", str(self.path), "--json", *words]
+
+    def take(self, codes=(0,)):
+        """Takes in; the report."""
+        done = subprocess.run(self.command("import", str(self.board.socket), "--timeout", "5"), env=self.environment, capture_output=True,
+                              text=True, timeout=120)
+        if done.returncode not in codes:
+            raise AssertionError(f"import ended with {done.returncode}: {done.stdout}{done.stderr}")
+        return json.loads(done.stdout)
+
+    def take_and_be_killed(self, after):
+        """Is killed while it takes in; whether it was."""
+        process = subprocess.Popen(self.command("import", str(self.board.socket), "--timeout", "5"), env=self.environment,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(after)
+        process.send_signal(signal.SIGKILL)
+        return process.wait() == -signal.SIGKILL
+
+    def verify(self):
+        done = subprocess.run(self.command("verify"), env=self.environment, capture_output=True, text=True, timeout=120)
+        return json.loads(done.stdout)
+
+    def entries(self):
+        """Index and body of all that was taken in, in the order it was."""
+        found = []
+        for path in sorted((self.path / "devices").glob("*/device.db")):
+            with sqlite3.connect(path) as database:
+                found += database.execute("SELECT idx, body FROM entry ORDER BY stretch, idx").fetchall()
+        return found
+
+
+def check(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def check_round(first, second, number):
+    """What the first host was given is there; each index once; all verifies."""
+    given, there = first.entries(), second.entries()
+    check([index for index, _ in there] == list(range(len(there))), f"round {number}: an index is missing, or there twice")
+    check(there[:len(given)] == given, f"round {number}: what was given to the first host is not what the second one has")
+    report = second.verify()
+    check(report["verdict"] == "intact", f"round {number}: {report}")
+    device = report["devices"][0]
+    check(device["gaps_total"] == 0 and device["boots"] == number + 2, f"round {number}: {device}")
+    return len(given), len(there)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("lowlight")
+    parser.add_argument("firmware")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", type=Path)
+    options = parser.parse_args()
+    if not shutil.which(QEMU):
+        print(f"{QEMU} is not here: install Debian's qemu-system-misc")
+        return 2
+    dice = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        home = options.keep or Path(scratch)
+        home.mkdir(parents=True, exist_ok=True)
+        board = Board(options.firmware, home)
+        first, second = Host(options.lowlight, home / "first", board), Host(options.lowlight, home / "second", board)
+        board.start()
+        killed, old = 0, None
+        try:
+            for number in range(options.rounds):
+                time.sleep(dice.uniform(0.2, 1.0))
+                first.take()
+                time.sleep(dice.uniform(0, 0.02))
+                board.kill()
+                if number == options.rounds // 2:
+                    old = board.flash.read_bytes()
+                board.start()
+                if number % 2:
+                    killed += second.take_and_be_killed(dice.uniform(0.05, 0.4))
+                second.take()
+                given, there = check_round(first, second, number)
+                print(f"round {number}: {given} entries given before the kill, {there} there after it")
+            time.sleep(0.5)
+            first.take()
+            board.kill()
+            board.flash.write_bytes(old)
+            board.start()
+            time.sleep(0.5)
+            check(first.take(codes=(1,))["forked"], "the flash of an earlier round passes")
+            check(first.verify()["verdict"] == "broken", "the flash of an earlier round verifies")
+            board.kill()
+            image = subprocess.run([options.lowlight, "verify", str(board.flash), "--json"], capture_output=True, text=True)
+            check(json.loads(image.stdout)["verdict"] == "intact", image.stdout)
+        except AssertionError as failure:
+            print(f"FAILED with seed {options.seed}: {failure}")
+            return 1
+        finally:
+            board.process.kill()
+        print(f"{options.rounds} kills of the board, {killed} of the host: nothing missing, nothing twice; flash put back is told")
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
