@@ -12,6 +12,8 @@ mod elsewhere;
 mod export;
 #[path = "cli/guide.rs"]
 mod guide;
+#[path = "cli/import.rs"]
+mod import;
 #[path = "cli/inspect.rs"]
 mod inspect;
 #[path = "cli/network.rs"]

@@ -68,6 +68,8 @@ pub fn check(dir: &Path, expected: &Expected, promised: &Promised) -> Result<(),
     let recorder = Recorder::builder(&logs).open().map_err(|error| format!("the recorder does not start: {error}"))?;
     let ticket = recorder.record(Record::inference("after").prompt("after the power loss")).map_err(|error| error.to_string())?;
     let outcome = ticket.wait_timeout(LONG);
+    // Retention has a second when a recorder ends, and the next one finishes it; here it has as long as it needs.
+    recorder.finish_removal(LONG).map_err(|error| format!("removal is not finished: {error}"))?;
     let stats = recorder.close(LONG).map_err(|late| format!("it does not end: {late:?}"))?;
     let lowlight_host::Outcome::Durable(seq) = outcome else { return Err(format!("nothing can be recorded: {outcome:?}, {stats:?}")) };
     if stats.quarantined.is_some() && !expected.is_damaged && promised.acked.is_some() {

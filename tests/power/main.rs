@@ -209,7 +209,11 @@ impl Round<'_> {
         if !self.seen.lock().expect("no panic").insert(hasher.finish()) {
             return;
         }
-        if let Err(why) = try_image(&image, dir, self.recording, promised) {
+        // A thread that was still choosing when its recorder ended may read files of the image before: nothing is written over them.
+        let dir = &dir.join(format!("{:016x}", hasher.finish()));
+        let tried = try_image(&image, dir, self.recording, promised);
+        let _ = std::fs::remove_dir_all(dir);
+        if let Err(why) = tried {
             let name = format!("{},{},{:?},{}", self.recording.name, case.cut, case.loss, case.attempt);
             self.failures.lock().expect("no panic").push((name, why));
         }

@@ -72,7 +72,7 @@ impl<'a> Image<'a> {
         let newest = headers(bytes).map(|(_, header)| header).max_by_key(|header| header.seq).ok_or(ImageError::NoLog)?;
         let least = HEADER + 2 * (newest.max as usize);
         let found = match sector {
-            Some(size) => region(bytes, size, &newest).map(|region| (size, region)),
+            Some(size) => region(bytes, size, &newest).filter(|_| size >= least).map(|region| (size, region)),
             None => (7..=24).rev().map(|shift| 1 << shift).filter(|size| *size >= least).find_map(|size| {
                 let is_whole = headers(bytes).all(|(at, header)| header.log_id != newest.log_id || at.is_multiple_of(size));
                 region(bytes, size, &newest).filter(|_| is_whole).map(|region| (size, region))
