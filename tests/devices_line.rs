@@ -239,7 +239,7 @@ fn answer(random: &mut Random, kind: u8, request: u16) -> Vec<u8> {
     let mut wild = || [0, 1, 5, 1000, 1 << 55, u64::MAX][random.below(6)];
     let length = if kind == 2 {
         let (asked, index, count) = (wild(), wild(), random.below(5));
-        let prev = [None, Some(Digest([0; 32])), Some(Digest([9; 32]))][random.below(3)];
+        let prev = [None, Some(Digest([0; 32]).into()), Some(Digest([9; 32]).into())][random.below(3)];
         Entries::emit_head(asked, index, prev, &mut buffer[HEAD..]);
         let mut at = 49;
         for _ in 0..count {

@@ -192,10 +192,13 @@ fn an_append_that_is_dropped_anywhere_leaves_a_log_that_goes_on() {
 }
 
 /// One step of a run beside a model.
-fn step(log: &mut Log<Blocking<Small>>, all: &mut Vec<Vec<u8>>, random: &mut Random, options: Options) {
+fn step(log: &mut Log<Blocking<Small>>, all: &mut Vec<Vec<u8>>, acked: &mut u64, random: &mut Random, options: Options) {
     let sink = log;
     match random.below(8) {
-        0 => sink.acknowledge(random.below(all.len() + 3) as u64),
+        0 => {
+            sink.acknowledge(random.below(all.len() + 3) as u64);
+            *acked = sink.status().acked.max(*acked);
+        }
         1 => {
             let worn = wait(sink.maintain()).unwrap();
             assert!(!worn || !wait(sink.maintain()).unwrap(), "there is something to do only once");
@@ -230,17 +233,18 @@ fn step(log: &mut Log<Blocking<Small>>, all: &mut Vec<Vec<u8>>, random: &mut Ran
     }
     let status = sink.status();
     assert_eq!(status.next, all.len() as u64);
-    assert!(options.when_full == WhenFull::Overwrite || status.reclaimed == 0, "{status:?}");
+    // An acknowledgement may be forgotten at a start, and what was reclaimed after it counts as if nobody had had it.
+    assert!(options.when_full == WhenFull::Overwrite || status.first <= *acked, "{status:?}, {acked}");
 }
 
 #[test]
 fn the_log_does_what_a_list_does() {
     for seed in 0..300 {
         let options = Options { when_full: if seed % 2 == 0 { WhenFull::Overwrite } else { WhenFull::Stop }, verify: seed % 3 > 0 };
-        let (mut random, mut all) = (Random(seed), Vec::new());
+        let (mut random, mut all, mut acked) = (Random(seed), Vec::new(), 0);
         let mut log: Log<Blocking<Small>> = wait(FlashLog::mount(Blocking(Small::new(4, seed)), 0..4096, options, ID)).unwrap();
         for number in 0..300 {
-            step(&mut log, &mut all, &mut random, options);
+            step(&mut log, &mut all, &mut acked, &mut random, options);
             if number % 40 == 17 {
                 let (status, run) = (log.status(), log.status().run);
                 if seed % 5 == 0 {

@@ -31,8 +31,8 @@ def crc32c(data):
     return value ^ 0xFFFFFFFF
 
 
-def header(log2_write, seq, longest, log_id, run, first, acked, dropped, anchor):
-    head = struct.pack("<IBBHII", MAGIC, 1, log2_write, 0, seq, longest) + log_id
+def header(log2_write, seq, longest, log_id, run, first, acked, dropped, anchor, torn=0):
+    head = struct.pack("<IBBHII", MAGIC, 1, log2_write, torn, seq, longest) + log_id
     head += struct.pack("<IQQQ", run, first, acked, dropped) + anchor
     return head + struct.pack("<I", crc32c(head))
 
@@ -44,9 +44,9 @@ def parse_header(data):
     magic, version, log2_write, flags, seq, longest = struct.unpack_from("<IBBHII", data)
     run, first, acked, dropped = struct.unpack_from("<IQQQ", data, 32)
     small = all(number < 1 << 56 for number in (first, acked, dropped))
-    if (magic, version, flags) != (MAGIC, 1, 0) or log2_write > 5 or seq >= 1 << 31 or not small:
+    if (magic, version) != (MAGIC, 1) or flags > 1 or log2_write > 5 or seq >= 1 << 31 or not small:
         return None
-    if not 64 <= longest <= 4032 or longest % (1 << log2_write):
+    if not 128 <= longest <= 4032 or longest % (1 << log2_write):
         return None
     return {"w": 1 << log2_write, "seq": seq, "max": longest, "log_id": data[16:32], "run": run, "first": first,
             "acked": acked, "dropped": dropped, "anchor": data[60:92]}
@@ -170,9 +170,10 @@ class Reader:
     def __init__(self, image, sector):
         self.image, self.sector, self.sectors = bytes(image), sector, len(image) // sector
         headers = [parse_header(self.image[at:at + HEADER]) for at in range(0, len(image), sector)]
-        self.headers = [found if found and found["seq"] % self.sectors == place else None for place, found in enumerate(headers)]
-        known = [found for found in self.headers if found]
-        self.newest = max(known, key=lambda found: found["seq"])
+        known = [found if found and found["seq"] % self.sectors == place else None for place, found in enumerate(headers)]
+        self.newest = max((found for found in known if found), key=lambda found: found["seq"])
+        keys = ("log_id", "w", "max")
+        self.headers = [found if found and all(found[key] == self.newest[key] for key in keys) else None for found in known]
         self.write, self.max = self.newest["w"], self.newest["max"]
         for _ in range(MOST_BAD + 1):
             following = self.header(self.newest["seq"] + 1)
@@ -232,7 +233,8 @@ class Reader:
         """Takes a frame in; the index of its first entry."""
         state["void"] = kind == NOTE and payload[0] == VOID
         if kind == NOTE and payload[0] == BOOT:
-            state["torn"], state["run"], state["next"] = bool(payload[1]), *struct.unpack_from("<IQ", payload, 2)
+            state["torn"] = False  # if it was so, the note tells it
+            state["run"], state["next"] = struct.unpack_from("<IQ", payload, 2)
             state["head"] = payload[14:]
         if kind not in (ENTRY, BATCH):
             return None

@@ -16,6 +16,8 @@ use crate::FORMAT;
 
 /// Largest message, bytes.
 pub const MAX_MESSAGE: usize = 4096;
+/// Most bytes of a message on the wire, without the zeros around it.
+pub const MAX_WIRE: usize = MAX_MESSAGE + MAX_MESSAGE / 254 + 1;
 /// What a message adds before its payload, bytes.
 pub const HEAD: usize = 4;
 /// What a message adds to its payload, bytes.

@@ -145,6 +145,46 @@ impl DeviceStatus {
     }
 }
 
+/// The leaf before an entry, as the device has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Before {
+    /// The leaf.
+    pub leaf: Digest,
+    /// The device lost entries before and chained on from the last it knew: the leaf is not that of the entry before.
+    pub is_torn: bool,
+}
+
+impl From<Digest> for Before {
+    fn from(leaf: Digest) -> Self {
+        Self { leaf, is_torn: false }
+    }
+}
+
+/// An answer of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Answer<'a> {
+    /// To a request for it, and to an acknowledgement.
+    Status(DeviceStatus),
+    /// To a request to read.
+    Entries(Entries<'a>),
+    /// The request is none of these, or the log cannot be read.
+    Refused,
+}
+
+impl<'a> Answer<'a> {
+    /// Parses an answer; `None` when it is none.
+    pub fn parse(kind: u8, payload: &'a [u8]) -> Option<Self> {
+        match kind {
+            REFUSED => Some(Self::Refused),
+            _ if kind == READ | ANSWER => Entries::parse(payload).map(Self::Entries),
+            _ if kind == STATUS | ANSWER || kind == ACKNOWLEDGE | ANSWER => DeviceStatus::parse(payload).map(Self::Status),
+            _ => None,
+        }
+    }
+}
+
 /// Entries in a row, as a message holds them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -154,8 +194,8 @@ pub struct Entries<'a> {
     pub asked: u64,
     /// Index of the first; where there is none, of the next that the device will have.
     pub index: u64,
-    /// Leaf before it, where the device knows it.
-    pub prev: Option<Digest>,
+    /// The leaf before it, where the device knows it.
+    pub before: Option<Before>,
     /// Lengths and bodies.
     bodies: &'a [u8],
 }
@@ -166,13 +206,13 @@ impl<'a> Entries<'a> {
         let (asked, rest) = payload.split_first_chunk::<8>()?;
         let (index, rest) = rest.split_first_chunk::<8>()?;
         let (flags, rest) = rest.split_first()?;
-        let (prev, bodies) = rest.split_first_chunk::<32>()?;
-        let prev = match flags {
-            0 if *prev == [0; 32] => None,
-            1 => Some(Digest(*prev)),
+        let (leaf, bodies) = rest.split_first_chunk::<32>()?;
+        let before = match flags {
+            0 if *leaf == [0; 32] => None,
+            1 | 2 => Some(Before { leaf: Digest(*leaf), is_torn: *flags == 2 }),
             _ => return None,
         };
-        let entries = Self { asked: u64::from_le_bytes(*asked), index: u64::from_le_bytes(*index), prev, bodies };
+        let entries = Self { asked: u64::from_le_bytes(*asked), index: u64::from_le_bytes(*index), before, bodies };
         let (count, length) = entries.bodies().fold((0, 0), |(count, length), body| (count + 1, length + 2 + body.len()));
         let is_whole = length == bodies.len() && entries.bodies().all(|body| !body.is_empty());
         (is_whole && entries.index <= MAX_SIZE - count && (entries.asked <= entries.index || count == 0)).then_some(entries)
@@ -190,18 +230,21 @@ impl<'a> Entries<'a> {
     }
 
     /// Puts what stands before the first body into a payload.
-    pub fn emit_head(asked: u64, index: u64, prev: Option<Digest>, payload: &mut [u8]) -> Option<()> {
+    pub fn emit_head(asked: u64, index: u64, before: Option<Before>, payload: &mut [u8]) -> Option<()> {
         let head = payload.get_mut(..ENTRIES_HEAD)?;
-        let (numbers, flags) = ([asked, index].map(u64::to_le_bytes), [u8::from(prev.is_some())]);
-        let leaf = prev.map_or([0; 32], |prev| prev.0);
+        let (numbers, flags) = ([asked, index].map(u64::to_le_bytes), [before.map_or(0, |before| 1 + u8::from(before.is_torn))]);
+        let leaf = before.map_or([0; 32], |before| before.leaf.0);
         let bytes = numbers.as_flattened().iter().chain(&flags).chain(&leaf);
         head.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = *byte);
         Some(())
     }
 }
 
-/// Longest body that a message of entries carries.
-pub const MAX_CARRIED: usize = MAX_MESSAGE - OVERHEAD - ENTRIES_HEAD - 2;
+/// What a message of one entry has beside its body, bytes.
+pub const ENTRY_OVERHEAD: usize = OVERHEAD + ENTRIES_HEAD + 2;
+
+// Whatever fits a frame of a flash log fits a message.
+const _: () = assert!(crate::flash::MAX_FRAME - crate::flash::FRAME_HEAD + ENTRY_OVERHEAD <= MAX_MESSAGE);
 
 #[cfg(test)]
 mod tests {
@@ -233,11 +276,14 @@ mod tests {
         }
         assert_eq!(DeviceStatus::parse(&status().emit()), Some(status()));
         let mut payload = Vec::from([0; ENTRIES_HEAD]);
-        Entries::emit_head(2, 6, Some(Digest([5; 32])), &mut payload).unwrap();
+        Entries::emit_head(2, 6, Some(Digest([5; 32]).into()), &mut payload).unwrap();
         payload.extend([1, 0, 9, 2, 0, 8, 7]);
         let entries = Entries::parse(&payload).unwrap();
-        assert_eq!((entries.asked, entries.index, entries.prev), (2, 6, Some(Digest([5; 32]))));
+        assert_eq!((entries.asked, entries.index, entries.before), (2, 6, Some(Digest([5; 32]).into())));
         assert!(entries.bodies().eq([&[9][..], &[8, 7]]));
+        let torn = Before { leaf: Digest([4; 32]), is_torn: true };
+        Entries::emit_head(2, 6, Some(torn), &mut payload).unwrap();
+        assert_eq!(Entries::parse(&payload).unwrap().before, Some(torn));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use embedded_storage_async::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 
 /// A blocking driver, of flash (`embedded-storage`) or of a serial port (`embedded-io`), as one that is always ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Blocking<F>(pub F);
 
 impl<F: blocking::ErrorType> ErrorType for Blocking<F> {
@@ -56,12 +57,6 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
 
 impl<P: embedded_io::ErrorType> embedded_io::ErrorType for Blocking<P> {
     type Error = P::Error;
-}
-
-impl<P: embedded_io::Read> embedded_io_async::Read for Blocking<P> {
-    async fn read(&mut self, bytes: &mut [u8]) -> Result<usize, P::Error> {
-        self.0.read(bytes)
-    }
 }
 
 impl<P: embedded_io::Write> embedded_io_async::Write for Blocking<P> {

@@ -3,7 +3,7 @@
 //! Limits: requests and answers of at most `N` bytes; longer ones are dropped.
 //!
 //! ```text
-//! bytes -> Link::push -> request complete -> Link::answer -> bytes       Link::run: both, for a task     Link::poll: for a main loop
+//! bytes -> Link::push -> request complete -> Link::answer -> bytes       Link::poll: both, for a main loop
 //! ```
 //!
 //! 1. Nothing is kept between two requests; what is asked again is answered again.
@@ -11,23 +11,35 @@
 
 use crate::blocking::{Blocking, wait};
 use crate::sink::{FlashSink, Stored};
-use embedded_io_async::{Read, Write};
-use lowlight_core::Digest;
+use embedded_io_async::Write;
 use lowlight_core::chain::leaf;
-use lowlight_core::frame::{HEAD, OVERHEAD, Receiver, seal, wire};
-use lowlight_core::link::{ANSWER, ENTRIES_HEAD, Entries, REFUSED, Request, STATUS_LENGTH};
+use lowlight_core::frame::{HEAD, MAX_MESSAGE, OVERHEAD, Receiver, seal, wire};
+use lowlight_core::link::{ANSWER, Before, ENTRIES_HEAD, ENTRY_OVERHEAD, Entries, REFUSED, Request, STATUS_LENGTH};
 
 /// Bytes that are handed to the port at once.
 const CHUNK: usize = 64;
 
-/// One end of the link, with a buffer of `N` bytes: at least 160, and the longest body plus 52.
-#[derive(Debug, Default)]
+/// One end of the link, with a buffer of `N` bytes: at least 160, and the longest body plus [`ENTRY_OVERHEAD`]: an entry for which
+/// there is no room is refused to the host.
+///
+/// A main loop calls [`poll`](Self::poll). In a task of its own: read from the port, [`push`](Self::push) each byte, and where that
+/// says so lock the log that the recorder writes to, and [`answer`](Self::answer).
+#[derive(Debug)]
 pub struct Link<const N: usize> {
     receiver: Receiver<N>,
 }
 
+impl<const N: usize> Default for Link<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<const N: usize> Link<N> {
-    const CHECKED: () = assert!(N >= STATUS_LENGTH + OVERHEAD + 8, "the buffer must hold a status: give at least 160 bytes");
+    const CHECKED: () = assert!(
+        N >= 160 && 160 >= STATUS_LENGTH + OVERHEAD && 160 > ENTRY_OVERHEAD,
+        "the buffer must hold a status: give at least 160 bytes"
+    );
 
     /// An end that has received nothing.
     pub const fn new() -> Self {
@@ -77,29 +89,29 @@ impl<const N: usize> Link<N> {
     ) -> Result<(), P::Error> {
         let mut index = from;
         // The leaf before `index`, where that was asked for: it need not be known.
-        let mut before: Option<Option<Digest>> = None;
+        let mut known: Option<Option<Before>> = None;
         for _ in 0..messages {
             let mut length = ENTRIES_HEAD;
             let Ok(found) = self.read(sink, index, length).await else { return self.send(port, REFUSED, number, 0).await };
             let Some(stored) = found else {
                 let status = sink.status();
-                self.put_head(index, status.next, Some(status.head));
+                self.put_head(index, status.next, Some(Before { leaf: status.head, is_torn: status.is_torn }));
                 return self.send(port, kind | ANSWER, number, length).await;
             };
-            let mut prev = match before.filter(|_| stored.index == index) {
-                Some(prev) => prev,
+            let mut before = match known.filter(|_| stored.index == index) {
+                Some(before) => before,
                 None => sink.leaf_before(stored.index).await,
             };
-            self.put_head(index, stored.index, prev);
+            self.put_head(index, stored.index, before);
             let mut next = Some(stored);
             index = stored.index;
             while let Some(stored) = next.filter(|stored| stored.index == index) {
-                (length, prev) = self.keep(length, stored.length, prev);
+                (length, before) = self.keep(length, stored.length, before);
                 index += 1;
                 // One for which there is no room is the first of the next message.
                 next = self.read(sink, index, length).await.unwrap_or_default();
             }
-            before = Some(prev);
+            known = Some(before);
             self.send(port, kind | ANSWER, number, length).await?;
         }
         Ok(())
@@ -107,22 +119,22 @@ impl<const N: usize> Link<N> {
 
     /// Reads an entry to where its body goes in a payload of `length` bytes.
     async fn read<S: FlashSink>(&mut self, sink: &mut S, index: u64, length: usize) -> Result<Option<Stored>, S::Error> {
-        let room = self.receiver.buffer().get_mut(HEAD + length + 2..N - 4).unwrap_or_default();
+        let room = self.receiver.buffer().get_mut(HEAD + length + 2..N.min(MAX_MESSAGE) - 4).unwrap_or_default();
         sink.read_from(index, room).await
     }
 
-    fn put_head(&mut self, asked: u64, index: u64, prev: Option<Digest>) {
-        Entries::emit_head(asked, index, prev, self.receiver.buffer().get_mut(HEAD..).unwrap_or_default());
+    fn put_head(&mut self, asked: u64, index: u64, before: Option<Before>) {
+        Entries::emit_head(asked, index, before, self.receiver.buffer().get_mut(HEAD..).unwrap_or_default());
     }
 
     /// Keeps a body of `size` bytes that was read behind a payload of `length` bytes: the new length, and its leaf.
-    fn keep(&mut self, length: usize, size: usize, prev: Option<Digest>) -> (usize, Option<Digest>) {
+    fn keep(&mut self, length: usize, size: usize, before: Option<Before>) -> (usize, Option<Before>) {
         let payload = self.receiver.buffer().get_mut(HEAD + length..).unwrap_or_default();
         if let Some(slot) = payload.first_chunk_mut::<2>() {
             *slot = u16::try_from(size).unwrap_or(0).to_le_bytes();
         }
         let body = payload.get(2..2 + size).unwrap_or_default();
-        (length + 2 + size, prev.map(|prev| leaf(&prev, body)))
+        (length + 2 + size, before.map(|before| leaf(&before.leaf, body).into()))
     }
 
     async fn send<P: Write>(&mut self, port: &mut P, kind: u8, number: u16, length: usize) -> Result<(), P::Error> {
@@ -138,26 +150,6 @@ impl<const N: usize> Link<N> {
         }
         port.write_all(&chunk).await?;
         port.flush().await
-    }
-
-    /// Waits for bytes and answers, until the port is closed or fails: what a task of its own runs, with a log of its own.
-    ///
-    /// # Errors
-    ///
-    /// Those of the port.
-    pub async fn run<S: FlashSink, P: Read + Write>(&mut self, sink: &mut S, port: &mut P) -> Result<(), P::Error> {
-        let mut bytes = [0; CHUNK];
-        loop {
-            let count = port.read(&mut bytes).await?;
-            if count == 0 {
-                return Ok(());
-            }
-            for byte in bytes.iter().take(count) {
-                if self.push(*byte) {
-                    self.answer(sink, port).await?;
-                }
-            }
-        }
     }
 
     /// Takes what the port has received and answers it; returns at once when there is nothing. For a main loop.

@@ -1,6 +1,6 @@
 //! The device's recorder: events in, chained entries in storage out, by way of a bounded queue.
 //!
-//! Limits: `N` entries of at most `BODY` bytes wait in memory; what does not fit is lost by policy and counted.
+//! Limits: `N` entries of at most `BODY` - 8 bytes wait in memory; what does not fit is lost by policy and counted.
 //!
 //! ```text
 //! record -> encode -> queue (N) -> flush: gap entries, numbers, batches -> FlashSink
@@ -11,6 +11,7 @@
 //! 3. An entry leaves the queue when storage has it, not before.
 
 use crate::sink::FlashSink;
+use embedded_io::{Error as _, ErrorKind};
 use lowlight_core::entry::codec::{decode, encode, renumbered};
 use lowlight_core::entry::{Clock, Gap, GapReason, Lifecycle, Open, Retention, Role, Severity, Slot, SlotState, Slots};
 use lowlight_core::entry::{Entry, EntryError, Event, Header};
@@ -58,7 +59,7 @@ pub enum Recorded {
     Lost(GapReason),
     /// The queue is full and the policy is to wait: flush, then try again. It is not counted.
     Full,
-    /// It breaks the format, or is larger than `BODY`.
+    /// It breaks the format, or is larger than `BODY` - 8.
     Refused(EntryError),
 }
 
@@ -84,9 +85,10 @@ impl<E: core::fmt::Display> core::fmt::Display for StartError<E> {
 
 impl<E: core::fmt::Debug + core::fmt::Display> core::error::Error for StartError<E> {}
 
-/// A recorder with a queue of `N` entries of at most `BODY` bytes, whose random bytes come from `R`.
+/// A recorder with a queue of `N` entries whose bodies (`docs/format.md`, section 2) have at most `BODY` - 8 bytes, and whose random
+/// bytes come from `R`.
 ///
-/// `BODY` counts the body of an entry (`docs/format.md`, section 2): 128 is enough for an inference with short names and no content.
+/// `BODY` is at most 8 less than the longest frame of the log. 160 is enough for an inference with short names and one content field.
 #[derive(Debug)]
 pub struct Recorder<R, const N: usize, const BODY: usize> {
     queue: Ring<heapless::Vec<u8, BODY>, N>,
@@ -97,6 +99,17 @@ pub struct Recorder<R, const N: usize, const BODY: usize> {
     lost: u64,
     /// Entries lost since the log was made, before this start.
     dropped: u64,
+    /// What was being written, from which index on: whether it is there is not known where the future was dropped.
+    under: Option<(u64, Under)>,
+}
+
+/// What was being written.
+#[derive(Debug, Clone, Copy)]
+enum Under {
+    /// So many from the front of the queue.
+    Entries(usize),
+    /// What says that others were lost.
+    Gap(Gap),
 }
 
 impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY> {
@@ -123,6 +136,7 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
             written: 0,
             lost: 0,
             dropped: status.dropped,
+            under: None,
         };
         if status.next == 0 {
             let open = Open {
@@ -134,31 +148,41 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
                 erasure_vkey: None,
                 predecessor: None,
             };
-            recorder.put(sink, now, Severity::Info, Event::Open(open)).await?;
+            recorder.begin(sink, now, Severity::Info, Event::Open(open)).await?;
         } else if let Some(run) = last_run(sink).await.map_err(StartError::Sink)? {
             let at_most = u64::try_from(N).unwrap_or(u64::MAX);
             let unclean = Lifecycle::UncleanStop { run, last_seq: Some(status.next - 1), at_most };
-            recorder.put(sink, now, Severity::Warn, Event::Lifecycle(unclean)).await?;
+            recorder.begin(sink, now, Severity::Warn, Event::Lifecycle(unclean)).await?;
         }
         let Software { name, build, device, .. } = software;
         let start = Lifecycle::Start { software: name, build, device };
-        recorder.put(sink, now, Severity::Info, Event::Lifecycle(start)).await?;
+        recorder.begin(sink, now, Severity::Info, Event::Lifecycle(start)).await?;
         Ok(recorder)
     }
 
-    /// Writes an entry of the recorder itself.
-    async fn put<S: FlashSink>(
+    /// The body of an entry of the recorder itself.
+    fn body(&mut self, seq: u64, now: Now, severity: Severity, event: Event<'_>) -> Result<heapless::Vec<u8, BODY>, EntryError> {
+        let header = Header { seq, ..self.header(now, severity) };
+        encode_within(&Entry { header, event, fields: Slots::new() })
+    }
+
+    /// Writes an entry of a start; where storage is full, it waits with the others until a host has taken something.
+    async fn begin<S: FlashSink>(
         &mut self,
         sink: &mut S,
         now: Now,
         severity: Severity,
         event: Event<'_>,
     ) -> Result<(), StartError<S::Error>> {
-        let seq = sink.status().next;
-        let header = Header { seq, ..self.header(now, severity) };
-        let mut buffer = [0; BODY];
-        let body = encode(&Entry { header, event, fields: Slots::new() }, &mut buffer).map_err(StartError::Entry)?;
-        sink.append(&[body]).await.map(drop).map_err(StartError::Sink)
+        let body = self.body(sink.status().next, now, severity, event).map_err(StartError::Entry)?;
+        match sink.append(&[&body]).await {
+            Err(error) if error.kind() == ErrorKind::OutOfMemory => {
+                let queued = self.queue.push(body, 1, now.wall, |_| {});
+                self.lost += u64::from(!matches!(queued, Pushed::Queued));
+                Ok(())
+            }
+            done => done.map(drop).map_err(StartError::Sink),
+        }
     }
 
     /// A header of an entry that is recorded now, without any of the texts.
@@ -211,16 +235,10 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
     pub fn record(&mut self, header: Header<'_>, event: Event<'_>, fields: &[Slot]) -> Recorded {
         let recorded = header.recorded;
         let Ok(fields) = Slots::from_slice(fields) else { return Recorded::Refused(EntryError::Range("number of fields")) };
-        let mut body = heapless::Vec::<u8, BODY>::new();
-        // The number takes at most 8 bytes more than the one byte it takes here.
-        let _ = body.resize_default(BODY.saturating_sub(8));
-        match encode(&Entry { header: Header { seq: 0, ..header }, event, fields }, &mut body) {
-            Ok(bytes) => {
-                let length = bytes.len();
-                body.truncate(length);
-            }
+        let body = match encode_within(&Entry { header: Header { seq: 0, ..header }, event, fields }) {
+            Ok(body) => body,
             Err(error) => return Recorded::Refused(error),
-        }
+        };
         self.received += 1;
         let mut evicted = 0;
         let pushed = self.queue.push(body, 1, recorded, |_| evicted += 1);
@@ -249,11 +267,13 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
     ///
     /// Those of storage; what it did not take stays in the queue.
     pub async fn flush<S: FlashSink>(&mut self, sink: &mut S, now: Now) -> Result<usize, S::Error> {
+        // The log looks again where something was under way.
+        let next = sink.append(&[]).await?;
+        self.settle(next);
         if !self.queue.losses().is_empty() {
             sink.set_dropped(self.dropped + self.lost);
-            return self.write_gaps(sink, now).await;
+            return self.write_gap(sink, now, next).await;
         }
-        let next = sink.status().next;
         let mut batch = heapless::Vec::<heapless::Vec<u8, BODY>, BATCH>::new();
         for (body, seq) in self.queue.iter().zip(next..) {
             // Bodies have room for any number, and the batch is checked by its length.
@@ -266,6 +286,7 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
             return Ok(0);
         }
         let mut parts: heapless::Vec<&[u8], BATCH> = batch.iter().map(|body| &**body).collect();
+        self.under = Some((next, Under::Entries(parts.len())));
         let mut done = sink.append(&parts).await;
         if parts.len() > 1 && done.as_ref().is_err_and(is_refused) {
             parts.truncate(1);
@@ -273,37 +294,51 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
         }
         if done.as_ref().is_err_and(is_refused) {
             // Storage can never hold it, and it must not be in the way of the others.
+            self.under = None;
             let _ = self.queue.pop();
             self.queue.losses().add(GapReason::Rejected, 1, now.wall);
             self.lost += 1;
             return Ok(1);
         }
         // Also when it failed some may be there.
-        let there = usize::try_from(sink.status().next.saturating_sub(next)).unwrap_or(0).min(parts.len());
-        for _ in 0..there {
-            let _ = self.queue.pop();
-        }
-        self.written += there as u64;
+        let there = self.settle(sink.status().next);
         done.map(|_| there)
     }
 
-    async fn write_gaps<S: FlashSink>(&mut self, sink: &mut S, now: Now) -> Result<usize, S::Error> {
-        let (mut written, mut failed) = (0, None);
-        let gaps: heapless::Vec<Gap, 8> = self.queue.losses().take().collect();
-        for gap in gaps {
-            if failed.is_none() {
-                match self.put(sink, now, Severity::Warn, Event::Gap(gap)).await {
-                    Ok(()) => written += 1,
-                    Err(StartError::Sink(error)) => failed = Some(error),
-                    // A gap always fits where the entries of a start did.
-                    Err(StartError::Entry(_)) => {}
+    /// Takes off what is in storage now that its next index is `next`: how many entries.
+    fn settle(&mut self, next: u64) -> usize {
+        match self.under.take() {
+            Some((from, Under::Entries(count))) => {
+                let there = usize::try_from(next.saturating_sub(from)).unwrap_or(0).min(count);
+                for _ in 0..there {
+                    let _ = self.queue.pop();
                 }
+                self.written += there as u64;
+                there
             }
-            if failed.is_some() {
-                self.queue.losses().merge(gap);
+            Some((from, Under::Gap(gap))) => {
+                if next <= from {
+                    self.queue.losses().merge(gap);
+                }
+                usize::from(next > from)
             }
+            None => 0,
         }
-        failed.map_or(Ok(written), Err)
+    }
+
+    /// Writes the first gap of those that are to be told.
+    async fn write_gap<S: FlashSink>(&mut self, sink: &mut S, now: Now, next: u64) -> Result<usize, S::Error> {
+        let mut gaps = core::mem::take(self.queue.losses());
+        let mut all = gaps.take();
+        let first = all.next();
+        all.for_each(|gap| self.queue.losses().merge(gap));
+        let Some(gap) = first else { return Ok(0) };
+        // A gap always fits where the entries of a start did.
+        let Ok(body) = self.body(next, now, Severity::Warn, Event::Gap(gap)) else { return Ok(0) };
+        self.under = Some((next, Under::Gap(gap)));
+        let done = sink.append(&[&body]).await;
+        let there = self.settle(sink.status().next);
+        done.map(|_| there)
     }
 
     /// Writes all that waits and says that the run has ended: power may go then.
@@ -313,16 +348,27 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
     /// Those of storage.
     pub async fn stop<S: FlashSink>(&mut self, sink: &mut S, now: Now) -> Result<(), S::Error> {
         while self.flush(sink, now).await? > 0 {}
+        let seq = sink.status().next;
         let stop = Lifecycle::Stop { received: self.received, written: self.written, lost: self.lost };
-        match self.put(sink, now, Severity::Info, Event::Lifecycle(stop)).await {
-            Err(StartError::Sink(error)) => Err(error),
-            _ => sink.stop().await,
+        if let Ok(body) = self.body(seq, now, Severity::Info, Event::Lifecycle(stop)) {
+            sink.append(&[&body]).await?;
         }
+        sink.stop().await
     }
 }
 
+/// Encodes an entry so that it may get any number: that takes at most 8 bytes more than the one byte it takes at least.
+fn encode_within<const BODY: usize>(entry: &Entry<'_>) -> Result<heapless::Vec<u8, BODY>, EntryError> {
+    let mut body = heapless::Vec::new();
+    // The capacity is never exceeded.
+    let _ = body.resize_default(BODY.saturating_sub(8));
+    let length = encode(entry, &mut body)?.len();
+    body.truncate(length);
+    Ok(body)
+}
+
 fn is_refused<E: embedded_io::Error>(error: &E) -> bool {
-    error.kind() == embedded_io::ErrorKind::InvalidInput
+    error.kind() == ErrorKind::InvalidInput
 }
 
 /// The run of the newest entry, if it is not that of a clean stop.

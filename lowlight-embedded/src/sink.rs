@@ -9,8 +9,7 @@
 //! 3. Nothing that was never appended is ever returned by `read_from`.
 
 use embedded_io::Error;
-use lowlight_core::Digest;
-use lowlight_core::link::DeviceStatus;
+use lowlight_core::link::{Before, DeviceStatus};
 
 /// Non-volatile storage for the entries of one device log.
 ///
@@ -50,7 +49,7 @@ pub trait FlashSink {
     async fn read_from(&mut self, index: u64, buffer: &mut [u8]) -> Result<Option<Stored>, Self::Error>;
 
     /// The leaf before the entry at `index`, as it was when that entry was appended; `None` where it is not known any more.
-    async fn leaf_before(&mut self, index: u64) -> Option<Digest>;
+    async fn leaf_before(&mut self, index: u64) -> Option<Before>;
 
     /// Says that all entries below `upto` are safe elsewhere, so that their space may be reclaimed first.
     ///

@@ -17,6 +17,7 @@ pub struct Place {
 
 /// What a frame holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Frame<'a> {
     /// One body, or several in a row with their lengths before them.
     Entries {
@@ -63,6 +64,7 @@ pub struct Boot {
 
 /// What stands at an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Seen<'a> {
     /// A frame, and how many bytes it takes.
     Frame(Frame<'a>, usize),

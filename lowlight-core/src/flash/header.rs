@@ -1,6 +1,6 @@
 //! The header of a sector (`docs/format.md`, section 16.1).
 
-use super::{CRC, MAX_FRAME};
+use super::{CRC, MAX_FRAME, MIN_FRAME};
 use crate::FORMAT;
 use crate::chain::{Digest, LogId};
 
@@ -17,8 +17,8 @@ pub const END_SEQ: u32 = 1 << 31;
 pub struct SectorHeader {
     /// log2 of the write size, bytes.
     pub log2_write: u8,
-    /// 0; other values are of later versions.
-    pub flags: u16,
+    /// Entries before it could not be read at the start that opened it, so that `anchor` is not the leaf of the entry before.
+    pub is_torn: bool,
     /// Lap times the number of sectors, plus the position of this one.
     pub seq: u32,
     /// Largest frame of this log, bytes: a multiple of the write size, at most [`MAX_FRAME`].
@@ -45,7 +45,7 @@ impl SectorHeader {
         let parts: [&[u8]; 11] = [
             &MAGIC.to_le_bytes(),
             &log.to_le_bytes(),
-            &self.flags.to_le_bytes(),
+            &u16::from(self.is_torn).to_le_bytes(),
             &self.seq.to_le_bytes(),
             &self.max.to_le_bytes(),
             &self.log_id.0,
@@ -77,7 +77,11 @@ impl SectorHeader {
         }
         let header = Self {
             log2_write,
-            flags: u16::from_le_bytes(take(2)?.try_into().ok()?),
+            is_torn: match take(2)? {
+                [0, 0] => false,
+                [1, 0] => true,
+                _ => return None,
+            },
             seq: u32::from_le_bytes(take(4)?.try_into().ok()?),
             max: u32::from_le_bytes(take(4)?.try_into().ok()?),
             log_id: LogId(take(16)?.try_into().ok()?),
@@ -94,12 +98,6 @@ impl SectorHeader {
         let max = usize::try_from(self.max).unwrap_or(usize::MAX);
         // An index that no log reaches would overflow what is added to it.
         let small = [self.first, self.acked, self.dropped].into_iter().all(|number| number < crate::entry::MAX_SIZE);
-        self.log2_write <= 5
-            && self.flags == 0
-            && self.seq < END_SEQ
-            && max <= MAX_FRAME
-            && max % (1 << self.log2_write) == 0
-            && max >= 64
-            && small
+        self.log2_write <= 5 && self.seq < END_SEQ && max <= MAX_FRAME && max % (1 << self.log2_write) == 0 && max >= MIN_FRAME && small
     }
 }

@@ -9,11 +9,8 @@
 //! 1. What a mount on the device finds is found here, byte for byte from the same rules.
 //! 2. A torn frame that a later note says was never there is left out.
 
-use super::{Frame, HEADER, Pass, SectorHeader, Seen, parse};
+use super::{Frame, HEADER, MOST_BAD, Pass, SectorHeader, Seen, parse};
 use crate::chain::{Digest, LogId};
-
-/// How many sectors in a row a device passes over at most.
-const MOST_BAD: u32 = 4;
 
 /// Why an image was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +27,7 @@ pub enum ImageError {
 
 /// One thing that stands in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Found<'a> {
     /// The device said that `head` is the leaf before `index`.
     Anchor {
@@ -75,7 +73,7 @@ impl<'a> Image<'a> {
             Some(size) => region(bytes, size, &newest).filter(|_| size >= least).map(|region| (size, region)),
             None => (7..=24).rev().map(|shift| 1 << shift).filter(|size| *size >= least).find_map(|size| {
                 let is_whole = headers(bytes).all(|(at, header)| header.log_id != newest.log_id || at.is_multiple_of(size));
-                region(bytes, size, &newest).filter(|_| is_whole).map(|region| (size, region))
+                is_whole.then(|| region(bytes, size, &newest)).flatten().map(|region| (size, region))
             }),
         };
         let (sector, (start, sectors)) = found.ok_or(ImageError::Size)?;
@@ -135,8 +133,8 @@ impl<'a> Image<'a> {
 
     fn header_at(&self, position: u32) -> Option<SectorHeader> {
         let header = header_in(self.bytes, position as usize * self.sector)?;
-        let is_ours = 1 << header.log2_write == self.write && header.max == self.max && header.seq % self.sectors == position;
-        is_ours.then_some(header)
+        let is_ours = header.log_id == self.newest.log_id && 1 << header.log2_write == self.write && header.max == self.max;
+        (is_ours && header.seq % self.sectors == position).then_some(header)
     }
 
     /// The header of that seq, or what the sector before says it was.
@@ -226,18 +224,38 @@ fn headers(bytes: &[u8]) -> impl Iterator<Item = (usize, SectorHeader)> {
 /// one, for what no sector was opened in says nothing.
 fn region(bytes: &[u8], size: usize, newest: &SectorHeader) -> Option<(usize, u32)> {
     let all = u32::try_from(bytes.len().checked_div(size)?).ok()?;
-    let own = || headers(bytes).filter(|(at, header)| header.log_id == newest.log_id && at.is_multiple_of(size));
-    let position = |at: usize| u32::try_from(at / size).ok();
-    let place = own().find(|(_, header)| header.seq == newest.seq).and_then(|(at, _)| position(at))?;
-    (2..=all).rev().find_map(|count| {
-        let start = place.checked_sub(newest.seq % count).filter(|start| count <= all - start)?;
-        let proves = |(at, header): (usize, SectorHeader)| {
-            // A sector that was passed over has one of a lap before.
-            let is_recent = newest.seq - header.seq.min(newest.seq) <= count + MOST_BAD;
-            is_recent && position(at).and_then(|position| position.checked_sub(start)) == Some(header.seq % count)
-        };
-        own().all(proves).then_some((start as usize, count))
-    })
+    let mut own = headers(bytes).filter(|(at, header)| header.log_id == newest.log_id && at.is_multiple_of(size));
+    let (mut low, mut high, mut place) = (u32::MAX, 0, None);
+    // seq - position is a multiple of the number of sectors, less the first one: so is how far two of them are apart.
+    let (mut offset, mut apart) = (None, 0_i64);
+    own.try_for_each(|(at, header)| {
+        let position = u32::try_from(at / size).ok()?;
+        (low, high) = (low.min(position), high.max(position));
+        place = place.or((header.seq == newest.seq).then_some(position));
+        let own = i64::from(header.seq) - i64::from(position);
+        apart = gcd(apart, own - *offset.get_or_insert(own));
+        Some(())
+    })?;
+    let place = place?;
+    let fits = |count: u32| {
+        let start = place.checked_sub(newest.seq.checked_rem(count)?).filter(|_| count > 1)?;
+        (start <= low && high - start < count && count <= all - start).then_some((start as usize, count))
+    };
+    if apart == 0 {
+        // Of a log in its first lap nothing says where its region ends; in a later one every sector has a header.
+        let start = place.checked_sub(newest.seq);
+        return start.map_or_else(|| (high - low + 1..=high - low + 2).find_map(fits), |start| fits(all - start));
+    }
+    let most = u32::try_from(apart).unwrap_or(u32::MAX).min(all);
+    (2..=most).rev().filter(|count| apart % i64::from(*count) == 0).find_map(fits)
+}
+
+fn gcd(a: i64, b: i64) -> i64 {
+    let (mut a, mut b) = (a.abs(), b.abs());
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
 }
 
 /// Goes through an image.
@@ -266,7 +284,7 @@ impl<'a> Iterator for FoundIn<'a> {
                 let header = self.image.first_of(self.seq)?;
                 (self.seq, self.end, self.pass) = (header.seq + 1, None, Some(Pass::new(&header)));
                 self.next = self.next.max(header.first);
-                return Some(Found::Anchor { index: header.first, head: header.anchor, is_torn: false });
+                return Some(Found::Anchor { index: header.first, head: header.anchor, is_torn: header.is_torn });
             };
             let (seen, first) = self.image.step(&mut pass);
             self.pass = Some(pass);

@@ -22,6 +22,10 @@ pub use pass::Pass;
 
 /// Largest frame, bytes: it must fit a frame of the link.
 pub const MAX_FRAME: usize = 4032;
+/// Least that the largest frame of a log may be, bytes.
+pub const MIN_FRAME: usize = 128;
+/// Places in a row that a device passes over at most when they fail.
+pub const MOST_BAD: u32 = 4;
 /// What a frame adds to its payload, bytes.
 pub const FRAME_HEAD: usize = 8;
 /// What each entry of a batch adds to its body, bytes.

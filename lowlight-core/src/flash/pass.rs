@@ -16,7 +16,7 @@ pub struct Pass {
     pub head: Digest,
     /// Number of the start of the firmware.
     pub run: u32,
-    /// `head` is not that of all entries: some before it could not be read.
+    /// The last note or the header said that the device lost entries before, and nothing came since.
     pub is_torn: bool,
     /// Entries since the last note, or since the header, could not be read: `head` is not what the device has.
     pub is_broken: bool,
@@ -36,7 +36,7 @@ impl Pass {
         let [a, b, c, d, ..] = header.anchor.0;
         #[expect(clippy::cast_possible_truncation, reason = "96")]
         let place = Place { seq: header.seq, anchor: [a, b, c, d], offset: HEADER as u32 };
-        Self { run: header.run, ..Self::at(place, header.first, header.anchor) }
+        Self { run: header.run, is_torn: header.is_torn, ..Self::at(place, header.first, header.anchor) }
     }
 
     /// A pass from a place on whose first entry is `next`.
@@ -83,15 +83,15 @@ impl Pass {
                     return None;
                 }
                 let first = self.next + u64::from(ahead);
-                self.is_torn |= ahead > 0;
                 self.is_broken |= ahead > 0;
+                self.is_torn = false;
                 self.head = frame.bodies().fold(self.head, |head, body| leaf(&head, body));
                 self.next = first + u64::from(*count);
                 return Some(first);
             }
             Frame::Note(Note::Boot(boot)) => {
-                (self.next, self.head, self.run, self.is_torn) = (boot.next, boot.head, boot.run, boot.is_torn);
-                self.is_broken = false;
+                (self.next, self.head, self.run) = (boot.next, boot.head, boot.run);
+                (self.is_torn, self.is_broken) = (boot.is_torn, false);
             }
             Frame::Note(Note::Stop) => self.is_stopped = true,
             Frame::Note(Note::Void) => self.is_void = true,
@@ -102,6 +102,6 @@ impl Pass {
 
     /// The header of the next sector, if all of this one was seen: what it says when it can no longer be read itself.
     pub fn following(&self, header: &SectorHeader) -> SectorHeader {
-        SectorHeader { seq: header.seq.saturating_add(1), run: self.run, first: self.next, anchor: self.head, ..*header }
+        SectorHeader { seq: header.seq.saturating_add(1), is_torn: false, run: self.run, first: self.next, anchor: self.head, ..*header }
     }
 }

@@ -57,6 +57,8 @@ pub struct DeviceVerdict<const P: usize> {
     pub not_understood: u64,
     /// Those whose link to the one before could not be checked.
     pub unchained: u64,
+    /// Places where the device lost entries and chained on from the last it knew.
+    pub torn: u64,
     /// Starts of the firmware.
     pub boots: u64,
     /// Index of the first entry seen.
@@ -85,6 +87,7 @@ impl<const P: usize> DeviceVerifier<P> {
             records: 0,
             not_understood: 0,
             unchained: 0,
+            torn: 0,
             boots: 0,
             first: None,
             end: (next, head),
@@ -125,6 +128,7 @@ impl<const P: usize> DeviceVerifier<P> {
         if !is_torn && self.head.is_some_and(|known| known != head) {
             self.report(index.checked_sub(1), ProblemKind::Modified, "the chain up to here is not what the device said it was");
         }
+        self.result.torn += u64::from(is_torn);
         self.head = Some(head);
     }
 

@@ -1,9 +1,9 @@
 //! Appending, erasing ahead, and what happens when flash fails.
 
-use super::{Doubt, FlashError, FlashLog, MOST_BAD, WhenFull};
+use super::{Doubt, FlashError, FlashLog, WhenFull};
 use embedded_storage_async::nor_flash::NorFlash;
 use lowlight_core::chain::leaf;
-use lowlight_core::flash::{self, Boot, Note, Place, SectorHeader};
+use lowlight_core::flash::{self, Boot, MOST_BAD, Note, Place, SectorHeader};
 
 impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     /// Appends encoded bodies in order and returns the index of the first; several go into one frame where they fit. When it has
@@ -65,7 +65,10 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     /// [`FlashError::Failed`] when the flash has failed before.
     pub async fn prepare(&mut self) -> Result<bool, FlashError> {
         self.ready().await?;
-        self.settle().await;
+        if self.doubt != Doubt::None {
+            self.settle().await;
+            return Ok(true);
+        }
         let seq = self.seq.map_or(0, |seq| seq + 1);
         if self.is_erased || (self.options.when_full == WhenFull::Stop && self.is_needed(seq).await) {
             return Ok(false);
@@ -138,7 +141,10 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             let boot = Boot { run: self.run, next: self.next, head: self.head, is_torn: self.is_torn };
             let (place, left) = (self.place(), self.left());
             match Note::Boot(boot).emit(&place, F::WRITE_SIZE, self.buffer.get_mut(..left.min(MAX)).unwrap_or_default()) {
-                Some(size) => self.needs_boot = !self.program_frame(size).await?,
+                Some(size) => {
+                    self.needs_boot = !self.program_frame(size).await?;
+                    self.is_torn &= self.needs_boot;
+                }
                 None => self.is_open = false,
             }
         }
@@ -181,8 +187,10 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         let address = self.address(seq);
         self.is_dirty = true;
         let is_erased = self.flash.erase(address, address + Self::SIZE).await.is_ok();
-        self.is_dirty = false;
         self.window.1 = 0;
+        if self.cursor.place.seq == seq.wrapping_sub(self.sectors) {
+            self.cursor.next = u64::MAX;
+        }
         // What stood there is gone, or as good as gone.
         if let Some(gone) = seq.checked_sub(self.sectors)
             && let Some(newest) = self.seq
@@ -190,9 +198,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             let oldest = self.first_of(gone + 1..=newest).await;
             self.first = oldest.map_or(self.next, |oldest| oldest.first).max(self.first);
         }
-        if self.cursor.place.seq == seq.wrapping_sub(self.sectors) {
-            self.cursor.next = u64::MAX;
-        }
+        self.is_dirty = false;
         is_erased
     }
 
@@ -211,13 +217,16 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         }
         // The newest sector is never among them.
         for seq in (next..=next + MOST_BAD.min(self.sectors - 2)).take_while(|seq| *seq < flash::END_SEQ) {
+            if seq > next && self.options.when_full == WhenFull::Stop && self.is_needed(seq).await {
+                return Err(FlashError::Full);
+            }
             let is_erased = core::mem::take(&mut self.is_erased) || self.erase(seq).await;
             if !is_erased {
                 continue;
             }
             let header = SectorHeader {
                 log2_write: u8::try_from(F::WRITE_SIZE.trailing_zeros()).unwrap_or(0),
-                flags: 0,
+                is_torn: self.is_torn,
                 seq,
                 max: u32::try_from(MAX).unwrap_or(0),
                 log_id: self.log_id,
@@ -234,7 +243,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             if self.program(self.address(seq), flash::HEADER).await {
                 let [a, b, c, d, ..] = self.head.0;
                 (self.anchor, self.offset, self.seq) = ([a, b, c, d], Self::HEADER, Some(seq));
-                (self.is_open, self.needs_boot, self.bad) = (true, false, 0);
+                (self.is_open, self.needs_boot, self.is_torn, self.bad) = (true, false, false, 0);
                 return Ok(());
             }
         }

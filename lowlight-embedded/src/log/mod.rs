@@ -21,8 +21,8 @@ use crate::sink::{FlashSink, Stored};
 use core::ops::Range;
 use embedded_io::ErrorKind;
 use embedded_storage_async::nor_flash::{NorFlash, NorFlashError, NorFlashErrorKind};
-use lowlight_core::flash::{self, Place, SectorHeader};
-use lowlight_core::link::DeviceStatus;
+use lowlight_core::flash::{self, MOST_BAD, Place, SectorHeader};
+use lowlight_core::link::{Before, DeviceStatus};
 use lowlight_core::{Digest, LogId};
 
 /// What happens when flash is full of entries that nobody has acknowledged.
@@ -65,7 +65,7 @@ pub enum FlashError {
     Buffer,
     /// Flash is full, and what is there must be acknowledged first.
     Full,
-    /// Five places in a row could not be programmed or erased.
+    /// Five places in a row could not be programmed or erased; fewer in a ring of so few sectors. Only a new mount tries again.
     Failed,
     /// Flash could not be read.
     Flash(NorFlashErrorKind),
@@ -96,9 +96,6 @@ impl embedded_io::Error for FlashError {
     }
 }
 
-/// Places in a row that may fail before the log gives up.
-const MOST_BAD: u32 = 4;
-
 /// A log on the flash `F` in frames of at most `MAX` bytes.
 ///
 /// `MAX` is a multiple of the write size, 128 to 4,032: the longest body plus 8. A start without a clean stop costs up to two
@@ -123,7 +120,7 @@ pub struct FlashLog<F, const MAX: usize> {
     is_erased: bool,
     /// The next frame is to be a note that says where the log stands.
     needs_boot: bool,
-    /// The head is not that of all entries: some could not be read at the start.
+    /// The head is not that of all entries: some could not be read at the start, and nothing that says so was written yet.
     is_torn: bool,
     doubt: Doubt,
     /// An operation was begun and its end not seen.
@@ -170,13 +167,14 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         assert!(F::WRITE_SIZE.is_power_of_two() && F::WRITE_SIZE <= 32, "write sizes of 1, 2, 4, 8, 16 and 32 bytes are supported");
         assert!(F::WRITE_SIZE.is_multiple_of(F::READ_SIZE), "the write size must be a multiple of the read size");
         assert!(
-            MAX.is_multiple_of(F::WRITE_SIZE) && MAX >= 128 && MAX <= flash::MAX_FRAME,
+            MAX.is_multiple_of(F::WRITE_SIZE) && MAX >= flash::MIN_FRAME && MAX <= flash::MAX_FRAME,
             "MAX must be a multiple of the write size, 128 to 4,032"
         );
         assert!(
             F::ERASE_SIZE.is_multiple_of(F::WRITE_SIZE) && F::ERASE_SIZE >= flash::HEADER + 2 * MAX,
             "a sector must hold its header and two frames"
         );
+        assert!(F::ERASE_SIZE.is_multiple_of(32), "sectors must be a multiple of 32 bytes");
         assert!(F::ERASE_SIZE <= 1 << 24, "sectors of up to 16 MiB are supported");
     };
     #[expect(clippy::cast_possible_truncation, reason = "checked above")]
@@ -281,7 +279,10 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             bytes.fill(0);
         }
         let header = SectorHeader::parse(bytes)?;
-        let is_ours = 1_usize.checked_shl(header.log2_write.into()) == Some(F::WRITE_SIZE) && usize::try_from(header.max) == Ok(MAX);
+        // Of another log nothing counts; which one this is the newest header says.
+        let is_known = self.seq.is_none() || header.log_id == self.log_id;
+        let is_ours =
+            is_known && 1_usize.checked_shl(header.log2_write.into()) == Some(F::WRITE_SIZE) && usize::try_from(header.max) == Ok(MAX);
         (is_ours && header.seq % self.sectors == position).then_some(header)
     }
 
@@ -332,7 +333,7 @@ impl<F: NorFlash, const MAX: usize> FlashSink for FlashLog<F, MAX> {
         self.read(index, buffer).await
     }
 
-    async fn leaf_before(&mut self, index: u64) -> Option<Digest> {
+    async fn leaf_before(&mut self, index: u64) -> Option<Before> {
         Self::leaf_before(self, index).await
     }
 

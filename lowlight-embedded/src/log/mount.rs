@@ -1,10 +1,10 @@
 //! Finding the end of a log at a start.
 
-use super::{Cursor, Doubt, FlashError, FlashLog, MOST_BAD, Options, WhenFull};
+use super::{Cursor, Doubt, FlashError, FlashLog, Options};
 use core::ops::{Range, RangeInclusive};
 use embedded_storage_async::nor_flash::NorFlash;
 use lowlight_core::LogId;
-use lowlight_core::flash::{self, Pass, Place, SectorHeader, Seen};
+use lowlight_core::flash::{self, MOST_BAD, Pass, Place, SectorHeader, Seen};
 
 impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     /// Finds the log in a region of the flash, or begins one named `new_id` where there is none.
@@ -59,9 +59,9 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         // A header that reads as whole now may not do so the next time: without a frame behind it, its sector is opened anew.
         let is_empty = pass.frames == 0 || pass.is_void;
         let known = if is_empty { Pass::new(&newest) } else { pass };
-        (self.next, self.head, self.is_torn) = (known.next, known.head, known.is_torn);
+        (self.next, self.head, self.is_torn) = (known.next, known.head, known.is_broken);
         self.run = known.run.max(newest.run).saturating_add(1);
-        self.acked = self.acked.max(newest.acked.min(self.next));
+        self.acked = self.acked.max(newest.acked).min(self.next);
         self.dropped = self.dropped.max(newest.dropped);
         self.needs_boot = true;
         self.anchor = pass.place.anchor;
@@ -77,10 +77,6 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             (_, true) => Doubt::Next,
         };
         self.first = self.oldest(newest.seq).await.map_or(self.next, |oldest| oldest.first);
-        if self.options.when_full == WhenFull::Stop {
-            // What is gone was acknowledged.
-            self.acked = self.acked.max(self.first);
-        }
     }
 
     /// Whether the place of the next sector holds something that may read as its header one day: neither nothing nor what was there

@@ -6,6 +6,7 @@ use embedded_storage_async::nor_flash::NorFlash;
 use lowlight_core::Digest;
 use lowlight_core::chain::leaf;
 use lowlight_core::flash::{self, Pass, SectorHeader, Seen};
+use lowlight_core::link::Before;
 
 /// A reader that is further behind than this looks for its sector anew.
 const NEAR: u64 = 1 << 10;
@@ -55,23 +56,24 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     }
 
     /// The leaf before the entry at `index`, as it was when that entry was appended; `None` where it is not known any more.
-    pub async fn leaf_before(&mut self, index: u64) -> Option<Digest> {
+    pub async fn leaf_before(&mut self, index: u64) -> Option<Before> {
         if index == self.next {
-            return Some(self.head);
+            return Some(Before { leaf: self.head, is_torn: self.is_torn });
         }
         let header = match self.seq.filter(|_| (self.first..self.next).contains(&index)) {
             Some(newest) => self.sector_of(index, newest).await?,
             None => return None,
         };
         let mut pass = Pass::new(&header);
-        let mut found = Some(pass.head).filter(|_| pass.next == index);
+        let known = |pass: &Pass| Some(Before { leaf: pass.head, is_torn: pass.is_torn }).filter(|_| pass.next == index && !pass.is_broken);
+        let mut found = known(&pass);
         // What stands later takes back what was said before.
         while pass.place.offset < self.end_of(pass.place.seq) {
             let (before, first) = (pass, self.pass_one(&mut pass).await);
             if let Some(first) = first.filter(|first| *first < index && index < pass.next) {
-                found = self.fold(&before, index - first).await.filter(|_| !pass.is_broken);
+                found = self.fold(&before, index - first).await.filter(|_| !pass.is_broken).map(Before::from);
             } else if pass.next == index {
-                found = Some(pass.head).filter(|_| !pass.is_broken);
+                found = known(&pass);
             }
         }
         found

@@ -15,7 +15,8 @@ pub(super) fn run(cli: &Cli, args: &ImportArgs) -> Outcome {
     let kind = args.source.metadata().map_err(failed)?.file_type();
     let source = if kind.is_socket() || kind.is_char_device() {
         let port = OpenPort::open(&args.source, args.baud).map_err(failed)?;
-        Source::Line(port, Duration::from_secs_f64(args.timeout.clamp(0.05, 3600.0)))
+        let patience = Duration::try_from_secs_f64(args.timeout).map_err(|error| Failure::Usage(format!("--timeout: {error}")))?;
+        Source::Line(port, patience.max(Duration::from_millis(50)))
     } else if kind.is_file() {
         let bytes = read(&args.source).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
         if is_image(&bytes, args.sector) { Source::Image(bytes, args.sector) } else { Source::Capture(bytes) }
@@ -98,6 +99,16 @@ pub(super) fn print_details(report: &DeviceReport, out: &mut impl Write) -> std:
     }
     if report.boots > 0 {
         writeln!(out, "  starts of the firmware: {}", report.boots)?;
+    }
+    if report.torn > 0 {
+        writeln!(out, "  the device lost entries and chained on from the last it knew: {}", text::plural(report.torn, "time", "times"))?;
+    }
+    if report.untold > 0 {
+        writeln!(
+            out,
+            "  {} that no entry of the host's log covers: run `lowlight import` again",
+            text::plural(report.untold, "entry", "entries")
+        )?;
     }
     if report.unchained > 0 {
         writeln!(

@@ -254,7 +254,7 @@ fn print(report: &Report, source: &Path, has_checkpoint: bool, out: &mut impl Wr
         writeln!(
             out,
             "device {}: {}: {entries}, {} to {}{why}",
-            device.log_id,
+            text::safe(&device.log_id),
             device.verdict,
             device.first.unwrap_or(0),
             device.end.saturating_sub(1)

@@ -3,8 +3,8 @@
 //! Limits: one request at a time; at most [`MAX_ASIDE`] bytes of what was no frame are kept.
 
 use super::ImportError;
-use lowlight_core::frame::{HEAD, MAX_MESSAGE, Message, Receiver, seal, wire};
-use lowlight_core::link::{ANSWER, REFUSED, Request};
+use lowlight_core::frame::{HEAD, MAX_MESSAGE, MAX_WIRE, Receiver, seal, wire};
+use lowlight_core::link::{Answer, Request};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -132,7 +132,10 @@ impl Aside {
         if !is_frame && !self.bytes.is_empty() {
             self.count += self.bytes.len() as u64;
             let room = self.path.metadata().map_or(MAX_ASIDE, |meta| MAX_ASIDE.saturating_sub(meta.len()));
-            let kept = self.bytes.get(..usize::try_from(room).unwrap_or(0)).unwrap_or(&self.bytes);
+            let kept = self.bytes.get(..usize::try_from(room.saturating_sub(1)).unwrap_or(0)).unwrap_or(&self.bytes);
+            if kept.is_empty() {
+                return self.bytes.clear();
+            }
             // What is kept of a fault is a help and no evidence: it stops no import.
             let _ = File::options().create(true).append(true).mode(0o600).open(&self.path).and_then(|mut file| {
                 file.write_all(kept)?;
@@ -147,7 +150,7 @@ impl Aside {
 #[derive(Debug)]
 pub struct Line<P> {
     port: P,
-    receiver: Box<Receiver<{ MAX_MESSAGE + MAX_MESSAGE / 254 + 2 }>>,
+    receiver: Box<Receiver<MAX_WIRE>>,
     /// What was received and not yet looked at.
     received: VecDeque<u8>,
     number: u16,
@@ -175,15 +178,15 @@ impl<P: Port> Line<P> {
         &mut self,
         state: &mut T,
         request: impl Fn(&T) -> Request,
-        mut each: impl FnMut(&mut T, &[u8]) -> Result<Answered, ImportError>,
+        mut each: impl FnMut(&mut T, Answer<'_>) -> Result<Answered, ImportError>,
     ) -> Result<(), ImportError> {
         let mut tries = 0;
         while tries < TRIES {
             self.number = self.number.wrapping_add(1);
             let asked = request(state);
-            let kind = self.send(&asked)?;
+            self.send(&asked)?;
             loop {
-                match self.answer(kind, |payload| each(state, payload))? {
+                match self.answer(|answer| each(state, answer))? {
                     None => break,
                     Some(Answered::Last) => return Ok(()),
                     Some(Answered::More) => tries = 0,
@@ -196,19 +199,18 @@ impl<P: Port> Line<P> {
         Err(ImportError::Silent)
     }
 
-    fn send(&mut self, request: &Request) -> Result<u8, ImportError> {
+    fn send(&mut self, request: &Request) -> Result<(), ImportError> {
         let (mut buffer, mut fields) = ([0; 64], [0; 9]);
         let (kind, payload) = request.emit(&mut fields);
         if let Some(slot) = buffer.get_mut(HEAD..HEAD + payload.len()) {
             slot.copy_from_slice(payload);
         }
         let bytes: Vec<u8> = seal(&mut buffer, kind, self.number, payload.len()).map(|message| wire(message).collect()).unwrap_or_default();
-        self.port.send(&bytes)?;
-        Ok(kind)
+        Ok(self.port.send(&bytes)?)
     }
 
     /// The next answer to the newest request; `None` when none comes.
-    fn answer<T>(&mut self, kind: u8, mut each: impl FnMut(&[u8]) -> Result<T, ImportError>) -> Result<Option<T>, ImportError> {
+    fn answer<T>(&mut self, mut each: impl FnMut(Answer<'_>) -> Result<T, ImportError>) -> Result<Option<T>, ImportError> {
         let until = Instant::now() + self.patience;
         let mut bytes = [0; 4096];
         loop {
@@ -223,10 +225,11 @@ impl<P: Port> Line<P> {
             };
             let is_whole = self.receiver.push(byte);
             self.aside.push(byte, is_whole);
-            match self.receiver.message().filter(|message| is_whole && message.request == self.number) {
-                Some(Message { kind: REFUSED, .. }) => return Err(ImportError::Refused),
-                Some(message) if message.kind == kind | ANSWER => return each(message.payload).map(Some),
-                _ => {}
+            let Some(message) = self.receiver.message().filter(|message| is_whole && message.request == self.number) else { continue };
+            match Answer::parse(message.kind, message.payload) {
+                Some(Answer::Refused) => return Err(ImportError::Refused),
+                Some(answer) => return each(answer).map(Some),
+                None => {}
             }
         }
     }

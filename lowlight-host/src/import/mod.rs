@@ -41,6 +41,17 @@ pub enum ImportError {
     /// The capture says of no device.
     #[error("there is no status of a device in it: capture what comes from the device from the first request on")]
     Capture,
+    /// What was taken in before is not what it was.
+    #[error(
+        "of device {0} what was taken in from entry {1} on is not what came in: run `lowlight verify`, and put back a copy of device.db"
+    )]
+    Changed(LogId, u64),
+    /// The device has entries in so many pieces that an entry of the log for each would fill it.
+    #[error("the device has its entries in more than 10,000 pieces: what came was kept; run it again for more")]
+    Scattered,
+    /// Another device answers, or answered, on the same line.
+    #[error("another device answers on the line, {0}: take in one at a time")]
+    OtherDevice(LogId),
     /// The image cannot be read.
     #[error("the image cannot be read: {0}")]
     Image(#[from] lowlight_core::flash::ImageError),

@@ -12,9 +12,11 @@ use crate::store::{PrivateCopy, connect_other, private_dir, schema};
 use lowlight_core::chain::leaf;
 use lowlight_core::entry::Import;
 use lowlight_core::{Digest, LogId};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, OpenFlags, params};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// "LWLD".
@@ -24,7 +26,13 @@ CREATE TABLE device (id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT N
 CREATE TABLE stretch (id INTEGER PRIMARY KEY, first INTEGER NOT NULL, end INTEGER NOT NULL, before BLOB NOT NULL, after BLOB NOT NULL,
     digest BLOB NOT NULL, torn INTEGER NOT NULL, seq INTEGER) STRICT;
 CREATE TABLE entry (stretch INTEGER NOT NULL, idx INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (stretch, idx)) STRICT, WITHOUT ROWID;
+CREATE INDEX entry_idx ON entry (idx);
 ";
+/// Longest value that is read, bytes.
+const LONGEST: i32 = 1 << 20;
+
+/// What stands for a leaf that is not known.
+pub(super) const UNKNOWN: Digest = Digest([0; 32]);
 
 /// Entries of a device in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +54,8 @@ pub struct DeviceStore {
     path: PathBuf,
     log_id: LogId,
     open: Option<Open>,
+    /// Entries since the last commit.
+    pending: u64,
     /// Held while it is open for writing.
     _lock: Option<File>,
     /// Held while it is read from a copy.
@@ -72,11 +82,16 @@ impl DeviceStore {
     /// # Errors
     ///
     /// [`ImportError::Busy`] when another import writes to it; otherwise what the system says.
-    pub fn open(dir: &Path, log_id: LogId) -> Result<Self, ImportError> {
+    pub(crate) fn open(dir: &Path, log_id: LogId) -> Result<Self, ImportError> {
         private_dir(&devices(dir))?;
         let home = devices(dir).join(log_id.to_string());
         private_dir(&home)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(home.join("device.lock"))?;
+        let private = |name: &str| File::options().create(true).truncate(false).write(true).mode(0o600).open(home.join(name));
+        let lock = private("device.lock")?;
+        // SQLite would make it readable for others.
+        drop(private("device.db")?);
+        crate::store::sync_parent(&home)?;
+        crate::store::sync_parent(&home.join("device.db"))?;
         lock.try_lock().map_err(|error| match error {
             std::fs::TryLockError::WouldBlock => ImportError::Busy(log_id),
             std::fs::TryLockError::Error(error) => error.into(),
@@ -93,7 +108,7 @@ impl DeviceStore {
             connection.execute("INSERT INTO device VALUES (1, 1, ?1)", [log_id.0])?;
             connection.execute_batch("COMMIT")?;
         }
-        let store = Self { connection, path, log_id, open: None, _lock: Some(lock), _copy: None };
+        let store = Self { connection, path, log_id, open: None, pending: 0, _lock: Some(lock), _copy: None };
         store.check()?;
         Ok(store)
     }
@@ -111,7 +126,7 @@ impl DeviceStore {
             .map(LogId)
             .ok_or_else(|| ImportError::Store { path: home.to_path_buf(), why: "is not named after the id of a log".to_owned() })?;
         let (connection, copy) = connect_other(&path)?;
-        let store = Self { connection, path, log_id, open: None, _lock: None, _copy: copy };
+        let store = Self { connection, path, log_id, open: None, pending: 0, _lock: None, _copy: copy };
         store.check()?;
         Ok(store)
     }
@@ -126,6 +141,12 @@ impl DeviceStore {
         }
         if version != 1 {
             return Err(wrong("is of another version of this software"));
+        }
+        self.connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LONGEST)?;
+        let expected = Connection::open_in_memory()?;
+        expected.execute_batch(SCHEMA)?;
+        if objects(&self.connection)? != objects(&expected)? {
+            return Err(wrong("has other tables than a database of a device: put back a copy of it, or move it aside"));
         }
         let id: Vec<u8> = self.connection.query_row("SELECT log_id FROM device", [], |row| row.get(0))?;
         if id == self.log_id.0 { Ok(()) } else { Err(wrong("is that of another device")) }
@@ -162,26 +183,21 @@ impl DeviceStore {
         Ok(found)
     }
 
-    /// Index behind the newest entry and its leaf: where the next import goes on.
+    /// Whether this body was taken in under that index.
     ///
     /// # Errors
     ///
     /// What the database says.
-    pub fn next(&self) -> Result<(u64, Digest), ImportError> {
-        let sql = "SELECT end, after FROM stretch ORDER BY id DESC LIMIT 1";
-        let newest = self.connection.query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))).optional()?;
-        let newest = newest.map(|(end, after)| (end.cast_unsigned(), Digest::from_slice(&after).unwrap_or(Digest([0; 32]))));
-        Ok(newest.unwrap_or((0, self.log_id.genesis())))
-    }
-
-    /// The newest body that was taken in under an index.
-    ///
-    /// # Errors
-    ///
-    /// What the database says.
-    pub fn body(&self, index: u64) -> Result<Option<Vec<u8>>, ImportError> {
-        let sql = "SELECT body FROM entry WHERE idx = ?1 ORDER BY stretch DESC LIMIT 1";
-        Ok(self.connection.prepare_cached(sql)?.query_row([index.cast_signed()], |row| row.get(0)).optional()?)
+    pub(crate) fn find(&self, index: u64, body: &[u8]) -> Result<Here, ImportError> {
+        let sql = "SELECT count(*), coalesce(sum(body = ?2), 0) FROM entry WHERE idx = ?1";
+        let found = self.connection.prepare_cached(sql)?.query_row(params![index.cast_signed(), body], |row| {
+            Ok(match (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?) {
+                (0, _) => Here::Nothing,
+                (_, 0) => Here::Other,
+                _ => Here::Same,
+            })
+        })?;
+        Ok(found)
     }
 
     /// Goes through the bodies of a stretch, in order of their indices.
@@ -198,48 +214,101 @@ impl DeviceStore {
         Ok(())
     }
 
-    /// Takes in an entry: into the stretch that is being written, or into a new one after the leaf `before` (zeros where it is not
-    /// known) when there is none.
+    /// Takes in an entry: into the stretch that is being written, or into a new one after the leaf `before` (where it is known). A
+    /// new one begins where there is none, where the entry is not the next one, and where the device chains from another leaf.
     ///
     /// # Errors
     ///
-    /// What the database says.
-    pub fn push(&mut self, index: u64, body: &[u8], before: Digest, is_torn: bool) -> Result<(), ImportError> {
-        if self.open.is_none() {
+    /// What the database says; all since the last commit is lost then.
+    pub(crate) fn push(&mut self, index: u64, body: &[u8], before: Option<Digest>, is_torn: bool) -> Result<(), ImportError> {
+        let goes_on = |open: &Open| open.import.end == index && !is_torn && before.is_none_or(|before| before == open.import.head_after);
+        let done = if self.open.as_ref().is_some_and(|open| !goes_on(open)) { self.close() } else { Ok(()) };
+        let done = done.and_then(|()| self.insert(index, body, before.unwrap_or(UNKNOWN), is_torn));
+        if done.is_err() {
+            self.rollback();
+        }
+        done
+    }
+
+    fn insert(&mut self, index: u64, body: &[u8], before: Digest, is_torn: bool) -> Result<(), ImportError> {
+        if self.pending == 0 {
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
-            let id = self.connection.query_row("SELECT coalesce(max(id), 0) + 1 FROM stretch", [], |row| row.get(0))?;
+        }
+        if self.open.is_none() {
+            let sql = "SELECT max(coalesce((SELECT max(id) FROM stretch), 0), coalesce((SELECT max(stretch) FROM entry), 0)) + 1";
+            let id = self.connection.query_row(sql, [], |row| row.get(0))?;
             let import =
                 Import { log_id: self.log_id, first: index, end: index, head_before: before, head_after: before, digest: Digest([0; 32]) };
-            self.open = Some(Open { id, import, is_torn, digest: Sha256::new() });
+            self.open = Some(Open { id, import, is_torn, digest: digest_of(is_torn) });
         }
         let Some(open) = &mut self.open else { return Ok(()) };
         let mut insert = self.connection.prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3)")?;
         insert.execute(params![open.id, index.cast_signed(), body])?;
-        open.digest.update(u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
-        open.digest.update(body);
+        hash_body(&mut open.digest, body);
         open.import.end = index + 1;
         open.import.head_after = leaf(&open.import.head_after, body);
+        self.pending += 1;
         Ok(())
     }
 
-    /// How many entries the stretch has that is being written.
-    pub fn length(&self) -> u64 {
-        self.open.as_ref().map_or(0, |open| open.import.end - open.import.first)
-    }
-
-    /// Makes the stretch that is being written durable.
-    ///
-    /// # Errors
-    ///
-    /// What the database says.
-    pub fn finish(&mut self) -> Result<(), ImportError> {
+    /// Ends the stretch that is being written.
+    fn close(&mut self) -> Result<(), ImportError> {
         let Some(open) = self.open.take() else { return Ok(()) };
         let import = Import { digest: Digest(open.digest.finalize().into()), ..open.import };
         let (first, end) = (import.first.cast_signed(), import.end.cast_signed());
         let sql = "INSERT INTO stretch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL)";
         let values = params![open.id, first, end, import.head_before.0, import.head_after.0, import.digest.0, open.is_torn];
         self.connection.execute(sql, values)?;
-        Ok(self.connection.execute_batch("COMMIT")?)
+        Ok(())
+    }
+
+    /// How many entries were taken in since the last commit.
+    pub(crate) fn pending(&self) -> u64 {
+        self.pending
+    }
+
+    /// Makes what was taken in durable.
+    ///
+    /// # Errors
+    ///
+    /// What the database says; all since the last commit is lost then.
+    pub(crate) fn commit(&mut self) -> Result<(), ImportError> {
+        if self.pending == 0 {
+            return Ok(());
+        }
+        let done = self.close().and_then(|()| Ok(self.connection.execute_batch("COMMIT")?));
+        if done.is_err() {
+            self.rollback();
+        }
+        self.pending = 0;
+        done
+    }
+
+    /// Forgets what was taken in since the last commit.
+    pub(crate) fn rollback(&mut self) {
+        (self.open, self.pending) = (None, 0);
+        // SQLite may have done it already.
+        if !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+    }
+
+    /// Whether the entries of a stretch are those that were taken in.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub(crate) fn is_whole(&self, stretch: &Stretch, mut each: impl FnMut(u64, &[u8])) -> Result<bool, ImportError> {
+        let Import { first, end, head_before, head_after, digest, .. } = stretch.import;
+        let (mut head, mut hash, mut next, mut is_whole) = (head_before, digest_of(stretch.is_torn), first, true);
+        self.bodies(stretch.id, |index, body| {
+            each(index, body);
+            is_whole &= index == next;
+            next = index.saturating_add(1);
+            head = leaf(&head, body);
+            hash_body(&mut hash, body);
+        })?;
+        Ok(is_whole && next == end && first < end && head == head_after && Digest(hash.finalize().into()) == digest)
     }
 
     /// Notes which entry of the host's log says that a stretch was taken in.
@@ -247,8 +316,40 @@ impl DeviceStore {
     /// # Errors
     ///
     /// What the database says.
-    pub fn set_seq(&self, stretch: i64, seq: u64) -> Result<(), ImportError> {
+    pub(crate) fn set_seq(&self, stretch: i64, seq: u64) -> Result<(), ImportError> {
         self.connection.execute("UPDATE stretch SET seq = ?2 WHERE id = ?1", params![stretch, seq.cast_signed()])?;
         Ok(())
     }
+}
+
+/// What is there under an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Here {
+    Nothing,
+    /// This body.
+    Same,
+    /// Others.
+    Other,
+}
+
+/// The digest of a stretch (`docs/format.md`, section 3), before its first entry.
+fn digest_of(is_torn: bool) -> Sha256 {
+    let mut digest = Sha256::new();
+    if is_torn {
+        // No body is as long.
+        digest.update(u32::MAX.to_le_bytes());
+    }
+    digest
+}
+
+fn hash_body(digest: &mut Sha256, body: &[u8]) {
+    digest.update(u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
+    digest.update(body);
+}
+
+/// All that a database declares.
+fn objects(connection: &Connection) -> rusqlite::Result<Vec<(String, String, Option<String>)>> {
+    let mut select = connection.prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name LIMIT 20")?;
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    rows.collect()
 }

@@ -5,30 +5,31 @@
 //! ```
 //!
 //! 1. An entry that is there already, byte for byte, is passed over; another under the same index begins a stretch of its own.
-//! 2. A stretch has at most [`LONGEST`] entries: so much is lost of the work when it breaks off.
+//! 2. After [`LONGEST`] entries what came is made durable and acknowledged: so much is lost of the work when it breaks off.
+//! 3. Only what is here, or what the device has said in this run that it does not have, is acknowledged.
 
 use super::line::{Answered, Aside, Line, Port};
-use super::store::{DeviceStore, Stretch, devices};
+use super::store::{DeviceStore, Here, Stretch, UNKNOWN, devices};
 use super::{ImportError, image};
 use crate::recorder::{Outcome, Recorder};
 use lowlight_core::chain::leaf;
+use lowlight_core::entry::MAX_SIZE;
 use lowlight_core::flash::Found;
-use lowlight_core::frame::{MAX_MESSAGE, Receiver};
-use lowlight_core::link::{ANSWER, DeviceStatus, Entries, Request};
+use lowlight_core::frame::{MAX_WIRE, Receiver};
+use lowlight_core::link::{Answer, Before, DeviceStatus, Entries, Request};
 use lowlight_core::verify::{DeviceVerdict, DeviceVerifier, MAX_PROBLEMS};
 use lowlight_core::{Digest, LogId};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Most entries of a stretch.
+/// Entries after which what came is made durable and acknowledged.
 const LONGEST: u64 = 4096;
+/// Most stretches of one import.
+const MOST_STRETCHES: usize = 10_000;
 /// Messages that are asked for at once.
 const MESSAGES: u8 = 8;
 /// How long the host's log may take for one entry.
 const DURABLE_WITHIN: Duration = Duration::from_secs(60);
-/// What stands for a leaf that is not known.
-const UNKNOWN: Digest = Digest([0; 32]);
-
 /// Where a device's entries come from.
 #[derive(Debug)]
 pub enum Source<P> {
@@ -78,8 +79,6 @@ struct Taking<'a> {
     /// Index of the entry that comes next and the leaf before it, as their source says.
     chain: Option<(u64, Digest)>,
     is_torn: bool,
-    /// Index behind the stretch that is being written.
-    end: u64,
     is_forked: bool,
     /// The device's leaf where the import begins is not the one that this host has.
     disagrees: bool,
@@ -115,15 +114,13 @@ impl<'a> Import<'a> {
 
     fn begin<'b>(&'b self, log_id: LogId, progress: &'b mut dyn FnMut(u64, u64)) -> Result<Taking<'b>, ImportError> {
         let store = DeviceStore::open(&self.dir, log_id)?;
-        let (known_to, _) = store.next()?;
         let mut taking = Taking {
             recorder: self.recorder,
             store,
             verifier: DeviceVerifier::new(log_id, 0, None),
-            known_to,
+            known_to: 0,
             chain: None,
             is_torn: false,
-            end: 0,
             is_forked: false,
             disagrees: false,
             entries: 0,
@@ -134,6 +131,7 @@ impl<'a> Import<'a> {
         // What an import that broke off has left without an entry in the host's log.
         taking.tell()?;
         taking.stretches.clear();
+        taking.known_to = taking.store.stretches()?.iter().map(|stretch| stretch.import.end).max().unwrap_or(0);
         Ok(taking)
     }
 
@@ -142,31 +140,34 @@ impl<'a> Import<'a> {
         let mut taking = self.begin(image.log_id(), progress)?;
         for found in image.found() {
             match found {
-                Found::Anchor { index, head, is_torn } => taking.anchor(index, head, is_torn),
+                Found::Anchor { index, head, is_torn } => taking.anchor(index, Before { leaf: head, is_torn }),
                 Found::Entry { index, body } => taking.entry(index, body, image.end())?,
             }
         }
-        taking.is_forked |= image.end() < taking.known_to;
         taking.finish(None, 0)
     }
 
     fn capture(&self, bytes: &[u8], progress: &mut dyn FnMut(u64, u64)) -> Result<Taken, ImportError> {
-        let mut receiver = Box::new(Receiver::<{ MAX_MESSAGE + MAX_MESSAGE / 254 + 2 }>::new());
+        let mut receiver = Box::new(Receiver::<MAX_WIRE>::new());
         let (mut taking, mut status): (Option<Taking<'_>>, Option<DeviceStatus>) = (None, None);
         let mut progress = Some(progress);
         // A capture may begin or end inside a frame.
         for byte in std::iter::once(&0).chain(bytes).chain(&[0]) {
             let is_whole = receiver.push(*byte);
-            let Some(message) = receiver.message().filter(|message| is_whole && message.kind & ANSWER != 0) else { continue };
-            if let Some(said) = DeviceStatus::parse(message.payload) {
-                if taking.is_none()
-                    && let Some(progress) = progress.take()
-                {
-                    taking = Some(self.begin(said.log_id, progress)?);
+            let Some(message) = receiver.message().filter(|_| is_whole) else { continue };
+            match (Answer::parse(message.kind, message.payload), &mut taking) {
+                (Some(Answer::Status(said)), None) => {
+                    let Some(progress) = progress.take() else { continue };
+                    (taking, status) = (Some(self.begin(said.log_id, progress)?), Some(said));
                 }
-                status = status.filter(|status| status.next > said.next).or(Some(said));
-            } else if let (Some(entries), Some(taking)) = (Entries::parse(message.payload), &mut taking) {
-                taking.message(&entries, 0)?;
+                (Some(Answer::Status(said)), Some(taking)) => {
+                    if said.log_id != taking.store.log_id() {
+                        return Err(ImportError::OtherDevice(said.log_id));
+                    }
+                    status = status.filter(|status| status.next > said.next).or(Some(said));
+                }
+                (Some(Answer::Entries(entries)), Some(taking)) => taking.message(&entries, 0)?,
+                _ => {}
             }
         }
         let Some(taking) = taking else { return Err(ImportError::Capture) };
@@ -176,29 +177,53 @@ impl<'a> Import<'a> {
     fn line<P: Port>(&self, line: &mut Line<P>, progress: &mut dyn FnMut(u64, u64)) -> Result<Taken, ImportError> {
         let status = ask_status(line, Request::Status)?;
         let mut taking = self.begin(status.log_id, progress)?;
-        let (next, head) = taking.store.next()?;
-        taking.is_forked = status.next < next;
-        let mut from = if taking.is_forked { status.first } else { next };
-        if from == next && next > 0 {
-            let head = Some(head).filter(|head| *head != UNKNOWN);
-            taking.verifier = DeviceVerifier::new(status.log_id, next, head);
-            taking.chain = head.map(|head| (next, head));
+        taking.is_forked = status.next < taking.known_to;
+        // What the device has said in this run that it does not have.
+        let mut absent = Vec::new();
+        let stretches = taking.store.stretches()?;
+        // What the device has overwritten since is asked for as well: then it says so.
+        let known = stretches.iter().map(|stretch| stretch.import.end).filter(|end| *end <= status.first).max();
+        let (mut from, head) =
+            if taking.is_forked { (status.first, None) } else { lacking(&stretches, &absent, known.unwrap_or(status.first)) };
+        if let Some(head) = head {
+            taking.verifier = DeviceVerifier::new(status.log_id, from, Some(head));
+            taking.chain = Some((from, head));
         }
         loop {
-            let read = taking.read(line, &mut from, status.next);
+            let read = taking.read(line, &mut from, status.next, &mut absent);
             if std::mem::take(&mut taking.disagrees) {
                 // What the device has before is another than what this host has: all of it is looked at.
                 (taking.is_forked, from) = (true, status.first);
                 (taking.verifier, taking.chain) = (DeviceVerifier::new(status.log_id, 0, None), None);
                 continue;
             }
-            // What came before the line broke is kept.
-            taking.store.finish()?;
+            let is_end = match read {
+                Ok(is_end) => is_end || from >= status.next,
+                Err(error) => {
+                    // What came before the line broke is kept.
+                    taking.store.commit()?;
+                    taking.tell()?;
+                    return Err(error);
+                }
+            };
+            let now = ask_status(line, Request::Status)?;
+            if now.log_id != status.log_id {
+                taking.store.rollback();
+                return Err(ImportError::OtherDevice(now.log_id));
+            }
+            taking.store.commit()?;
             taking.tell()?;
-            let is_end = read?;
-            ask_status(line, Request::Acknowledge { upto: from })?;
+            let upto = lacking(&taking.store.stretches()?, &absent, status.first).0;
+            ask_status(line, Request::Acknowledge { upto: if taking.is_forked { from } else { upto.min(now.next) } })?;
             if is_end {
                 break;
+            }
+            if taking.stretches.len() > MOST_STRETCHES {
+                return Err(ImportError::Scattered);
+            }
+            if !taking.is_forked {
+                // What is there already is not asked for again.
+                from = from.max(upto);
             }
         }
         // Where it stands now; where it stood before, when it does not say.
@@ -208,14 +233,26 @@ impl<'a> Import<'a> {
     }
 }
 
+/// The lowest index from `first` on that no stretch has and that is not known to be absent, and the leaf before it where a stretch
+/// ends there.
+fn lacking(stretches: &[Stretch], absent: &[(u64, u64)], first: u64) -> (u64, Option<Digest>) {
+    let mut covered: Vec<(u64, u64)> = stretches.iter().map(|stretch| (stretch.import.first, stretch.import.end)).collect();
+    covered.extend(absent);
+    covered.sort_unstable();
+    let next = covered.iter().fold(first, |next, (from, to)| if *from <= next { next.max(*to) } else { next });
+    let newest = stretches.iter().rev().find(|stretch| stretch.import.end == next);
+    (next, newest.filter(|stretch| stretch.import.head_before != UNKNOWN).map(|stretch| stretch.import.head_after))
+}
+
 fn ask_status<P: Port>(line: &mut Line<P>, request: Request) -> Result<DeviceStatus, ImportError> {
     let mut status = None;
     line.ask(
         &mut status,
         |_| request,
-        |status, payload| {
-            *status = DeviceStatus::parse(payload);
-            Ok(if status.is_some() { Answered::Last } else { Answered::Lost })
+        |status, answer| {
+            let Answer::Status(said) = answer else { return Ok(Answered::Lost) };
+            *status = Some(said);
+            Ok(Answered::Last)
         },
     )?;
     status.ok_or(ImportError::Silent)
@@ -223,24 +260,28 @@ fn ask_status<P: Port>(line: &mut Line<P>, request: Request) -> Result<DeviceSta
 
 impl Taking<'_> {
     /// Asks for entries from `from` on until a stretch is full; whether there are no more.
-    fn read<P: Port>(&mut self, line: &mut Line<P>, from: &mut u64, of: u64) -> Result<bool, ImportError> {
+    fn read<P: Port>(&mut self, line: &mut Line<P>, from: &mut u64, of: u64, absent: &mut Vec<(u64, u64)>) -> Result<bool, ImportError> {
         loop {
             let (mut left, mut is_end, mut is_full) = (MESSAGES, false, false);
             let mut state = (&mut *self, &mut *from);
             line.ask(
                 &mut state,
                 |(_, from)| Request::Read { from: **from, messages: MESSAGES },
-                |(taking, from), payload| {
-                    // One that was lost on the way, or the answer to a request that was made before.
-                    let Some(entries) = Entries::parse(payload).filter(|entries| entries.asked == **from) else {
+                |(taking, from), answer| {
+                    let Answer::Entries(entries) = answer else { return Ok(Answered::Lost) };
+                    // One was lost on the way.
+                    if entries.asked != **from {
                         return Ok(Answered::Lost);
-                    };
+                    }
                     let count = entries.bodies().count() as u64;
                     taking.message(&entries, of)?;
+                    if entries.index > entries.asked {
+                        absent.push((entries.asked, entries.index));
+                    }
                     **from = entries.index + count;
                     left = left.saturating_sub(1);
                     is_end = count == 0;
-                    is_full = taking.store.length() >= LONGEST || taking.disagrees;
+                    is_full = taking.store.pending() >= LONGEST || taking.disagrees;
                     Ok(if is_end || left == 0 || is_full { Answered::Last } else { Answered::More })
                 },
             )?;
@@ -253,44 +294,49 @@ impl Taking<'_> {
     fn message(&mut self, entries: &Entries<'_>, of: u64) -> Result<(), ImportError> {
         let (index, next) = (entries.index, self.verifier.next());
         let is_first = index == next && self.verifier.so_far().entries == 0 && !self.is_forked;
-        if is_first && let (Some((_, own)), Some(prev)) = (self.chain, entries.prev) {
-            self.disagrees = own != prev;
+        if is_first && let (Some((_, own)), Some(before)) = (self.chain, entries.before) {
+            self.disagrees = own != before.leaf && !before.is_torn;
         }
         if self.disagrees {
             return Ok(());
         }
-        match entries.prev {
-            Some(prev) if index >= next => self.anchor(index, prev, false),
+        match entries.before {
+            Some(before) if index >= next => self.anchor(index, before),
             // Where the device does not know the leaf, the chain goes on only from what was there before.
-            prev if prev.is_some() || index != next => self.chain = prev.map(|prev| (index, prev)),
+            before if before.is_some() || index != next => self.chain = before.map(|before| (index, before.leaf)),
             _ => {}
         }
         (index..).zip(entries.bodies()).try_for_each(|(index, body)| self.entry(index, body, of))
     }
 
-    fn anchor(&mut self, index: u64, head: Digest, is_torn: bool) {
-        self.verifier.anchor(index, head, is_torn);
-        (self.chain, self.is_torn) = (Some((index, head)), is_torn);
+    fn anchor(&mut self, index: u64, before: Before) {
+        self.verifier.anchor(index, before.leaf, before.is_torn);
+        (self.chain, self.is_torn) = (Some((index, before.leaf)), before.is_torn);
     }
 
     fn entry(&mut self, index: u64, body: &[u8], of: u64) -> Result<(), ImportError> {
+        if index >= MAX_SIZE {
+            // It says so.
+            self.verifier.entry(index, body);
+            return Ok(());
+        }
+        let is_torn = std::mem::take(&mut self.is_torn);
         let before = self.chain.filter(|(at, _)| *at == index).map(|(_, before)| before);
         self.chain = before.map(|before| (index + 1, leaf(&before, body)));
-        let own = if index < self.known_to.max(self.end) { self.store.body(index)? } else { None };
-        let is_known = own.as_deref() == Some(body);
-        if !(is_known && index < self.verifier.next()) {
+        let here = if index < self.known_to { self.store.find(index, body)? } else { Here::Nothing };
+        if !(here == Here::Same && index < self.verifier.next()) {
             self.verifier.entry(index, body);
         }
-        if is_known {
+        if here == Here::Same {
             self.known += 1;
             return Ok(());
         }
-        self.is_forked |= own.is_some();
-        if self.store.length() > 0 && (index != self.end || self.store.length() >= LONGEST) {
-            self.store.finish()?;
+        self.is_forked |= here == Here::Other;
+        self.store.push(index, body, before, is_torn)?;
+        (self.known_to, self.entries) = (self.known_to.max(index + 1), self.entries + 1);
+        if self.store.pending() >= 4 * LONGEST {
+            self.store.commit()?;
         }
-        self.store.push(index, body, before.unwrap_or(UNKNOWN), std::mem::take(&mut self.is_torn))?;
-        (self.end, self.entries) = (index + 1, self.entries + 1);
         (self.progress)(self.entries, of);
         Ok(())
     }
@@ -298,6 +344,10 @@ impl Taking<'_> {
     /// Says in the host's log what was taken in and is not said there yet.
     fn tell(&mut self) -> Result<(), ImportError> {
         for stretch in self.store.stretches()?.into_iter().filter(|stretch| stretch.seq.is_none()) {
+            // Nothing is vouched for that is not what came in.
+            if !self.store.is_whole(&stretch, |_, _| {})? {
+                return Err(ImportError::Changed(stretch.import.log_id, stretch.import.first));
+            }
             let seq = match self.recorder.import(stretch.import).wait_timeout(DURABLE_WITHIN) {
                 Outcome::Durable(seq) => seq,
                 Outcome::Lost(reason) => return Err(ImportError::NotRecorded(reason.name().to_owned())),
@@ -311,7 +361,7 @@ impl Taking<'_> {
     }
 
     fn finish(mut self, status: Option<DeviceStatus>, noise: u64) -> Result<Taken, ImportError> {
-        self.store.finish()?;
+        self.store.commit()?;
         self.tell()?;
         Ok(Taken {
             log_id: self.store.log_id(),

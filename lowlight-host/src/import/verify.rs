@@ -1,22 +1,17 @@
 //! What was taken in of devices, held against what the host's log says of it (`docs/format.md`, section 18).
 
 use super::ImportError;
-use super::store::{DeviceStore, Stretch, devices};
+use super::store::{DeviceStore, Stretch, UNKNOWN, devices};
 use crate::store::{Filter, Reader, StoreError};
 use crate::verify::ReportedProblem;
-use lowlight_core::chain::leaf;
+use lowlight_core::LogId;
 use lowlight_core::entry::codec::decode;
 use lowlight_core::entry::{Event, Import};
 use lowlight_core::source::{EntrySource as _, Item};
 use lowlight_core::verify::{DeviceVerdict, DeviceVerifier, MAX_PROBLEMS};
-use lowlight_core::{Digest, LogId};
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-
-/// What stands for a leaf that is not known.
-const UNKNOWN: Digest = Digest([0; 32]);
 
 /// The verdict on the log of a device.
 #[derive(Debug, Clone, Serialize)]
@@ -40,6 +35,10 @@ pub struct DeviceReport {
     pub not_understood: u64,
     /// Entries whose link to the one before could not be checked.
     pub unchained: u64,
+    /// Places where the device lost entries and chained on from the last it knew.
+    pub torn: u64,
+    /// Entries that no entry of the host's log covers, yet or at all.
+    pub untold: u64,
     pub problems: Vec<ReportedProblem>,
     pub problems_total: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,6 +73,8 @@ impl DeviceReport {
             lost: verdict.lost,
             not_understood: verdict.not_understood,
             unchained: verdict.unchained,
+            torn: verdict.torn,
+            untold: 0,
             problems: verdict.problems.kept().iter().map(ReportedProblem::new).collect(),
             problems_total: verdict.problems.total(),
             error: None,
@@ -93,11 +94,13 @@ impl DeviceReport {
         }
     }
 
-    /// The first problem in one line.
-    pub fn first_problem(&self) -> Option<String> {
-        let problem = self.problems.first()?;
-        let place = problem.seq.map_or_else(|| "log".to_owned(), |seq| format!("entry {seq}"));
-        Some(format!("{place}: {}: {}", problem.kind, problem.detail))
+    /// Import entries of the host's log of which nothing is here.
+    fn missing<'a>(&mut self, said: impl Iterator<Item = &'a (u64, Import)>) {
+        for (seq, import) in said {
+            let (first, last) = (import.first, import.end.saturating_sub(1));
+            let what = format!("entry {seq} of the host's log says that {first} to {last} were taken in, and that is not here");
+            self.add(Some(first), "missing", what);
+        }
     }
 }
 
@@ -110,11 +113,17 @@ pub fn verify_devices(dir: &Path, reader: &Reader) -> Result<Vec<DeviceReport>, 
     let said = imports(reader)?;
     let mut names: BTreeSet<String> = said.keys().map(ToString::to_string).collect();
     if let Ok(found) = std::fs::read_dir(devices(dir)) {
-        names.extend(found.flatten().filter(|entry| entry.path().is_dir()).filter_map(|entry| entry.file_name().into_string().ok()));
+        names.extend(
+            found
+                .flatten()
+                .filter(|entry| entry.path().is_dir())
+                .filter_map(|entry| entry.file_name().into_string().ok())
+                .filter(|name| is_log_id(name)),
+        );
     }
     let report = |name: &String| {
         let own = said.iter().find(|(log_id, _)| log_id.to_string() == *name).map_or(&[][..], |(_, own)| own);
-        verify_one(&devices(dir).join(name), own).unwrap_or_else(|error| DeviceReport::unreadable(name.clone(), &error))
+        verify_one(&devices(dir).join(name), own, reader.tip().size).unwrap_or_else(|error| DeviceReport::unreadable(name.clone(), &error))
     };
     Ok(names.iter().map(report).collect())
 }
@@ -136,7 +145,20 @@ fn imports(reader: &Reader) -> Result<BTreeMap<LogId, Vec<(u64, Import)>>, Store
     Ok(found)
 }
 
-fn verify_one(home: &Path, said: &[(u64, Import)]) -> Result<DeviceReport, ImportError> {
+/// Whether a directory is that of a device, by its name.
+fn is_log_id(name: &str) -> bool {
+    name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+fn verify_one(home: &Path, said: &[(u64, Import)], size: u64) -> Result<DeviceReport, ImportError> {
+    if !home.join("device.db").exists()
+        && let Some((_, import)) = said.first()
+    {
+        let nothing = DeviceVerifier::new(import.log_id, 0, None).finish();
+        let mut report = DeviceReport::new(import.log_id, &nothing);
+        report.missing(said.iter());
+        return Ok(report);
+    }
     let store = DeviceStore::read(home)?;
     let mut stretches = store.stretches()?;
     // One that fills what an earlier one left out stands where it belongs; of two about the same, the later is behind.
@@ -144,47 +166,24 @@ fn verify_one(home: &Path, said: &[(u64, Import)]) -> Result<DeviceReport, Impor
     let mut verifier = DeviceVerifier::<MAX_PROBLEMS>::new(store.log_id(), 0, None);
     let mut wrong = Vec::new();
     for stretch in &stretches {
-        if let Some(why) = go_through(&store, stretch, &mut verifier)? {
-            wrong.push((stretch.import.first, why));
+        if stretch.import.head_before != UNKNOWN {
+            verifier.anchor(stretch.import.first, stretch.import.head_before, stretch.is_torn);
+        }
+        if !store.is_whole(stretch, |index, body| verifier.entry(index, body))? {
+            wrong.push(stretch.import.first);
         }
     }
     let mut report = DeviceReport::new(store.log_id(), &verifier.finish());
-    for (first, why) in wrong {
-        report.add(Some(first), "modified", why.to_owned());
+    for first in wrong {
+        report.add(Some(first), "modified", "the entries are not those that were taken in".to_owned());
     }
-    for (seq, import) in said.iter().filter(|(_, import)| !stretches.iter().any(|stretch| stretch.import == *import)) {
-        let what =
-            format!("entry {seq} of the host's log says that {} to {} were taken in, and that is not here", import.first, import.end - 1);
-        report.add(Some(import.first), "missing", what);
-    }
-    let untold = stretches.iter().find(|stretch| stretch.seq.is_some() && !said.iter().any(|(_, import)| stretch.import == *import));
-    if let Some(stretch) = untold {
+    report.missing(said.iter().filter(|(_, import)| !stretches.iter().any(|stretch| stretch.import == *import)));
+    // Of what came in since the log was read nothing can be said.
+    let (told, untold): (Vec<&Stretch>, Vec<&Stretch>) = stretches.iter().partition(|stretch| stretch.seq.is_some_and(|seq| seq < size));
+    if let Some(stretch) = told.iter().find(|stretch| !said.iter().any(|(_, import)| stretch.import == *import)) {
         let what = "no entry of the host's log says that it was taken in".to_owned();
         report.add(Some(stretch.import.first), "inserted", what);
     }
+    report.untold = untold.iter().map(|stretch| stretch.import.end.saturating_sub(stretch.import.first)).sum();
     Ok(report)
-}
-
-/// Goes through a stretch; what is wrong with it as a whole.
-fn go_through(
-    store: &DeviceStore,
-    stretch: &Stretch,
-    verifier: &mut DeviceVerifier<MAX_PROBLEMS>,
-) -> Result<Option<&'static str>, ImportError> {
-    let Import { first, end, head_before, head_after, digest, .. } = stretch.import;
-    if head_before != UNKNOWN {
-        verifier.anchor(first, head_before, stretch.is_torn);
-    }
-    let (mut head, mut hash, mut next) = (head_before, Sha256::new(), first);
-    let mut is_whole = true;
-    store.bodies(stretch.id, |index, body| {
-        verifier.entry(index, body);
-        is_whole &= index == next;
-        next = index.saturating_add(1);
-        head = leaf(&head, body);
-        hash.update(u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
-        hash.update(body);
-    })?;
-    let is_same = is_whole && next == end && head == head_after && Digest(hash.finalize().into()) == digest;
-    Ok((!is_same).then_some("the entries are not those that were taken in"))
 }

@@ -36,7 +36,7 @@ pub use ahead::Ahead;
 pub use contents::Contents;
 pub use error::StoreError;
 pub use files::Layout;
-pub(crate) use files::private_dir;
+pub(crate) use files::{private_dir, sync_parent};
 pub(crate) use open::{PrivateCopy, connect_other};
 pub use reader::{Filter, Reader};
 pub use recover::{Quarantined, is_sound, quarantine, set_aside};
