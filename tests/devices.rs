@@ -253,3 +253,56 @@ fn hostile_bytes_hurt_neither_side() {
     let own = report.devices.iter().find(|device| device.log_id == board.log_id().to_string()).unwrap();
     assert_eq!((own.verdict, own.entries), ("intact", all.len() as u64));
 }
+
+#[test]
+fn what_a_capture_lacks_is_taken_from_the_line_before_the_device_may_forget_it() {
+    let (dir, mut board) = (scratch(), Board::new(16));
+    record(&mut board, 60);
+    // Of what was on the line a part in the middle was not captured.
+    let mut capture = board.ask(&Request::Status);
+    let answers = board.ask(&Request::Read { from: 0, messages: 255 });
+    let frames: Vec<&[u8]> = answers.split(|byte| *byte == 0).filter(|frame| !frame.is_empty()).collect();
+    for (number, frame) in frames.iter().enumerate().filter(|(number, _)| !(2..4).contains(number)) {
+        assert!(number < frames.len());
+        capture.extend_from_slice(frame);
+        capture.push(0);
+    }
+    let recorder = Recorder::builder(dir.path()).upkeep().open().unwrap();
+    let source: Source<Cable<'_>> = Source::Capture(capture);
+    let taken = Import::new(dir.path(), &recorder).run(source, &mut |_, _| {}).unwrap();
+    assert_eq!(taken.verdict.gaps_total, 1);
+    recorder.close(Duration::from_secs(30)).unwrap();
+    import(dir.path(), board.cable()).unwrap();
+    let mut there = bodies(dir.path(), &board);
+    there.sort();
+    assert_eq!(there, board.entries());
+    let report = verdict(dir.path());
+    assert_eq!((report.verdict, report.gaps_total, board.status().acked), ("intact", 0, board.status().next));
+}
+
+#[test]
+fn a_device_that_lost_entries_says_so_and_is_no_forger() {
+    let mut torn = 0;
+    for count in 6..14 {
+        let (dir, mut board) = (scratch(), Board::new(16));
+        record(&mut board, count);
+        import(dir.path(), board.cable()).unwrap();
+        record(&mut board, 1);
+        record(&mut board, 1);
+        // The newest entry that this host has rots, and others behind it are still there.
+        board.rot(board.status().next - 3);
+        let is_torn = board.status().is_torn;
+        board.restart();
+        for _ in 0..2 {
+            record(&mut board, 5);
+            let taken = import(dir.path(), board.cable()).unwrap();
+            assert!(!taken.is_forked, "{taken:?}");
+        }
+        let report = verdict(dir.path());
+        assert_eq!((report.verdict, report.gaps_total, report.end), ("intact", 0, board.status().next), "{report:?}");
+        // Where it stood in an older sector, the anchor of the newer one is enough.
+        assert_eq!(report.torn, u64::from(is_torn), "{count}: {report:?}");
+        torn += report.torn;
+    }
+    assert!(torn > 0);
+}

@@ -83,6 +83,18 @@ impl Board {
         self.log.as_ref().unwrap().flash().0.image().to_vec()
     }
 
+    /// The frame with that entry rots.
+    pub fn rot(&mut self, index: u64) {
+        let mut buffer = [0; MAX];
+        let stored = wait(self.log().read(index, &mut buffer)).unwrap().unwrap();
+        assert_eq!(stored.index, index);
+        let image = self.image();
+        let at = image.windows(stored.length).position(|part| part == &buffer[..stored.length]).unwrap();
+        let mut flash = self.log.take().unwrap().into_flash();
+        flash.0.flip(at * 8 + 3);
+        self.log = Some(mount(flash));
+    }
+
     /// Past the recorder.
     pub fn append(&mut self, body: &[u8]) {
         wait(self.log().append(&[body])).unwrap();

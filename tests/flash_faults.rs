@@ -281,3 +281,42 @@ fn what_cannot_be_stored_is_refused_and_changes_nothing() {
         assert_eq!(refused, Err(FlashError::Region));
     }
 }
+
+#[test]
+fn a_recorder_whose_flush_is_dropped_anywhere_writes_each_entry_once_under_its_number() {
+    use lowlight_core::entry::codec::decode;
+    use lowlight_core::entry::{Clock, Event, Lifecycle, Severity};
+    use lowlight_embedded::{Now, Recorded, Recorder, Software};
+    let now = |wall| Now { wall, monotonic: 0, clock: Clock::Unset };
+    let software = Software { name: "test", build: None, device: None, true_random: true };
+    for (tear, times) in [Tear::Before, Tear::After, Tear::Any].into_iter().flat_map(|tear| (1..45).map(move |times| (tear, times))) {
+        let slow = Slow { flash: Small::new(8, 1), tear };
+        let mut log: Log<Slow> = wait(FlashLog::mount(slow, 0..8 * 1024, Options::default(), ID)).unwrap();
+        let started =
+            Recorder::<_, 4, 128>::start(&mut log, lowlight_core::OverflowPolicy::DropNewest, software, now(0), |bytes| bytes.fill(7));
+        let mut recorder = wait(started).unwrap();
+        let mut lost = 0;
+        for number in 0..40_i64 {
+            let header = recorder.header(now(1000 + number), Severity::Info);
+            let event = Event::Lifecycle(Lifecycle::ModelLoaded { name: "m", digest: None });
+            lost += u64::from(matches!(recorder.record(header, event, &[]), Recorded::Lost(_)));
+            if number % 3 == 2 {
+                let _ = poll_some(recorder.flush(&mut log, now(0)), times);
+            }
+        }
+        while wait(recorder.flush(&mut log, now(0))).unwrap() > 0 {}
+        let mut log = mount::<4, S, MAX>(log.into_flash().flash);
+        let (mut recorded, mut told) = (Vec::new(), 0);
+        for (index, body) in contents(&mut log).unwrap() {
+            let entry = decode(&body).unwrap();
+            assert_eq!(entry.header.seq, index, "{tear:?}, dropped after {times}");
+            match entry.event {
+                Event::Lifecycle(Lifecycle::ModelLoaded { .. }) => recorded.push(entry.header.recorded),
+                Event::Gap(gap) => told += gap.lost,
+                _ => {}
+            }
+        }
+        assert!(recorded.is_sorted_by(|a, b| a < b), "{tear:?}, dropped after {times}: {recorded:?}");
+        assert_eq!((recorded.len() as u64 + lost, told), (40, lost), "{tear:?}, dropped after {times}");
+    }
+}

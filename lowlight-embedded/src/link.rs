@@ -106,12 +106,16 @@ impl<const N: usize> Link<N> {
             let mut next = Some(stored);
             index = stored.index;
             while let Some(stored) = next.filter(|stored| stored.index == index) {
+                // Where the leaf is known again, the host is told it.
+                if before.is_none() && length > ENTRIES_HEAD && sink.leaf_before(index).await.is_some() {
+                    break;
+                }
                 (length, before) = self.keep(length, stored.length, before);
                 index += 1;
                 // One for which there is no room is the first of the next message.
                 next = self.read(sink, index, length).await.unwrap_or_default();
             }
-            known = Some(before);
+            known = before.map(Some);
             self.send(port, kind | ANSWER, number, length).await?;
         }
         Ok(())

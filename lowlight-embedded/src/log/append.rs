@@ -82,10 +82,11 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         if self.has_failed {
             return Err(FlashError::Failed);
         }
-        if core::mem::take(&mut self.is_dirty) {
+        if self.is_dirty {
             let run = self.run;
             self.find().await;
-            self.run = run;
+            // Only now: this, too, may be dropped.
+            (self.run, self.is_dirty) = (run, false);
         }
         Ok(())
     }
