@@ -126,9 +126,9 @@ pub struct ImportArgs {
     /// Serial device, pty, Unix socket, capture of a line, or image of flash
     pub source: PathBuf,
     /// Speed of a serial line, bits a second
-    #[arg(long, default_value_t = 115_200, value_name = "N")]
+    #[arg(long, default_value_t = 115_200, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub baud: u32,
-    /// How long an answer may take, seconds
+    /// How long an answer may take, seconds; a device is asked five times
     #[arg(long, default_value_t = 2.0, value_name = "S")]
     pub timeout: f64,
     /// Size of an erase block of the flash, bytes [default: found in the image]

@@ -3,7 +3,7 @@
 use super::args::{Cli, ImportArgs};
 use super::progress::Progress;
 use super::{Failure, Outcome, load_config, say, stdout, text};
-use crate::import::{DeviceReport, Import, ImportError, OpenPort, Source, Taken, is_image, read};
+use crate::import::{DeviceReport, Import, ImportError, OpenPort, Source, Taken, is_capture, is_image, read};
 use serde_json::json;
 use std::io::Write;
 use std::os::unix::fs::FileTypeExt as _;
@@ -19,7 +19,12 @@ pub(super) fn run(cli: &Cli, args: &ImportArgs) -> Outcome {
         Source::Line(port, patience.max(Duration::from_millis(50)))
     } else if kind.is_file() {
         let bytes = read(&args.source).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
-        if is_image(&bytes, args.sector) { Source::Image(bytes, args.sector) } else { Source::Capture(bytes) }
+        // What is neither opens no log.
+        match (is_image(&bytes, args.sector), is_capture(&bytes)) {
+            (true, _) => Source::Image(bytes, args.sector),
+            (_, true) => Source::Capture(bytes),
+            _ => return Err(Failure::Usage(format!("{name}: {}", ImportError::Capture))),
+        }
     } else {
         return Err(Failure::Usage(format!("{name}: give a serial device, a pty, a Unix socket, a capture or an image of flash")));
     };
@@ -88,6 +93,9 @@ pub(super) fn print_details(report: &DeviceReport, out: &mut impl Write) -> std:
     }
     if report.problems_total > report.problems.len() as u64 {
         writeln!(out, "  ... {} problems in all", report.problems_total)?;
+    }
+    if let Some(first) = report.first.filter(|first| *first > 0) {
+        writeln!(out, "  0 to {} are not here: overwritten before, or taken in elsewhere", first - 1)?;
     }
     for gap in report.gaps.iter().take(10) {
         let count = text::plural(gap.last - gap.first + 1, "entry", "entries");

@@ -2,6 +2,8 @@
 
 use super::{DeviceReport, ImportError};
 use lowlight_core::flash::{Found, Image, ImageError};
+use lowlight_core::frame::{MAX_WIRE, Receiver};
+use lowlight_core::link::Answer;
 use lowlight_core::verify::DeviceVerifier;
 use std::path::Path;
 
@@ -12,6 +14,16 @@ pub const MAX_IMAGE: u64 = 1 << 30;
 pub fn is_image(bytes: &[u8], sector: Option<usize>) -> bool {
     // Where the first header has rotten, another may be there.
     !matches!(Image::new(bytes, sector), Err(ImageError::NoLog))
+}
+
+/// Whether these bytes are a capture of a line on which a device said where it stands.
+pub fn is_capture(bytes: &[u8]) -> bool {
+    let mut receiver = Box::new(Receiver::<MAX_WIRE>::new());
+    let is_status = |byte: &u8| {
+        receiver.push(*byte)
+            && receiver.message().is_some_and(|message| matches!(Answer::parse(message.kind, message.payload), Some(Answer::Status(_))))
+    };
+    std::iter::once(&0).chain(bytes).chain(&[0]).any(is_status)
 }
 
 /// The log in an image.

@@ -173,7 +173,7 @@ impl<P: Port> Line<P> {
     ///
     /// # Errors
     ///
-    /// [`ImportError::Silent`] when nothing comes after five requests, [`ImportError::Refused`], and what the port says.
+    /// [`ImportError::Silent`] or [`ImportError::Noise`] when no answer comes after five requests, [`ImportError::Refused`], and what the port says.
     pub fn ask<T>(
         &mut self,
         state: &mut T,
@@ -196,7 +196,7 @@ impl<P: Port> Line<P> {
             }
             tries += 1;
         }
-        Err(ImportError::Silent)
+        Err(if self.aside.count > 0 { ImportError::Noise(self.aside.count) } else { ImportError::Silent })
     }
 
     fn send(&mut self, request: &Request) -> Result<(), ImportError> {
@@ -225,7 +225,10 @@ impl<P: Port> Line<P> {
             };
             let is_whole = self.receiver.push(byte);
             self.aside.push(byte, is_whole);
-            let Some(message) = self.receiver.message().filter(|message| is_whole && message.request == self.number) else { continue };
+            if !is_whole {
+                continue;
+            }
+            let Some(message) = self.receiver.message().filter(|message| message.request == self.number) else { continue };
             match Answer::parse(message.kind, message.payload) {
                 Some(Answer::Refused) => return Err(ImportError::Refused),
                 Some(answer) => return each(answer).map(Some),

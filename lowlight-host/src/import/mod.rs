@@ -14,7 +14,7 @@ mod store;
 mod take;
 mod verify;
 
-pub use image::{is_image, read, verify_image};
+pub use image::{is_capture, is_image, read, verify_image};
 pub use line::{OpenPort, Port};
 pub use store::{DeviceStore, Stretch, devices};
 pub use take::{Import, Source, Taken};
@@ -32,6 +32,11 @@ pub enum ImportError {
     /// The device does not answer.
     #[error("the device does not answer: check the line, its speed (--baud), and that the firmware serves the link")]
     Silent,
+    /// What comes is no answer.
+    #[error(
+        "{0} bytes came and no answer: check the speed of the line (--baud), and that the firmware serves the link; the first are in devices/noise"
+    )]
+    Noise(u64),
     /// The device says that it cannot read its log, or does not know the request.
     #[error("the device refused: its log cannot be read, or its firmware is older than this request")]
     Refused,
@@ -39,7 +44,7 @@ pub enum ImportError {
     #[error("another import is taking in device {0}: wait for it")]
     Busy(LogId),
     /// The capture says of no device.
-    #[error("there is no status of a device in it: capture what comes from the device from the first request on")]
+    #[error("neither an image of flash with a log in it (is it erased?), nor a capture of a line with the status of a device")]
     Capture,
     /// What was taken in before is not what it was.
     #[error(

@@ -153,8 +153,10 @@ impl<'a> Import<'a> {
         let mut progress = Some(progress);
         // A capture may begin or end inside a frame.
         for byte in std::iter::once(&0).chain(bytes).chain(&[0]) {
-            let is_whole = receiver.push(*byte);
-            let Some(message) = receiver.message().filter(|_| is_whole) else { continue };
+            if !receiver.push(*byte) {
+                continue;
+            }
+            let Some(message) = receiver.message() else { continue };
             match (Answer::parse(message.kind, message.payload), &mut taking) {
                 (Some(Answer::Status(said)), None) => {
                     let Some(progress) = progress.take() else { continue };
@@ -363,6 +365,10 @@ impl Taking<'_> {
     fn finish(mut self, status: Option<DeviceStatus>, noise: u64) -> Result<Taken, ImportError> {
         self.store.commit()?;
         self.tell()?;
+        // Two histories stay two, also when nothing new came.
+        let mut ranges: Vec<_> = self.store.stretches()?.iter().map(|stretch| (stretch.import.first, stretch.import.end)).collect();
+        ranges.sort_unstable();
+        self.is_forked |= ranges.windows(2).any(|pair| matches!(pair, [(_, end), (first, _)] if first < end));
         Ok(Taken {
             log_id: self.store.log_id(),
             entries: self.entries,

@@ -172,6 +172,9 @@ impl Report {
             self.verdict = "unreadable";
             self.error = Some("the log of a device could not be read".to_owned());
         }
+        if devices.iter().any(|device| device.unchained > 0) {
+            self.not_checked.push("unchained");
+        }
         self.devices = devices;
     }
 

@@ -62,7 +62,7 @@ fn what_is_no_source_is_said_and_changes_nothing() {
     let place = Place::new();
     let (path, _) = image(&place, "one");
     std::fs::write(place.dir().join("noise"), [0x5A; 3000]).unwrap();
-    for (source, said) in [("nowhere", "No such file"), ("noise", "no status of a device"), (".", "give a serial device")] {
+    for (source, said) in [("nowhere", "No such file"), ("noise", "nor a capture"), (".", "give a serial device")] {
         let ran = place.run(&["import", source]).expect(2);
         assert!(ran.err.contains(said), "{ran:?}");
     }
