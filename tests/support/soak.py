@@ -344,6 +344,10 @@ def main():
                 number += 1
                 if sys.stderr.isatty():
                     sys.stderr.write("\r%d periods, %d lines acknowledged, %d entries now " % (number, acknowledged, entries))
+            # The last fault may have left nothing to plant a mistake in.
+            while not any((read(soak.log) or {}).values()):
+                soak.period(number)
+                number += 1
             planted(soak)
         except AssertionError as why:
             sys.exit("seed %d, period %d: %s" % (options.seed, number, why))
