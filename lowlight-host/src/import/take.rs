@@ -223,10 +223,6 @@ impl<'a> Import<'a> {
             if taking.stretches.len() > MOST_STRETCHES {
                 return Err(ImportError::Scattered);
             }
-            if !taking.is_forked {
-                // What is there already is not asked for again.
-                from = from.max(upto);
-            }
         }
         // Where it stands now; where it stood before, when it does not say.
         let last = ask_status(line, Request::Status).unwrap_or(status);
