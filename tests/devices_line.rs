@@ -173,35 +173,12 @@ pub fn record(board: &mut Board, count: usize) {
         let now = now(board.time);
         let header = board.recorder.header(now, Severity::Info);
         let (slot, _) = board.recorder.commit(lowlight_core::FieldId::RESPONSE, b"voice");
-        let event = Event::Inference(inference(u64::try_from(number).unwrap()));
+        let duration_ns = Some(5_000 + u64::try_from(number).unwrap());
+        let event = Event::Inference(Inference { duration_ns, ..Inference::new("detect", "earshot", "ok") });
         assert_eq!(board.recorder.record(header, event, &[slot]), Recorded::Queued);
         if number % 5 == 4 || number + 1 == count {
             while wait(board.recorder.flush(board.log.as_mut().unwrap(), now)).unwrap() > 0 {}
         }
-    }
-}
-
-fn inference(number: u64) -> Inference<'static> {
-    Inference {
-        operation: "detect",
-        provider: None,
-        model: "earshot",
-        model_actual: None,
-        model_digest: None,
-        status: "ok",
-        error_type: None,
-        finish_reason: None,
-        duration_ns: Some(5_000 + number),
-        ttft_ns: None,
-        input_tokens: None,
-        output_tokens: None,
-        cached_tokens: None,
-        reasoning_tokens: None,
-        tokens_source: None,
-        attempt: None,
-        tier: None,
-        cost_nano_usd: None,
-        rate_version: None,
     }
 }
 

@@ -23,7 +23,8 @@ pub const HEAD: usize = 4;
 /// What a message adds to its payload, bytes.
 pub const OVERHEAD: usize = HEAD + 4;
 
-const CRC: crc::Crc<u32, crc::NoTable> = crc::Crc::<u32, crc::NoTable>::new(&crc::CRC_32_ISCSI);
+/// The checksum of messages, and of flash logs.
+pub(crate) const CRC: crc::Crc<u32, crc::NoTable> = crc::Crc::<u32, crc::NoTable>::new(&crc::CRC_32_ISCSI);
 
 /// A message that was received whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,22 @@ pub fn wire(message: &[u8]) -> impl Iterator<Item = u8> {
         Some(core::iter::once(code).chain(block.iter().copied()))
     });
     core::iter::once(0).chain(blocks.flatten()).chain(core::iter::once(0))
+}
+
+/// Bodies with their lengths, u16, before them; what is left over at the end is left out.
+pub(crate) fn prefixed(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+    core::iter::from_fn(move || {
+        let (length, after) = rest.split_first_chunk::<2>()?;
+        let (body, after) = after.split_at_checked(u16::from_le_bytes(*length).into())?;
+        rest = after;
+        Some(body)
+    })
+}
+
+/// How many bodies those are; `None` where something is left over, or one is empty.
+pub(crate) fn count_prefixed(bytes: &[u8]) -> Option<usize> {
+    let (count, length) = prefixed(bytes).fold((0, 0), |(count, length), body| (count + 1, length + 2 + body.len()));
+    (length == bytes.len() && prefixed(bytes).all(|body| !body.is_empty())).then_some(count)
 }
 
 /// Takes frames out of a stream; `N` bounds what a message takes on the wire.

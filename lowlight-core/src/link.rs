@@ -12,7 +12,7 @@
 
 use crate::chain::{Digest, LogId};
 use crate::entry::MAX_SIZE;
-use crate::frame::{MAX_MESSAGE, OVERHEAD};
+use crate::frame::{MAX_MESSAGE, OVERHEAD, count_prefixed, prefixed};
 
 /// What an answer's kind has that a request's has not.
 pub const ANSWER: u8 = 0x80;
@@ -213,20 +213,13 @@ impl<'a> Entries<'a> {
             _ => return None,
         };
         let entries = Self { asked: u64::from_le_bytes(*asked), index: u64::from_le_bytes(*index), before, bodies };
-        let (count, length) = entries.bodies().fold((0, 0), |(count, length), body| (count + 1, length + 2 + body.len()));
-        let is_whole = length == bodies.len() && entries.bodies().all(|body| !body.is_empty());
-        (is_whole && entries.index <= MAX_SIZE - count && (entries.asked <= entries.index || count == 0)).then_some(entries)
+        let count = count_prefixed(bodies).and_then(|count| u64::try_from(count).ok())?;
+        (entries.index <= MAX_SIZE - count.min(MAX_SIZE) && (entries.asked <= entries.index || count == 0)).then_some(entries)
     }
 
     /// The bodies, in order of index.
     pub fn bodies(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let mut rest = self.bodies;
-        core::iter::from_fn(move || {
-            let (length, after) = rest.split_first_chunk::<2>()?;
-            let (body, after) = after.split_at_checked(u16::from_le_bytes(*length).into())?;
-            rest = after;
-            Some(body)
-        })
+        prefixed(self.bodies)
     }
 
     /// Puts what stands before the first body into a payload.

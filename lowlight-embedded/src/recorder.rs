@@ -14,7 +14,7 @@ use crate::sink::FlashSink;
 use embedded_io::{Error as _, ErrorKind};
 use lowlight_core::entry::codec::{decode, encode, renumbered};
 use lowlight_core::entry::{Clock, Gap, GapReason, Lifecycle, Open, Retention, Role, Severity, Slot, SlotState, Slots};
-use lowlight_core::entry::{Entry, EntryError, Event, Header};
+use lowlight_core::entry::{Entry, EntryError, Event, Header, uuid_v7};
 use lowlight_core::queue::{OverflowPolicy, Pushed, Ring};
 use lowlight_core::{Commitment, FieldId, Salt};
 
@@ -187,38 +187,10 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
 
     /// A header of an entry that is recorded now, without any of the texts.
     pub fn header(&mut self, now: Now, severity: Severity) -> Header<'static> {
-        Header {
-            seq: 0,
-            recorded: now.wall,
-            occurred: None,
-            monotonic: now.monotonic,
-            run: self.run,
-            clock: now.clock,
-            id: self.id(now),
-            severity,
-            app: None,
-            environment: None,
-            module: None,
-            trace_id: None,
-            span_id: None,
-            parent_id: None,
-            request_id: None,
-            redactions: 0,
-            redaction_kinds: 0,
-            redaction_policy: 0,
-        }
-    }
-
-    /// A version 7 UUID (RFC 9562, section 5.7).
-    fn id(&mut self, now: Now) -> [u8; 16] {
-        let mut id = [0; 16];
-        (self.random)(&mut id);
-        let [_, _, time @ ..] = u64::try_from(now.wall / 1_000_000).unwrap_or(0).to_be_bytes();
-        let [a, b, c, d, e, f, version, _, variant, ..] = &mut id;
-        [*a, *b, *c, *d, *e, *f] = time;
-        *version = *version & 0x0F | 0x70;
-        *variant = *variant & 0x3F | 0x80;
-        id
+        let mut random = [0; 16];
+        (self.random)(&mut random);
+        let id = uuid_v7(u64::try_from(now.wall / 1_000_000).unwrap_or(0), random);
+        Header { run: self.run, ..Header::new(now.wall, now.monotonic, now.clock, id, severity) }
     }
 
     /// Commits to a content value that is kept nowhere: the slot for the entry, and the salt with which whoever has the value can

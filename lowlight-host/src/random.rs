@@ -1,4 +1,4 @@
-//! Random bytes from the system, and record ids (UUIDs, RFC 9562).
+//! Random bytes from the system, and record ids (UUIDs, RFC 9562) as text.
 
 use std::io;
 
@@ -14,18 +14,6 @@ pub(crate) fn fill(bytes: &mut [u8]) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// A UUIDv7 (RFC 9562, section 5.7) of that time, Unix milliseconds; the rest of it is `random`.
-pub(crate) fn uuid_v7(milliseconds: u64, random: [u8; 16]) -> [u8; 16] {
-    let mut id = random;
-    // The low 48 bits, big endian.
-    if let ([_, _, time @ ..], Some(start)) = (milliseconds.to_be_bytes(), id.first_chunk_mut::<6>()) {
-        *start = time;
-    }
-    id[6] = id[6] & 0x0f | 0x70;
-    id[8] = id[8] & 0x3f | 0x80;
-    id
 }
 
 /// A UUID as text: 32 hex digits in five groups.
@@ -55,6 +43,7 @@ pub(crate) fn parse_uuid(text: &str) -> Option<[u8; 16]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lowlight_core::entry::uuid_v7;
 
     #[test]
     fn a_uuid_of_a_time_is_that_of_the_specification() {

@@ -232,7 +232,32 @@ pub struct Inference<'a> {
     pub rate_version: Option<&'a str>,
 }
 
-impl Inference<'_> {
+impl<'a> Inference<'a> {
+    /// An inference of which nothing else is known.
+    pub const fn new(operation: &'a str, model: &'a str, status: &'a str) -> Self {
+        Self {
+            operation,
+            provider: None,
+            model,
+            model_actual: None,
+            model_digest: None,
+            status,
+            error_type: None,
+            finish_reason: None,
+            duration_ns: None,
+            ttft_ns: None,
+            input_tokens: None,
+            output_tokens: None,
+            cached_tokens: None,
+            reasoning_tokens: None,
+            tokens_source: None,
+            attempt: None,
+            tier: None,
+            cost_nano_usd: None,
+            rate_version: None,
+        }
+    }
+
     fn check(&self) -> Result<(), EntryError> {
         token("operation", self.operation, 32)?;
         token("status", self.status, 32)?;

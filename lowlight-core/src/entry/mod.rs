@@ -58,6 +58,14 @@ pub enum Severity {
     Fatal,
 }
 
+/// A UUIDv7 (RFC 9562, section 5.7) of that time, Unix milliseconds; the rest of it is `random`.
+pub const fn uuid_v7(milliseconds: u64, random: [u8; 16]) -> [u8; 16] {
+    let [_, _, a, b, c, d, e, f] = milliseconds.to_be_bytes();
+    let [_, _, _, _, _, _, version, g, variant, rest @ ..] = random;
+    let [h, i, j, k, l, m, n] = rest;
+    [a, b, c, d, e, f, version & 0x0F | 0x70, g, variant & 0x3F | 0x80, h, i, j, k, l, m, n]
+}
+
 /// What every entry says, whatever its event. Holds no content and is never erased.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header<'a> {
@@ -141,6 +149,30 @@ pub enum EntryError {
 }
 
 impl Header<'_> {
+    /// A header with what every entry has, and none of the texts; seq and run are 0.
+    pub const fn new(recorded: i64, monotonic: u64, clock: Clock, id: [u8; 16], severity: Severity) -> Self {
+        Self {
+            seq: 0,
+            recorded,
+            occurred: None,
+            monotonic,
+            run: 0,
+            clock,
+            id,
+            severity,
+            app: None,
+            environment: None,
+            module: None,
+            trace_id: None,
+            span_id: None,
+            parent_id: None,
+            request_id: None,
+            redactions: 0,
+            redaction_kinds: 0,
+            redaction_policy: 0,
+        }
+    }
+
     fn check(&self) -> Result<(), EntryError> {
         range("seq", self.seq, MAX_SIZE - 1)?;
         range("monotonic", self.monotonic, MAX_INTEGER)?;

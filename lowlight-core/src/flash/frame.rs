@@ -1,7 +1,8 @@
 //! Frames in a sector: what is appended, one program operation each (`docs/format.md`, section 16.2).
 
-use super::{BATCH_HEAD, CRC, FRAME_HEAD, MAX_FRAME};
+use super::{BATCH_HEAD, FRAME_HEAD, MAX_FRAME};
 use crate::chain::Digest;
+use crate::frame::{self, CRC};
 
 /// Where a frame stands; part of what its checksum covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,19 +88,12 @@ const BOOT_LENGTH: usize = 1 + 1 + 4 + 8 + 32;
 impl<'a> Frame<'a> {
     /// The bodies, in order of index.
     pub fn bodies(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let (mut rest, is_batch) = match *self {
-            Frame::Entries { payload, is_batch, .. } => (payload, is_batch),
-            Frame::Note(_) | Frame::Other => (&[][..], true),
+        let (single, batch) = match *self {
+            Frame::Entries { payload, is_batch: false, .. } => (Some(payload), &[][..]),
+            Frame::Entries { payload, .. } => (None, payload),
+            Frame::Note(_) | Frame::Other => (None, &[][..]),
         };
-        core::iter::from_fn(move || {
-            if !is_batch {
-                return Some(core::mem::take(&mut rest)).filter(|body| !body.is_empty());
-            }
-            let (length, after) = rest.split_first_chunk::<BATCH_HEAD>()?;
-            let (body, after) = after.split_at_checked(u16::from_le_bytes(*length).into())?;
-            rest = after;
-            Some(body)
-        })
+        single.into_iter().chain(frame::prefixed(batch))
     }
 }
 
@@ -226,12 +220,7 @@ fn seen<'a>(place: &Place, write: usize, bytes: &'a [u8]) -> Option<Seen<'a>> {
     let frame = match kind {
         ENTRY if length > 0 => Frame::Entries { index, count: 1, payload, is_batch: false },
         BATCH => {
-            let whole = Frame::Entries { index, count: 0, payload, is_batch: true };
-            let (count, length) = whole.bodies().fold((0_u16, 0), |(count, length), body| (count + 1, length + BATCH_HEAD + body.len()));
-            let is_whole = count > 0 && length == payload.len() && whole.bodies().all(|body| !body.is_empty());
-            if !is_whole {
-                return None;
-            }
+            let count = frame::count_prefixed(payload).and_then(|count| u16::try_from(count).ok()).filter(|count| *count > 0)?;
             Frame::Entries { index, count, payload, is_batch: true }
         }
         NOTE => Frame::Note(Note::parse(payload)?),

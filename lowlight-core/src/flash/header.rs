@@ -1,8 +1,9 @@
 //! The header of a sector (`docs/format.md`, section 16.1).
 
-use super::{CRC, MAX_FRAME, MIN_FRAME};
+use super::{MAX_FRAME, MIN_FRAME};
 use crate::FORMAT;
 use crate::chain::{Digest, LogId};
+use crate::frame::CRC;
 
 /// Length of a sector's header, bytes; a multiple of every write size.
 pub const HEADER: usize = 96;

@@ -92,11 +92,6 @@ impl<'a> Image<'a> {
         Ok(image)
     }
 
-    /// The newest header.
-    pub fn newest(&self) -> &SectorHeader {
-        &self.newest
-    }
-
     /// Id of the log.
     pub fn log_id(&self) -> LogId {
         self.newest.log_id
@@ -105,11 +100,6 @@ impl<'a> Image<'a> {
     /// Size of a sector, bytes.
     pub fn sector(&self) -> usize {
         self.sector
-    }
-
-    /// Number of sectors.
-    pub fn sectors(&self) -> u32 {
-        self.sectors
     }
 
     /// Index behind the newest entry.

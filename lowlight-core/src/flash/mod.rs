@@ -30,5 +30,3 @@ pub const MOST_BAD: u32 = 4;
 pub const FRAME_HEAD: usize = 8;
 /// What each entry of a batch adds to its body, bytes.
 pub const BATCH_HEAD: usize = 2;
-
-const CRC: crc::Crc<u32, crc::NoTable> = crc::Crc::<u32, crc::NoTable>::new(&crc::CRC_32_ISCSI);

@@ -101,11 +101,6 @@ impl<const P: usize> DeviceVerifier<P> {
         self.next
     }
 
-    /// Leaf of the entry before; `None` when it is not known.
-    pub fn head(&self) -> Option<Digest> {
-        self.head
-    }
-
     /// What was found so far.
     pub fn so_far(&self) -> &DeviceVerdict<P> {
         &self.result

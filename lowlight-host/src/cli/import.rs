@@ -2,6 +2,7 @@
 
 use super::args::{Cli, ImportArgs};
 use super::progress::Progress;
+use super::verify::print_problems;
 use super::{Failure, Outcome, load_config, say, stdout, text};
 use crate::import::{DeviceReport, Import, ImportError, OpenPort, Source, Taken, is_capture, is_image, read};
 use serde_json::json;
@@ -87,13 +88,7 @@ fn tell(cli: &Cli, taken: &Taken, name: &str, time: Duration) -> Outcome {
 
 /// What is worth knowing of a device's log.
 pub(super) fn print_details(report: &DeviceReport, out: &mut impl Write) -> std::io::Result<()> {
-    for problem in &report.problems {
-        let place = problem.seq.map_or_else(|| "log".to_owned(), |seq| format!("entry {seq}"));
-        writeln!(out, "  {place}: {}: {}", problem.kind, text::safe(&problem.detail))?;
-    }
-    if report.problems_total > report.problems.len() as u64 {
-        writeln!(out, "  ... {} problems in all", report.problems_total)?;
-    }
+    print_problems(&report.problems, report.problems_total, out)?;
     if let Some(first) = report.first.filter(|first| *first > 0) {
         writeln!(out, "  0 to {} are not here: overwritten before, or taken in elsewhere", first - 1)?;
     }

@@ -7,10 +7,11 @@ use super::{Failure, Outcome, now, stdout, text};
 use crate::checkpoints::{Checkpoints, newest_witnessed};
 use crate::copy::compare;
 use crate::export::verify_export_with;
-use crate::import::{is_image, read, verify_image};
+use crate::import::{ImportError, read, verify_image};
 use crate::prove;
 use crate::store::Reader;
-use crate::verify::{self, Against, Kept, Place, Report, Threads, VerifyPolicy, Vetted};
+use crate::verify::{self, Against, Kept, Place, Report, ReportedProblem, Threads, VerifyPolicy, Vetted};
+use lowlight_core::flash::ImageError;
 use lowlight_core::note::Key;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -160,8 +161,12 @@ fn image(source: &Path, sector: Option<usize>) -> Option<Report> {
     if !source.is_file() || is_database(source) || std::fs::File::open(source).is_ok_and(is_other) {
         return None;
     }
-    let bytes = read(source).ok().filter(|bytes| is_image(bytes, sector))?;
-    Some(verify_image(&bytes, sector).map_or_else(|error| Report::unreadable(format!("{}: {error}", source.display())), Report::of_device))
+    match read(source).and_then(|bytes| verify_image(&bytes, sector)) {
+        Ok(device) => Some(Report::of_device(device)),
+        Err(ImportError::Image(ImageError::Size)) => Some(Report::unreadable(format!("{}: {}", source.display(), ImageError::Size))),
+        // It is something else, and said by what reads that.
+        Err(_) => None,
+    }
 }
 
 /// Verifies whatever is at `source`.
@@ -180,7 +185,7 @@ pub(super) fn report(source: &Path, threads: Threads, against: Against<'_>) -> R
             Err(error) => Report::unreadable(format!("{}: {error}", source.display())),
         };
     }
-    verify::log_with(source, threads, against, &mut at).unwrap_or_else(Report::unreadable)
+    verify::log_and_devices(source, threads, against, &mut at).unwrap_or_else(Report::unreadable)
 }
 
 /// Whether a file begins like an SQLite database. Only for commands, which have no database open.
@@ -214,6 +219,18 @@ fn gaps(report: &Report, out: &mut impl Write) -> std::io::Result<()> {
     Ok(())
 }
 
+/// One line a problem, and how many there are beyond.
+pub(super) fn print_problems(problems: &[ReportedProblem], total: u64, out: &mut impl Write) -> std::io::Result<()> {
+    for problem in problems {
+        let place = problem.seq.map_or_else(|| "log".to_owned(), |seq| format!("entry {seq}"));
+        writeln!(out, "  {place}: {}: {}", problem.kind, text::safe(&problem.detail))?;
+    }
+    if total > problems.len() as u64 {
+        writeln!(out, "  ... {total} problems in all")?;
+    }
+    Ok(())
+}
+
 /// Gaps that are printed for a person; --json has more.
 const SHOWN_GAPS: usize = 10;
 
@@ -232,13 +249,7 @@ fn print(report: &Report, source: &Path, has_checkpoint: bool, out: &mut impl Wr
     if let Some(root) = &report.root {
         writeln!(out, "root {root}")?;
     }
-    for problem in &report.problems {
-        let place = problem.seq.map_or_else(|| "log".to_owned(), |seq| format!("entry {seq}"));
-        writeln!(out, "  {place}: {}: {}", problem.kind, text::safe(&problem.detail))?;
-    }
-    if report.problems_total > report.problems.len() as u64 {
-        writeln!(out, "  ... {} problems in all", report.problems_total)?;
-    }
+    print_problems(&report.problems, report.problems_total, out)?;
     gaps(report, out)?;
     if let Some(sealed) = report.sealed.filter(|_| report.verdict == "intact") {
         let open = report.last_seq.map_or(0, |last| (last + 1).saturating_sub(sealed));

@@ -20,7 +20,6 @@ pub use store::{DeviceStore, Stretch, devices};
 pub use take::{Import, Source, Taken};
 pub use verify::{DeviceReport, verify_devices};
 
-use crate::recorder::RecorderError;
 use crate::store::StoreError;
 use lowlight_core::LogId;
 use std::path::PathBuf;
@@ -70,9 +69,6 @@ pub enum ImportError {
     /// A file of the log.
     #[error(transparent)]
     Log(#[from] StoreError),
-    /// The recorder could not be opened.
-    #[error(transparent)]
-    Recorder(#[from] RecorderError),
     /// SQLite.
     #[error("the database of the device: {0}")]
     Sqlite(#[from] rusqlite::Error),

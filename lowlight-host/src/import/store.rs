@@ -163,8 +163,17 @@ impl DeviceStore {
     ///
     /// What the database says.
     pub fn stretches(&self) -> Result<Vec<Stretch>, ImportError> {
-        let sql = "SELECT id, first, end, before, after, digest, torn, seq FROM stretch ORDER BY id";
-        let mut select = self.connection.prepare(sql)?;
+        self.chosen("true")
+    }
+
+    /// Those that no entry of the host's log tells of yet.
+    pub(crate) fn untold(&self) -> Result<Vec<Stretch>, ImportError> {
+        self.chosen("seq IS NULL")
+    }
+
+    fn chosen(&self, condition: &'static str) -> Result<Vec<Stretch>, ImportError> {
+        let sql = format!("SELECT id, first, end, before, after, digest, torn, seq FROM stretch WHERE {condition} ORDER BY id");
+        let mut select = self.connection.prepare(&sql)?;
         let mut rows = select.query([])?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {

@@ -341,7 +341,7 @@ impl Taking<'_> {
 
     /// Says in the host's log what was taken in and is not said there yet.
     fn tell(&mut self) -> Result<(), ImportError> {
-        for stretch in self.store.stretches()?.into_iter().filter(|stretch| stretch.seq.is_none()) {
+        for stretch in self.store.untold()? {
             // Nothing is vouched for that is not what came in.
             if !self.store.is_whole(&stretch, |_, _| {})? {
                 return Err(ImportError::Changed(stretch.import.log_id, stretch.import.first));

@@ -333,27 +333,7 @@ impl<'a> Record<'a> {
 
 /// An inference of which only the model is known.
 pub fn inference(model: &str) -> Inference<'_> {
-    Inference {
-        operation: "chat",
-        provider: None,
-        model,
-        model_actual: None,
-        model_digest: None,
-        status: "ok",
-        error_type: None,
-        finish_reason: None,
-        duration_ns: None,
-        ttft_ns: None,
-        input_tokens: None,
-        output_tokens: None,
-        cached_tokens: None,
-        reasoning_tokens: None,
-        tokens_source: None,
-        attempt: None,
-        tier: None,
-        cost_nano_usd: None,
-        rate_version: None,
-    }
+    Inference::new("chat", model, "ok")
 }
 
 pub(crate) fn nanoseconds(duration: Duration) -> u64 {

@@ -157,14 +157,7 @@ impl Record<'_> {
         Self: 'h,
     {
         Header {
-            seq: 0,
-            recorded: with.recorded,
             occurred: self.occurred,
-            monotonic: with.monotonic.min(MAX_INTEGER),
-            run: 0,
-            clock: with.clock,
-            id: self.id.unwrap_or_default(),
-            severity: self.severity,
             app: self.app.or(with.app),
             environment: self.environment.or(with.environment),
             module: self.module,
@@ -172,9 +165,7 @@ impl Record<'_> {
             span_id: self.span_id,
             parent_id: self.parent_id,
             request_id: self.request_id,
-            redactions: 0,
-            redaction_kinds: 0,
-            redaction_policy: 0,
+            ..Header::new(with.recorded, with.monotonic.min(MAX_INTEGER), with.clock, self.id.unwrap_or_default(), self.severity)
         }
     }
 }

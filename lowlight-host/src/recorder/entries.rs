@@ -10,7 +10,7 @@ use crate::store::{RunLock, Store, StoreError};
 use lowlight_core::commit::Salt;
 use lowlight_core::entry::codec::decode;
 use lowlight_core::entry::{
-    Event, Header, KeyChange, Lifecycle, MAX_FIELDS, Open, Policy, Role, Severity, Signature, SlotState, Tombstone,
+    Event, Header, KeyChange, Lifecycle, MAX_FIELDS, Open, Policy, Role, Severity, Signature, SlotState, Tombstone, uuid_v7,
 };
 use lowlight_core::sink::Content;
 use lowlight_core::writer::AppendError;
@@ -45,32 +45,14 @@ impl Entropy {
     /// A UUIDv7 of that time.
     fn id(&mut self, recorded: i64) -> Result<[u8; 16], StoreError> {
         let milliseconds = u64::try_from(recorded / 1_000_000).unwrap_or(0);
-        Ok(random::uuid_v7(milliseconds, self.take()?))
+        Ok(uuid_v7(milliseconds, self.take()?))
     }
 }
 
 fn own_header(worker: &mut Worker<'_>, run: u64, severity: Severity) -> Result<Header<'static>, StoreError> {
     let recorded = now();
-    Ok(Header {
-        seq: 0,
-        recorded,
-        occurred: None,
-        monotonic: worker.shared.monotonic(),
-        run,
-        clock: worker.shared.clock(),
-        id: worker.entropy.id(recorded)?,
-        severity,
-        app: None,
-        environment: None,
-        module: None,
-        trace_id: None,
-        span_id: None,
-        parent_id: None,
-        request_id: None,
-        redactions: 0,
-        redaction_kinds: 0,
-        redaction_policy: 0,
-    })
+    let (monotonic, clock, id) = (worker.shared.monotonic(), worker.shared.clock(), worker.entropy.id(recorded)?);
+    Ok(Header { run, ..Header::new(recorded, monotonic, clock, id, severity) })
 }
 
 fn append_own(

@@ -300,10 +300,22 @@ fn pass(
         report.notes.push(why.to_owned());
     }
     let is_torn = report.verdict == "broken" && reader.removes_meanwhile()?;
-    if path.is_dir() {
-        report.add_devices(verify_devices(path, &reader)?);
-    }
     Ok((report, is_torn))
+}
+
+/// The same with the devices whose logs were taken in, where `path` is the directory of a log: what they show is theirs, and makes
+/// this report what it makes of the whole.
+pub fn log_and_devices(
+    path: &Path,
+    threads: Threads,
+    against: Against<'_>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Report, StoreError> {
+    let mut report = log_with(path, threads, against, progress)?;
+    if path.is_dir() {
+        report.add_devices(verify_devices(path, &Reader::open(path)?)?);
+    }
+    Ok(report)
 }
 
 /// Verifies a log directory or a database file.

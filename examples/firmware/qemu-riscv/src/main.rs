@@ -74,30 +74,6 @@ fn frame(number: usize) -> [i16; FRAME] {
     })
 }
 
-fn inference(status: &'static str, duration_ns: u64) -> Inference<'static> {
-    Inference {
-        operation: "detect",
-        provider: None,
-        model: "earshot",
-        model_actual: None,
-        model_digest: None,
-        status,
-        error_type: None,
-        finish_reason: None,
-        duration_ns: Some(duration_ns),
-        ttft_ns: None,
-        input_tokens: None,
-        output_tokens: None,
-        cached_tokens: None,
-        reasoning_tokens: None,
-        tokens_source: None,
-        attempt: None,
-        tier: None,
-        cost_nano_usd: None,
-        rate_version: None,
-    }
-}
-
 extern "C" fn main() -> ! {
     let mut id = [0; 16];
     random(&mut id);
@@ -119,7 +95,8 @@ extern "C" fn main() -> ! {
         number += 1;
         let (slot, _) = recorder.commit(FieldId::RESPONSE, if score >= THRESHOLD { b"speech" } else { b"silence" });
         let header = recorder.header(now(), Severity::Info);
-        if let Recorded::Refused(_) = recorder.record(header, Event::Inference(inference("ok", duration_ns)), &[slot]) {
+        let inference = Inference { duration_ns: Some(duration_ns), ..Inference::new("detect", "earshot", "ok") };
+        if let Recorded::Refused(_) = recorder.record(header, Event::Inference(inference), &[slot]) {
             exit(4);
         }
         // A device would sleep until the next 16 ms are there.
