@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 mod flash_faults;
 #[path = "flash_rot.rs"]
 mod flash_rot;
+#[path = "flash_witness.rs"]
+mod flash_witness;
 
 const ID: LogId = LogId([7; 16]);
 

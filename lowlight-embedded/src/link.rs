@@ -14,6 +14,8 @@ use crate::sink::{FlashSink, Stored};
 use embedded_io_async::Write;
 use lowlight_core::chain::leaf;
 use lowlight_core::frame::{HEAD, MAX_MESSAGE, OVERHEAD, Receiver, seal, wire};
+#[cfg(feature = "witness")]
+use lowlight_core::link::Ask;
 use lowlight_core::link::{ANSWER, Before, ENTRIES_HEAD, ENTRY_OVERHEAD, Entries, REFUSED, Request, STATUS_LENGTH};
 
 /// Bytes that are handed to the port at once.
@@ -76,6 +78,40 @@ impl<const N: usize> Link<N> {
             None if kind & ANSWER != 0 => Ok(()),
             None => self.send(port, REFUSED, number, 0).await,
         }
+    }
+
+    /// Answers the request that the last byte completed if it is one to a witness; whether it was. A device that has a log as well
+    /// answers the others by [`answer`](Self::answer). The buffer must be of 2,048 bytes or more, which is enough for the growth of logs of up to
+    /// 2^33 entries.
+    ///
+    /// # Errors
+    ///
+    /// Those of the port.
+    #[cfg(feature = "witness")]
+    pub async fn answer_witness<F, P>(&mut self, witness: &mut crate::Witness<F>, port: &mut P) -> Result<bool, P::Error>
+    where
+        F: embedded_storage_async::nor_flash::NorFlash,
+        P: Write,
+    {
+        const { assert!(N >= 2_048, "the buffer must hold a proof of growth: give at least 2,048 bytes") };
+        let Some(message) = self.receiver.message().filter(|message| Ask::is_kind(message.kind)) else { return Ok(false) };
+        let (kind, number) = (message.kind, message.request);
+        let reply = match Ask::parse(kind, message.payload) {
+            Some(ask) => Some(witness.answer(&ask).await),
+            None => None,
+        };
+        let length = reply.and_then(|reply| {
+            let payload = self.receiver.buffer().get_mut(HEAD..N.min(MAX_MESSAGE) - 4)?;
+            let (status, text) = payload.split_first_chunk_mut()?;
+            *status = reply.status.to_le_bytes();
+            let mut text = Text { buffer: text, length: 0 };
+            witness.write(&reply, &mut text).ok().map(|()| 2 + text.length)
+        });
+        match length {
+            Some(length) => self.send(port, kind | ANSWER, number, length).await?,
+            None => self.send(port, REFUSED, number, 0).await?,
+        }
+        Ok(true)
     }
 
     /// Sends entries from `from` on in at most so many messages; the last is empty when there are no more.
@@ -156,6 +192,22 @@ impl<const N: usize> Link<N> {
         port.flush().await
     }
 
+    /// Takes what the port has received until a request is complete; whether one is.
+    ///
+    /// # Errors
+    ///
+    /// Those of the port.
+    pub fn receive<P: embedded_io::Read + embedded_io::ReadReady>(&mut self, port: &mut P) -> Result<bool, P::Error> {
+        let mut byte = [0];
+        while port.read_ready()? && port.read(&mut byte)? > 0 {
+            let [received] = byte;
+            if self.push(received) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Takes what the port has received and answers it; returns at once when there is nothing. For a main loop.
     ///
     /// # Errors
@@ -165,13 +217,26 @@ impl<const N: usize> Link<N> {
     where
         P: embedded_io::Read + embedded_io::ReadReady + embedded_io::Write,
     {
-        let mut byte = [0];
-        while port.read_ready()? && port.read(&mut byte)? > 0 {
-            let [received] = byte;
-            if self.push(received) {
-                wait(self.answer(sink, &mut Blocking(&mut *port)))?;
-            }
+        while self.receive(port)? {
+            wait(self.answer(sink, &mut Blocking(&mut *port)))?;
         }
+        Ok(())
+    }
+}
+
+/// Text that is written into a payload.
+#[cfg(feature = "witness")]
+struct Text<'a> {
+    buffer: &'a mut [u8],
+    length: usize,
+}
+
+#[cfg(feature = "witness")]
+impl core::fmt::Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let slot = self.buffer.get_mut(self.length..self.length + text.len()).ok_or(core::fmt::Error)?;
+        slot.copy_from_slice(text.as_bytes());
+        self.length += text.len();
         Ok(())
     }
 }

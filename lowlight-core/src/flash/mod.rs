@@ -1,5 +1,5 @@
-//! Bytes of a flash log: headers of sectors and frames, parsed and emitted; nothing is read or programmed here
-//! (`docs/format.md`, section 16).
+//! Bytes of a flash log, headers of sectors and frames (`docs/format.md`, section 16), and of the state of a witness (section 19):
+//! parsed and emitted; nothing is read or programmed here.
 //!
 //! ```text
 //! sector   | header 96 B | frame | frame | ... | erased        N sectors are a ring; seq = lap * N + position
@@ -14,11 +14,13 @@ mod frame;
 mod header;
 mod image;
 mod pass;
+mod witness;
 
 pub use frame::{Boot, Frame, Note, Place, Seen, emit, parse};
 pub use header::{END_SEQ, HEADER, SectorHeader};
 pub use image::{Found, FoundIn, Image, ImageError};
 pub use pass::Pass;
+pub use witness::{WITNESS_HEADER, WITNESS_NAMES, WITNESS_RECORD, WITNESS_SLOTS, WitnessHeader, WitnessRecord};
 
 /// Largest frame, bytes: it must fit a frame of the link.
 pub const MAX_FRAME: usize = 4032;

@@ -8,7 +8,7 @@
 
 use super::base64::{self, Base64};
 use super::checkpoint::MAX_ORIGIN;
-use super::{NoteError, decimal};
+use super::{NoteError, decimal, hex};
 use crate::chain::Digest;
 use core::fmt;
 
@@ -41,29 +41,11 @@ impl<'a> Attestation<'a> {
             (lines.next()? == FIRST).then_some(())?;
             let origin = lines.next().filter(|origin| !origin.is_empty() && origin.len() <= MAX_ORIGIN)?;
             let (size, root) = (decimal(lines.next()?)?, base64::digest(lines.next()?.as_bytes())?);
-            let (nonce, write_seq) = (nonce(lines.next()?)?, decimal(lines.next()?)?);
+            let (nonce, write_seq) = (hex(lines.next()?)?, decimal(lines.next()?)?);
             lines.next().is_none().then_some(Self { origin, size, root, nonce, write_seq })
         };
         parse().ok_or(NoteError::NotCheckpoint)
     }
-}
-
-/// A challenge from its 64 lower-case hex digits.
-pub fn nonce(text: &str) -> Option<[u8; 32]> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let mut nonce = [0; 32];
-    if pairs.len() != nonce.len() || !rest.is_empty() {
-        return None;
-    }
-    for (slot, [high, low]) in nonce.iter_mut().zip(pairs) {
-        *slot = digit(*high)? << 4 | digit(*low)?;
-    }
-    Some(nonce)
 }
 
 impl fmt::Display for Attestation<'_> {

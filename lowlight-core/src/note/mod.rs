@@ -174,6 +174,24 @@ pub(crate) fn decimal(text: &str) -> Option<u64> {
     if plain { text.parse().ok() } else { None }
 }
 
+/// Bytes from their lower-case hex digits, no more and no fewer.
+pub fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let mut bytes = [0; N];
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
+    for (slot, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *slot = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(bytes)
+}
+
 /// Text of bounded length, for what has to be in one piece to be signed.
 pub(crate) struct Piece<const N: usize>(pub heapless::Vec<u8, N>);
 

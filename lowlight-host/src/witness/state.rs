@@ -13,7 +13,7 @@ use crate::keys::LogKey;
 use crate::store::{Layout, StoreError, files};
 use lowlight_core::Digest;
 use lowlight_core::note::witness::{Refusal, Request, Seen};
-use lowlight_core::note::{Algorithm, Attestation, Key, Note, attest, write_signature};
+use lowlight_core::note::{Algorithm, Attestation, Key, Note, hex, write_signature};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -259,7 +259,7 @@ impl Witness {
 
     /// A signed answer to a challenge: what it remembers of a log now.
     pub fn attest(&mut self, origin: &str, nonce: &str) -> Answer {
-        let Some(nonce) = attest::nonce(nonce) else { return Answer { status: 400, body: "a nonce is 64 hex digits\n".to_owned() } };
+        let Some(nonce) = hex(nonce) else { return Answer { status: 400, body: "a nonce is 64 hex digits\n".to_owned() } };
         if !self.knows(origin) {
             return unknown();
         }

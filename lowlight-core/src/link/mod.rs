@@ -10,6 +10,10 @@
 //! 1. A request says all that the answer depends on: the device keeps nothing between two, and each may be asked again.
 //! 2. An answer has the number of its request; a host that sees another one asked before throws it away.
 
+mod witness;
+
+pub use witness::{Ask, parse_answer};
+
 use crate::chain::{Digest, LogId};
 use crate::entry::MAX_SIZE;
 use crate::frame::{MAX_MESSAGE, OVERHEAD, count_prefixed, prefixed};
