@@ -4,6 +4,7 @@ use crate::devices_line::{Board, Cable, record};
 use lowlight_core::link::Request;
 use lowlight_host::Recorder;
 use lowlight_host::import::{Import, ImportError, Source, Taken, devices, verify_image};
+use lowlight_host::line::LineError;
 use lowlight_host::verify::{self, Against, Threads};
 use lowlight_tests::scratch;
 use std::path::Path;
@@ -78,7 +79,7 @@ fn a_line_that_loses_and_changes_bytes_costs_time_and_nothing_else() {
             assert!(tries < 200, "seed {seed}: it never ends");
             match import_within(dir.path(), board.cable().lossy(seed * 1000 + tries, 900), Duration::from_millis(15)) {
                 Ok(taken) => noise += taken.noise,
-                Err(ImportError::Silent | ImportError::Noise(_) | ImportError::Refused) => {}
+                Err(ImportError::Line(LineError::Silent | LineError::Noise(_) | LineError::Refused)) => {}
                 Err(error) => panic!("seed {seed}: {error}"),
             }
         }

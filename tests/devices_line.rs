@@ -5,8 +5,8 @@ use lowlight_core::frame::{HEAD, MAX_MESSAGE, seal, wire};
 use lowlight_core::link::{DeviceStatus, Entries, Request};
 use lowlight_core::{Digest, LogId, OverflowPolicy};
 use lowlight_embedded::sim::{Random, Sim};
-use lowlight_embedded::{Blocking, FlashLog, Link, Now, Options, Recorded, Recorder, Software, wait};
-use lowlight_host::import::Port;
+use lowlight_embedded::{Blocking, FlashLog, Link, Now, Options, Provisioning, Recorded, Recorder, Software, Witness, wait};
+use lowlight_host::line::Port;
 use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
@@ -15,12 +15,14 @@ const SECTOR: usize = 1024;
 const MAX: usize = 256;
 type Flash = Blocking<Sim<4, SECTOR>>;
 type Log = FlashLog<Flash, MAX>;
-type Rng = Box<dyn FnMut(&mut [u8])>;
+type Rng = Box<dyn FnMut(&mut [u8]) + Send>;
 
 pub struct Board {
     log: Option<Log>,
     recorder: Recorder<Rng, 8, 160>,
     link: Link<512>,
+    /// With a buffer that holds what a witness is asked.
+    witness: Option<(Witness<Flash>, Link<2048>)>,
     time: i64,
 }
 
@@ -47,7 +49,18 @@ impl Board {
     pub fn new(sectors: usize) -> Self {
         let mut log = mount(Blocking(Sim::new(sectors, 1)));
         let recorder = start(&mut log, 1);
-        Self { log: Some(log), recorder, link: Link::new(), time: 1 }
+        Self { log: Some(log), recorder, link: Link::new(), witness: None, time: 1 }
+    }
+
+    /// It is a witness as well, on flash of its own; blank, and to be provisioned over the line.
+    pub fn with_witness(mut self) -> Self {
+        fn made(bytes: &mut [u8]) {
+            bytes.fill(6);
+        }
+        let (flash, provisioning) = (Blocking(Sim::new(8, 2)), Provisioning { over_the_line: true, random: Some(made) });
+        let witness = wait(Witness::mount(flash, 0..8 * SECTOR as u32, provisioning)).unwrap();
+        self.witness = Some((witness, Link::new()));
+        self
     }
 
     fn log(&mut self) -> &mut Log {
@@ -121,17 +134,20 @@ impl Board {
         let bytes: Vec<u8> = wire(seal(&mut buffer, kind, 1, payload.len()).unwrap()).collect();
         self.receive(&bytes)
     }
-
-    fn receive(&mut self, bytes: &[u8]) -> Vec<u8> {
+    pub fn receive(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut sent = Vec::new();
         for byte in bytes {
-            if self.link.push(*byte) {
-                wait(self.link.answer(self.log.as_mut().unwrap(), &mut Blocking(Out(&mut sent)))).unwrap();
+            let (mut out, log) = (Blocking(Out(&mut sent)), self.log.as_mut().unwrap());
+            if let Some((witness, link)) = &mut self.witness {
+                if link.push(*byte) && !wait(link.answer_witness(witness, &mut out)).unwrap() {
+                    wait(link.answer(log, &mut out)).unwrap();
+                }
+            } else if self.link.push(*byte) {
+                wait(self.link.answer(log, &mut out)).unwrap();
             }
         }
         sent
     }
-
     /// Random bytes and random messages.
     pub fn noise(&mut self, seed: u64) {
         let mut random = Random(seed);

@@ -6,6 +6,7 @@ mod concurrency;
 mod copies;
 mod devices;
 mod devices_line;
+mod devices_pty;
 mod elsewhere;
 mod elsewhere_attacks;
 mod failure_contract;

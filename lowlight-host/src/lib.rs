@@ -6,7 +6,7 @@
 //! - [`record`]: what a caller hands over
 //! - [`redact`]: what must not reach queue or disk
 //! - [`store`]: one SQLite database per log
-//! - [`import`]: logs of devices
+//! - [`line`]: the host's end of the link to a device; [`import`]: logs of devices
 //! - [`verify`], [`export`], [`view`]: what is in a log, for auditors, programs and people
 //!
 //! Invariants of the crate:
@@ -27,6 +27,7 @@ pub mod fuzzing;
 pub mod import;
 mod json;
 pub mod keys;
+pub mod line;
 pub mod prove;
 mod random;
 pub mod record;

@@ -1,5 +1,6 @@
 //! The arguments of the command, each in one place.
 
+use crate::config::BAUD;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -126,7 +127,7 @@ pub struct ImportArgs {
     /// Serial device, pty, Unix socket, capture of a line, or image of flash
     pub source: PathBuf,
     /// Speed of a serial line, bits a second
-    #[arg(long, default_value_t = 115_200, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = BAUD, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub baud: u32,
     /// How long an answer may take, seconds; a device is asked five times
     #[arg(long, default_value_t = 2.0, value_name = "S")]
@@ -346,8 +347,14 @@ pub struct EraseArgs {
 #[derive(Debug, Args)]
 pub struct WitnessArgs {
     /// Directory of the witness: of another account, disk or machine than the logs it witnesses
-    #[arg(long, value_name = "DIR")]
-    pub state: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "serial", conflicts_with = "serial")]
+    pub state: Option<PathBuf>,
+    /// Serial line to a device that is the witness: a serial device, a pty or a Unix socket
+    #[arg(long, value_name = "PORT")]
+    pub serial: Option<PathBuf>,
+    /// Speed of the serial line, bits a second
+    #[arg(long, default_value_t = BAUD, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), requires = "serial")]
+    pub baud: u32,
     #[command(subcommand)]
     pub action: WitnessAction,
 }
@@ -370,7 +377,21 @@ pub enum WitnessAction {
         /// Its origin, as `witness show` prints it
         origin: String,
     },
-    /// Print the keys and the logs it remembers
+    /// Make a blank device the witness of the logs of a key; prints the lines that the recorder's configuration needs
+    #[command(
+        after_help = "A device that is a witness already refuses: its firmware has to erase it first, and it is another witness then.\n\nExample: lowlight witness --serial /dev/ttyACM0 provision --name board-7 \"$(lowlight keys show)\""
+    )]
+    Provision {
+        /// What the witness is called
+        #[arg(long)]
+        name: String,
+        /// Make its keys here and send them, for a device without a random source: whoever reads the line now has them too
+        #[arg(long)]
+        send_keys: bool,
+        /// vkey of the log, as `lowlight keys show` prints it
+        vkey: String,
+    },
+    /// Print the keys and the logs it remembers; of a device, the keys
     Show,
     /// Answer requests on standard input and output, or on a Unix socket
     Serve {

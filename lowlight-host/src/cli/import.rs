@@ -4,7 +4,8 @@ use super::args::{Cli, ImportArgs};
 use super::progress::Progress;
 use super::verify::print_problems;
 use super::{Failure, Outcome, load_config, say, stdout, text};
-use crate::import::{DeviceReport, Import, ImportError, OpenPort, Source, Taken, is_capture, is_image, read};
+use crate::import::{DeviceReport, Import, ImportError, Source, Taken, is_capture, is_image, read};
+use crate::line::OpenPort;
 use serde_json::json;
 use std::io::Write;
 use std::os::unix::fs::FileTypeExt as _;
@@ -14,22 +15,26 @@ pub(super) fn run(cli: &Cli, args: &ImportArgs) -> Outcome {
     let name = args.source.display().to_string();
     let failed = |error: std::io::Error| Failure::Usage(format!("{name}: {error}"));
     let kind = args.source.metadata().map_err(failed)?.file_type();
-    let source = if kind.is_socket() || kind.is_char_device() {
-        let port = OpenPort::open(&args.source, args.baud).map_err(failed)?;
-        let patience = Duration::try_from_secs_f64(args.timeout).map_err(|error| Failure::Usage(format!("--timeout: {error}")))?;
-        Source::Line(port, patience.max(Duration::from_millis(50)))
+    let patience = Duration::try_from_secs_f64(args.timeout).map_err(|error| Failure::Usage(format!("--timeout: {error}")))?;
+    let image = if kind.is_socket() || kind.is_char_device() {
+        None
     } else if kind.is_file() {
         let bytes = read(&args.source).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
         // What is neither opens no log.
         match (is_image(&bytes, args.sector), is_capture(&bytes)) {
-            (true, _) => Source::Image(bytes, args.sector),
-            (_, true) => Source::Capture(bytes),
+            (true, _) => Some(Source::Image(bytes, args.sector)),
+            (_, true) => Some(Source::Capture(bytes)),
             _ => return Err(Failure::Usage(format!("{name}: {}", ImportError::Capture))),
         }
     } else {
         return Err(Failure::Usage(format!("{name}: give a serial device, a pty, a Unix socket, a capture or an image of flash")));
     };
     let recorder = load_config(cli)?.config.builder(&cli.path).upkeep().open()?;
+    // Only now: the recorder may have a witness at the other end of the same line, which it asks at its start.
+    let source = match image {
+        Some(source) => source,
+        None => Source::Line(OpenPort::open(&args.source, args.baud).map_err(failed)?, patience.max(Duration::from_millis(50))),
+    };
     let (begun, mut progress) = (Instant::now(), Progress::new("taking in"));
     let taken = Import::new(&cli.path, &recorder).run(source, &mut |done, total| match total {
         0 => progress.count(done),

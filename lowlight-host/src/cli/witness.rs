@@ -2,8 +2,10 @@
 
 use super::args::{Cli, WitnessAction, WitnessArgs};
 use super::{Failure, Outcome, say, stdout, text};
+use crate::config::{BAUD, WitnessConfig};
+use crate::random;
 use crate::store::StoreError;
-use crate::witness::{Timed, Witness, serve};
+use crate::witness::{Client, Endpoint, Info, Timed, Witness, WitnessError, serve};
 use serde_json::json;
 use std::io::{BufReader, Write};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -15,32 +17,87 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn run(cli: &Cli, args: &WitnessArgs) -> Outcome {
-    match &args.action {
-        WitnessAction::Init { name } => {
-            let witness = Witness::init(&args.state, name)?;
+    let elsewhere =
+        |what: &str| Failure::Usage(format!("`witness {what}` needs --{}", if args.state.is_some() { "serial PORT" } else { "state DIR" }));
+    match (&args.action, &args.state, &args.serial) {
+        (WitnessAction::Init { name }, Some(state), _) => {
+            let witness = Witness::init(state, name)?;
             say("keep this directory where nobody who can write the logs can write it; a witness that forgets is worth nothing");
             show(cli, &witness)
         }
-        WitnessAction::Trust { vkey } => {
-            let mut witness = Witness::open(&args.state)?;
+        (WitnessAction::Trust { vkey }, Some(state), _) => {
+            let mut witness = Witness::open(state)?;
             witness.trust(vkey)?;
             show(cli, &witness)
         }
-        WitnessAction::Free { origin } => {
-            let mut witness = Witness::open(&args.state)?;
+        (WitnessAction::Free { origin }, Some(state), _) => {
+            let mut witness = Witness::open(state)?;
             witness.free(origin)?;
             show(cli, &witness)
         }
-        WitnessAction::Show => show(cli, &Witness::open(&args.state)?),
-        WitnessAction::Serve { socket } => {
-            let mut witness = Witness::open(&args.state)?;
+        (WitnessAction::Serve { socket }, Some(state), _) => {
+            let mut witness = Witness::open(state)?;
             match socket {
                 None => serve(&mut witness, &mut BufReader::new(std::io::stdin().lock()), &mut std::io::stdout().lock())?,
                 Some(path) => listen(&mut witness, path)?,
             }
             Ok(0)
         }
+        (WitnessAction::Show, Some(state), _) => show(cli, &Witness::open(state)?),
+        (WitnessAction::Show, None, Some(port)) => show_device(cli, args, port, &ask(args, port, Client::info)?),
+        (WitnessAction::Provision { name, send_keys, vkey }, None, Some(port)) => {
+            let mut seeds = [0; 64];
+            random::fill(&mut seeds).map_err(|error| Failure::Usage(format!("random source: {error}")))?;
+            let seeds = send_keys.then_some(&seeds);
+            let info = ask(args, port, |client| client.provision(seeds, name, vkey))?;
+            say(
+                "the device is a witness now; keep the lines below where nobody who can write the log can change them: they tell it from any other",
+            );
+            show_device(cli, args, port, &info)
+        }
+        (WitnessAction::Provision { .. }, ..) => Err(elsewhere("provision")),
+        (WitnessAction::Init { .. }, ..) => Err(elsewhere("init")),
+        (WitnessAction::Trust { .. }, ..) => Err(elsewhere("trust")),
+        (WitnessAction::Free { .. }, ..) => Err(elsewhere("free")),
+        (WitnessAction::Serve { .. }, ..) => Err(elsewhere("serve")),
+        (WitnessAction::Show, None, None) => Err(elsewhere("show")),
     }
+}
+
+/// Asks a device.
+fn ask<T>(args: &WitnessArgs, port: &Path, question: impl FnOnce(&mut Client) -> Result<T, WitnessError>) -> Result<T, Failure> {
+    let failed = |error: WitnessError| match error {
+        WitnessError::Refused { status: 501, reason } => {
+            Failure::Usage(format!("{}: {reason}: --send-keys makes them here", port.display()))
+        }
+        error => Failure::Usage(format!("{}: {error}", port.display())),
+    };
+    let endpoint = Endpoint::Serial { path: port.to_owned(), baud: args.baud };
+    question(&mut Client::connect(&endpoint, PATIENCE).map_err(failed)?).map_err(failed)
+}
+
+fn show_device(cli: &Cli, args: &WitnessArgs, port: &Path, info: &Info) -> Outcome {
+    let mut out = stdout();
+    if cli.json {
+        writeln!(out, "{}", json!({ "witness": info.witness, "attest": info.attest, "write_seq": info.write_seq }))?;
+    } else {
+        let config = WitnessConfig {
+            serial: Some(std::path::absolute(port)?),
+            baud: (args.baud != BAUD).then_some(args.baud),
+            vkey: info.witness.clone(),
+            attest: info.attest.clone(),
+            ..WitnessConfig::default()
+        };
+        let lines = basic_toml::to_string(&config).map_err(|error| Failure::Usage(error.to_string()))?;
+        // What a device says of itself may be anything.
+        config.options().map_err(|why| Failure::Usage(format!("{}: what it says is not who it is: {why}", port.display())))?;
+        writeln!(out, "[witness]")?;
+        for line in lines.lines() {
+            writeln!(out, "{}", text::safe(line))?;
+        }
+    }
+    out.flush()?;
+    Ok(0)
 }
 
 fn show(cli: &Cli, witness: &Witness) -> Outcome {

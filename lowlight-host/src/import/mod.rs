@@ -9,17 +9,16 @@
 //! 3. What was taken in before is not taken in again.
 
 mod image;
-mod line;
 mod store;
 mod take;
 mod verify;
 
 pub use image::{is_capture, is_image, read, verify_image};
-pub use line::{OpenPort, Port};
 pub use store::{DeviceStore, Stretch, devices};
 pub use take::{Import, Source, Taken};
 pub use verify::{DeviceReport, verify_devices};
 
+use crate::line::LineError;
 use crate::store::StoreError;
 use lowlight_core::LogId;
 use std::path::PathBuf;
@@ -28,17 +27,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// The device does not answer.
-    #[error("the device does not answer: check the line, its speed (--baud), and that the firmware serves the link")]
-    Silent,
-    /// What comes is no answer.
-    #[error(
-        "{0} bytes came and no answer: check the speed of the line (--baud), and that the firmware serves the link; the first are in devices/noise"
-    )]
-    Noise(u64),
-    /// The device says that it cannot read its log, or does not know the request.
-    #[error("the device refused: its log cannot be read, or its firmware is older than this request")]
-    Refused,
+    /// The device gave no answer.
+    #[error(transparent)]
+    Line(#[from] LineError),
     /// Another import has the device in hand.
     #[error("another import is taking in device {0}: wait for it")]
     Busy(LogId),

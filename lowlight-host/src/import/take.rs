@@ -8,9 +8,9 @@
 //! 2. After [`LONGEST`] entries what came is made durable and acknowledged: so much is lost of the work when it breaks off.
 //! 3. Only what is here, or what the device has said in this run that it does not have, is acknowledged.
 
-use super::line::{Answered, Aside, Line, Port};
 use super::store::{DeviceStore, Here, Stretch, UNKNOWN, devices};
 use super::{ImportError, image};
+use crate::line::{Answered, Aside, Line, LineError, Port};
 use crate::recorder::{Outcome, Recorder};
 use lowlight_core::chain::leaf;
 use lowlight_core::entry::MAX_SIZE;
@@ -104,7 +104,7 @@ impl<'a> Import<'a> {
         crate::store::private_dir(&devices(&self.dir))?;
         match source {
             Source::Line(port, patience) => {
-                let aside = Aside::new(devices(&self.dir).join("noise"));
+                let aside = Aside::new(Some(devices(&self.dir).join("noise")));
                 self.line(&mut Line::new(port, patience, aside), progress)
             }
             Source::Capture(bytes) => self.capture(&bytes, progress),
@@ -244,7 +244,7 @@ fn lacking(stretches: &[Stretch], absent: &[(u64, u64)], first: u64) -> (u64, Op
 
 fn ask_status<P: Port>(line: &mut Line<P>, request: Request) -> Result<DeviceStatus, ImportError> {
     let mut status = None;
-    line.ask(
+    line.ask::<_, ImportError>(
         &mut status,
         |_| request,
         |status, answer| {
@@ -253,7 +253,7 @@ fn ask_status<P: Port>(line: &mut Line<P>, request: Request) -> Result<DeviceSta
             Ok(Answered::Last)
         },
     )?;
-    status.ok_or(ImportError::Silent)
+    status.ok_or(ImportError::Line(LineError::Silent))
 }
 
 impl Taking<'_> {
@@ -262,7 +262,7 @@ impl Taking<'_> {
         loop {
             let (mut left, mut is_end, mut is_full) = (MESSAGES, false, false);
             let mut state = (&mut *self, &mut *from);
-            line.ask(
+            line.ask::<_, ImportError>(
                 &mut state,
                 |(_, from)| Request::Read { from: **from, messages: MESSAGES },
                 |(taking, from), answer| {

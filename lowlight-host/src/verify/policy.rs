@@ -1,7 +1,7 @@
 //! What an auditor demands of a log: a policy file, and whether evidence meets it.
 //!
 //! ```text
-//! origins = ["lowlight/<hex log id>"]   keys = [vkey..]   quorum = n   max_age = "1d"   [[witness]] vkey = .. attest = .. socket | command
+//! origins = ["lowlight/<hex log id>"]   keys = [vkey..]   quorum = n   max_age = "1d"   [[witness]] vkey = .. attest = .. socket | command | serial
 //! ```
 //!
 //! 1. Nothing fails open: what is not met, or cannot be asked, makes the verdict `unreadable`; unknown keys are errors.
@@ -40,6 +40,8 @@ struct WitnessFile {
     attest: Option<String>,
     socket: Option<PathBuf>,
     command: Option<Vec<String>>,
+    serial: Option<PathBuf>,
+    baud: Option<u32>,
 }
 
 /// One witness of a policy.
@@ -244,15 +246,17 @@ impl Known {
         if !Key::parse(&file.vkey).is_ok_and(|key| key.algorithm == Algorithm::CosignatureV1) {
             return Err(wrong("vkey: give the first key that `lowlight witness show` prints".to_owned()));
         }
-        if file.socket.is_none() && file.command.is_none() {
+        if file.socket.is_none() && file.command.is_none() && file.serial.is_none() {
             return match file.attest {
                 None => Ok(Self { vkey: file.vkey.clone(), ask: None }),
-                Some(_) => Err(wrong("attest needs socket or command, to ask for a fresh answer".to_owned())),
+                Some(_) => Err(wrong("attest needs socket, command or serial, to ask for a fresh answer".to_owned())),
             };
         }
         let config = WitnessConfig {
             socket: file.socket.clone(),
             command: file.command.clone(),
+            serial: file.serial.clone(),
+            baud: file.baud,
             vkey: file.vkey.clone(),
             attest: file.attest.clone().unwrap_or_default(),
         };

@@ -1,0 +1,115 @@
+//! The line itself: a serial device, a pty or a Unix socket.
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long another process may have the line before it is said to be busy.
+const FOR_OTHERS: Duration = Duration::from_secs(3);
+
+/// Something that bytes go to and come from.
+pub trait Port {
+    /// Waits for bytes; `None` when none came in that time.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; the end of the line is [`UnexpectedEof`](io::ErrorKind::UnexpectedEof).
+    fn receive(&mut self, bytes: &mut [u8], patience: Duration) -> io::Result<Option<usize>>;
+
+    /// Sends all bytes.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()>;
+}
+
+/// A serial device, a pty or a Unix socket.
+#[derive(Debug)]
+pub struct OpenPort(File);
+
+impl OpenPort {
+    /// Opens the line at `path`; a terminal is made raw, with `baud` bits a second.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn open(path: &Path, baud: u32) -> io::Result<Self> {
+        if path.metadata()?.file_type().is_socket() {
+            return Ok(Self(File::from(OwnedFd::from(UnixStream::connect(path)?))));
+        }
+        let flags = rustix::fs::OFlags::NOCTTY.bits() | rustix::fs::OFlags::NONBLOCK.bits();
+        let file = File::options().read(true).write(true).custom_flags(flags.cast_signed()).open(path)?;
+        lock(&file)?;
+        if rustix::termios::isatty(&file) {
+            let mut settings = rustix::termios::tcgetattr(&file)?;
+            settings.make_raw();
+            settings.set_speed(baud)?;
+            settings.control_modes |= rustix::termios::ControlModes::CLOCAL | rustix::termios::ControlModes::CREAD;
+            rustix::termios::tcsetattr(&file, rustix::termios::OptionalActions::Now, &settings)?;
+        }
+        Ok(Self(file))
+    }
+
+    /// Whether it is ready within that time.
+    fn is_ready(&self, flags: PollFlags, patience: Duration) -> io::Result<bool> {
+        let mut fds = [PollFd::from_borrowed_fd(self.0.as_fd(), flags)];
+        let patience = Timespec { tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX), tv_nsec: patience.subsec_nanos().into() };
+        match poll(&mut fds, Some(&patience)) {
+            Ok(count) => Ok(count > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Port for OpenPort {
+    fn receive(&mut self, bytes: &mut [u8], patience: Duration) -> io::Result<Option<usize>> {
+        if !self.is_ready(PollFlags::IN, patience)? {
+            return Ok(None);
+        }
+        match self.0.read(bytes) {
+            Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the line was closed at the other end")),
+            Ok(count) => Ok(Some(count)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.0.write(bytes) {
+                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !self.is_ready(PollFlags::OUT, Duration::from_secs(10))? {
+                        return Err(io::Error::new(io::ErrorKind::TimedOut, "the line takes no more bytes"));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One process at a time: two would take each other's answers.
+fn lock(file: &File) -> io::Result<()> {
+    let until = Instant::now() + FOR_OTHERS;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(std::fs::TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(Duration::from_millis(20)),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                let why = "another process has the line: an import, or a recorder that asks its witness";
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
+            }
+            Err(std::fs::TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
