@@ -6,7 +6,8 @@
 FIRMWARE is the ELF of examples/firmware/qemu-riscv. Each round: the board runs, one host takes in what it has, the board is
 killed at once, starts again, and another host takes in all of it: what the first host was given must be there, byte for byte, each
 index once, and the log of the device must verify. In each second round that other host is killed while it takes in, and goes on.
-At the end the flash of an earlier round is put back, which must be told.
+The board is the witness of the first host's log, and is killed while it is asked: the log is never refused for that, and what was
+cosigned is remembered. At the end the first host's log of an earlier round is put back, and then the flash of the board: both must be told.
 
 Exit 0: all held. 1: something did not. 2: could not run.
 """
@@ -60,7 +61,35 @@ class Host:
 
     def __init__(self, lowlight, path, board):
         self.lowlight, self.path, self.board = lowlight, path, board
-        self.environment = {**os.environ, "LOWLIGHT_CONFIG": "/dev/null"}
+        self.config = path.with_suffix(".toml")
+        self.config.touch()
+        self.environment = {**os.environ, "LOWLIGHT_CONFIG": str(self.config)}
+
+    def run(self, *words, code=0, input=""):
+        """Runs a command; what it printed on both streams."""
+        done = subprocess.run([self.lowlight, "--path", str(self.path), *words], env=self.environment, capture_output=True, text=True,
+                              input=input, timeout=120)
+        check(done.returncode == code, f"{words} ended with {done.returncode}: {done.stdout}{done.stderr}")
+        return done.stdout, done.stderr
+
+    def be_witnessed(self):
+        """Makes the board the witness of this log."""
+        vkey = self.run("keys", "init")[0].strip()
+        lines = self.run("witness", "--serial", str(self.board.socket), "provision", "--name", "virt", "--send-keys", vkey)[0]
+        self.config.write_text(lines)
+
+    def start_recording(self):
+        """A recorder that has its checkpoints cosigned."""
+        process = subprocess.Popen([self.lowlight, "--path", str(self.path), "record"], env=self.environment, stdin=subprocess.PIPE,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        process.stdin.write('{"model":"m"}\n' * 3)
+        process.stdin.close()
+        return process
+
+    def witnessed(self):
+        """Up to where the log is cosigned."""
+        path = self.path / "witnessed"
+        return max((json.loads(line)["size"] for line in path.read_text().splitlines()), default=0) if path.exists() else 0
 
     def command(self, *words):
         return [self.lowlight, "--path", str(self.path), "--json", *words]
@@ -99,6 +128,29 @@ def check(condition, what):
         raise AssertionError(what)
 
 
+def kill_while_it_is_asked(board, host, dice):
+    """Power goes while the board is asked to cosign, and comes back; the log goes on and is cosigned."""
+    before = host.witnessed()
+    process = host.start_recording()
+    time.sleep(dice.uniform(0, 1.5))
+    board.kill()
+    said = process.stderr.read()
+    check(process.wait(timeout=60) == 0, f"a recorder without its witness ended with {process.returncode}: {said}")
+    board.start()
+    said = host.run("record", input='{"model":"m"}\n')[1]
+    check("moved aside" not in said and not (host.path / "quarantine").exists(), f"an honest log was refused: {said}")
+    check(host.witnessed() > before, "what was recorded after the kill is not cosigned")
+
+
+def put_back(host, old):
+    """The log of an earlier time is refused by its witness, and another begun that names it."""
+    shutil.rmtree(host.path)
+    shutil.copytree(old, host.path)
+    said = host.run("record", input='{"model":"m"}\n')[1]
+    check("the witness has seen" in said and (host.path / "quarantine/older-1/lowlight.db").exists(), f"an older log passes: {said}")
+    check(host.verify()["verdict"] == "intact", "the log that was begun does not verify")
+
+
 def check_round(first, second, number):
     """What the first host was given is there; each index once; all verifies."""
     given, there = first.entries(), second.entries()
@@ -109,6 +161,40 @@ def check_round(first, second, number):
     device = report["devices"][0]
     check(device["gaps_total"] == 0 and device["boots"] == number + 2, f"round {number}: {device}")
     return len(given), len(there)
+
+
+def rounds(board, first, second, count, dice):
+    """All of it; how often a host was killed."""
+    killed, flash, older = 0, None, first.path.with_suffix(".old")
+    first.be_witnessed()
+    for number in range(count):
+        time.sleep(dice.uniform(0.2, 1.0))
+        first.take()
+        time.sleep(dice.uniform(0, 0.02))
+        board.kill()
+        if number == count // 2:
+            flash = board.flash.read_bytes()
+            shutil.copytree(first.path, older)
+        board.start()
+        if number % 2:
+            killed += second.take_and_be_killed(dice.uniform(0.05, 0.4))
+        second.take()
+        given, there = check_round(first, second, 2 * number)
+        kill_while_it_is_asked(board, first, dice)
+        print(f"round {number}: {given} entries given before the kill, {there} there after it", flush=True)
+    put_back(first, older)
+    time.sleep(0.5)
+    first.take()
+    board.kill()
+    board.flash.write_bytes(flash)
+    board.start()
+    time.sleep(0.5)
+    check(first.take(codes=(1,))["forked"], "the flash of an earlier round passes")
+    check(first.verify()["verdict"] == "broken", "the flash of an earlier round verifies")
+    board.kill()
+    image = subprocess.run([first.lowlight, "verify", str(board.flash), "--json"], capture_output=True, text=True)
+    check(json.loads(image.stdout)["verdict"] == "intact", image.stdout)
+    return killed
 
 
 def main():
@@ -129,38 +215,15 @@ def main():
         board = Board(options.firmware, home)
         first, second = Host(options.lowlight, home / "first", board), Host(options.lowlight, home / "second", board)
         board.start()
-        killed, old = 0, None
         try:
-            for number in range(options.rounds):
-                time.sleep(dice.uniform(0.2, 1.0))
-                first.take()
-                time.sleep(dice.uniform(0, 0.02))
-                board.kill()
-                if number == options.rounds // 2:
-                    old = board.flash.read_bytes()
-                board.start()
-                if number % 2:
-                    killed += second.take_and_be_killed(dice.uniform(0.05, 0.4))
-                second.take()
-                given, there = check_round(first, second, number)
-                print(f"round {number}: {given} entries given before the kill, {there} there after it")
-            time.sleep(0.5)
-            first.take()
-            board.kill()
-            board.flash.write_bytes(old)
-            board.start()
-            time.sleep(0.5)
-            check(first.take(codes=(1,))["forked"], "the flash of an earlier round passes")
-            check(first.verify()["verdict"] == "broken", "the flash of an earlier round verifies")
-            board.kill()
-            image = subprocess.run([options.lowlight, "verify", str(board.flash), "--json"], capture_output=True, text=True)
-            check(json.loads(image.stdout)["verdict"] == "intact", image.stdout)
+            killed = rounds(board, first, second, options.rounds, dice)
         except AssertionError as failure:
             print(f"FAILED with seed {options.seed}: {failure}")
             return 1
         finally:
             board.process.kill()
-        print(f"{options.rounds} kills of the board, {killed} of the host: nothing missing, nothing twice; flash put back is told")
+        print(f"{options.rounds} kills of the board while it records, {options.rounds} while it cosigns, {killed} of the host: nothing missing, "
+              "nothing twice, nothing forgotten; a log put back is refused, flash put back is told")
         return 0
 
 

@@ -1,8 +1,8 @@
 //! A voice activity model over recorded speech on an emulated RISC-V board; every inference goes to NOR flash, and a host drains it
-//! over the UART.
+//! over the UART. The board is a witness of the host's log as well.
 //!
 //! ```text
-//! speech (in the image) -> earshot -> Recorder -> FlashLog on CFI NOR      UART <-> Link
+//! speech (in the image) -> earshot -> Recorder -> FlashLog on CFI NOR      UART <-> Link <-> FlashLog, Witness on CFI NOR
 //! ```
 #![no_std]
 #![no_main]
@@ -12,7 +12,7 @@ mod board;
 use board::{Cfi, Uart, exit, ticks, wall};
 use lowlight_core::entry::{Clock, Event, FieldId, Inference, Lifecycle, Severity};
 use lowlight_core::{LogId, OverflowPolicy};
-use lowlight_embedded::{Blocking, FlashLog, Link, Now, Options, Recorded, Recorder, Software, wait};
+use lowlight_embedded::{Blocking, FlashLog, Link, Now, Options, Provisioning, Recorded, Recorder, Software, Witness, wait};
 
 core::arch::global_asm!(
     ".section .text.init",
@@ -30,7 +30,8 @@ core::arch::global_asm!(
 
 /// Largest frame of the log: bodies of up to 248 bytes.
 const MAX: usize = 256;
-/// Erase blocks of the log, 256 KiB each.
+const BLOCK: u32 = 256 << 10;
+/// Erase blocks of the log; the two behind them are the witness's.
 const SECTORS: u32 = 8;
 /// Samples of a frame: 16 ms.
 const FRAME: usize = 256;
@@ -77,7 +78,7 @@ fn frame(number: usize) -> [i16; FRAME] {
 extern "C" fn main() -> ! {
     let mut id = [0; 16];
     random(&mut id);
-    let region = 0..SECTORS * (256 << 10);
+    let region = 0..SECTORS * BLOCK;
     let mounted = wait(FlashLog::<_, MAX>::mount(Blocking(Cfi), region, Options::default(), LogId(id)));
     let Ok(mut log) = mounted else { exit(2) };
     let software = Software { name: "vad 1.0", build: Some(env!("CARGO_PKG_VERSION")), device: Some("virt"), true_random: false };
@@ -86,7 +87,11 @@ extern "C" fn main() -> ! {
     let header = recorder.header(now(), Severity::Info);
     let loaded = Lifecycle::ModelLoaded { name: "earshot", digest: None };
     let _ = recorder.record(header, Event::Lifecycle(loaded), &[]);
-    let mut link = Link::<768>::new();
+    // Somebody should hold a button for that. Keys must come over the line: there is no true random source here.
+    let provisioning = Provisioning { over_the_line: true, random: None };
+    let halves = SECTORS * BLOCK..(SECTORS + 2) * BLOCK;
+    let Ok(mut witness) = wait(Witness::mount(Blocking(Cfi), halves, provisioning)) else { exit(6) };
+    let mut link = Link::<2048>::new();
     let (mut uart, mut detector, mut number) = (Uart, earshot::Detector::default(), 0);
     loop {
         let begun = ticks();
@@ -104,7 +109,13 @@ extern "C" fn main() -> ! {
             Ok(count) => count > 0,
             Err(_) => exit(5),
         } {}
-        let Ok(()) = link.poll(&mut log, &mut uart);
+        while let Ok(true) = link.receive(&mut uart) {
+            let mut port = Blocking(&mut uart);
+            let Ok(is_answered) = wait(link.answer_witness(&mut witness, &mut port));
+            if !is_answered {
+                let Ok(()) = wait(link.answer(&mut log, &mut port));
+            }
+        }
     }
 }
 
