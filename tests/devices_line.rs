@@ -1,6 +1,6 @@
 //! A device in memory and the cable to it.
 
-use lowlight_core::entry::{Clock, Event, Inference, Severity};
+use lowlight_core::entry::{Clock, Inference, Severity};
 use lowlight_core::frame::{HEAD, MAX_MESSAGE, seal, wire};
 use lowlight_core::link::{DeviceStatus, Entries, Request};
 use lowlight_core::{Digest, LogId, OverflowPolicy};
@@ -38,7 +38,9 @@ fn mount(flash: Flash) -> Log {
 
 fn start(log: &mut Log, time: i64) -> Recorder<Rng, 8, 160> {
     let software = Software { name: "vad 1.0", build: Some("test"), device: None, true_random: true };
-    wait(Recorder::start(log, OverflowPolicy::DropNewest, software, now(time), random(u64::try_from(time).unwrap()))).unwrap()
+    let mut recorder = Recorder::new(OverflowPolicy::DropNewest, random(u64::try_from(time).unwrap()));
+    wait(recorder.start(log, software, now(time))).unwrap();
+    recorder
 }
 
 fn now(time: i64) -> Now {
@@ -190,8 +192,8 @@ pub fn record(board: &mut Board, count: usize) {
         let header = board.recorder.header(now, Severity::Info);
         let (slot, _) = board.recorder.commit(lowlight_core::FieldId::RESPONSE, b"voice");
         let duration_ns = Some(5_000 + u64::try_from(number).unwrap());
-        let event = Event::Inference(Inference { duration_ns, ..Inference::new("detect", "earshot", "ok") });
-        assert_eq!(board.recorder.record(header, event, &[slot]), Recorded::Queued);
+        let event = Inference { duration_ns, ..Inference::new("detect", "earshot", "ok") };
+        assert_eq!(board.recorder.record(header, &event, &[slot]), Recorded::Queued);
         if number % 5 == 4 || number + 1 == count {
             while wait(board.recorder.flush(board.log.as_mut().unwrap(), now)).unwrap() > 0 {}
         }

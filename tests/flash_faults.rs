@@ -292,14 +292,13 @@ fn a_recorder_whose_flush_is_dropped_anywhere_writes_each_entry_once_under_its_n
     for (tear, times) in [Tear::Before, Tear::After, Tear::Any].into_iter().flat_map(|tear| (1..45).map(move |times| (tear, times))) {
         let slow = Slow { flash: Small::new(8, 1), tear };
         let mut log: Log<Slow> = wait(FlashLog::mount(slow, 0..8 * 1024, Options::default(), ID)).unwrap();
-        let started =
-            Recorder::<_, 4, 128>::start(&mut log, lowlight_core::OverflowPolicy::DropNewest, software, now(0), |bytes| bytes.fill(7));
-        let mut recorder = wait(started).unwrap();
+        let mut recorder = Recorder::<_, 4, 128>::new(lowlight_core::OverflowPolicy::DropNewest, |bytes: &mut [u8]| bytes.fill(7));
+        wait(recorder.start(&mut log, software, now(0))).unwrap();
         let mut lost = 0;
         for number in 0..40_i64 {
             let header = recorder.header(now(1000 + number), Severity::Info);
-            let event = Event::Lifecycle(Lifecycle::ModelLoaded { name: "m", digest: None });
-            lost += u64::from(matches!(recorder.record(header, event, &[]), Recorded::Lost(_)));
+            let event = Lifecycle::ModelLoaded { name: "m", digest: None };
+            lost += u64::from(matches!(recorder.record(header, &event, &[]), Recorded::Lost(_)));
             if number % 3 == 2 {
                 let _ = poll_some(recorder.flush(&mut log, now(0)), times);
             }

@@ -12,9 +12,9 @@
 
 use crate::sink::FlashSink;
 use embedded_io::{Error as _, ErrorKind};
-use lowlight_core::entry::codec::{decode, encode, renumbered};
+use lowlight_core::entry::codec::{encode_payload, peek_run, renumbered};
 use lowlight_core::entry::{Clock, Gap, GapReason, Lifecycle, Open, Retention, Role, Severity, Slot, SlotState, Slots};
-use lowlight_core::entry::{Entry, EntryError, Event, Header, uuid_v7};
+use lowlight_core::entry::{EntryError, Header, Payload, uuid_v7};
 use lowlight_core::queue::{OverflowPolicy, Pushed, Ring};
 use lowlight_core::{Commitment, FieldId, Salt};
 
@@ -113,31 +113,19 @@ enum Under {
 }
 
 impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY> {
-    /// Starts recording: opens an empty log, says whether power went at the last run, and what runs now.
-    ///
-    /// `random` fills a slice with random bytes.
+    /// A recorder that was not started; `random` fills a slice with random bytes. Can be static, since it is large.
+    pub const fn new(policy: OverflowPolicy, random: R) -> Self {
+        Self { queue: Ring::new(policy, N, usize::MAX), random, run: 0, received: 0, written: 0, lost: 0, dropped: 0, under: None }
+    }
+
+    /// Starts recording, before anything else: opens an empty log, says whether power went at the last run, and what runs now.
     ///
     /// # Errors
     ///
     /// [`StartError`]; the log is as it was, or has some of these entries.
-    pub async fn start<S: FlashSink>(
-        sink: &mut S,
-        policy: OverflowPolicy,
-        software: Software<'_>,
-        now: Now,
-        random: R,
-    ) -> Result<Self, StartError<S::Error>> {
+    pub async fn start<S: FlashSink>(&mut self, sink: &mut S, software: Software<'_>, now: Now) -> Result<(), StartError<S::Error>> {
         let status = sink.status();
-        let mut recorder = Self {
-            queue: Ring::new(policy, N, usize::MAX),
-            random,
-            run: status.run.into(),
-            received: 0,
-            written: 0,
-            lost: 0,
-            dropped: status.dropped,
-            under: None,
-        };
+        (self.run, self.dropped) = (status.run.into(), status.dropped);
         if status.next == 0 {
             let open = Open {
                 log_id: status.log_id,
@@ -148,31 +136,31 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
                 erasure_vkey: None,
                 predecessor: None,
             };
-            recorder.begin(sink, now, Severity::Info, Event::Open(open)).await?;
+            self.begin(sink, now, Severity::Info, &open).await?;
         } else if let Some(run) = last_run(sink).await.map_err(StartError::Sink)? {
             let at_most = u64::try_from(N).unwrap_or(u64::MAX);
             let unclean = Lifecycle::UncleanStop { run, last_seq: Some(status.next - 1), at_most };
-            recorder.begin(sink, now, Severity::Warn, Event::Lifecycle(unclean)).await?;
+            self.begin(sink, now, Severity::Warn, &unclean).await?;
         }
         let Software { name, build, device, .. } = software;
         let start = Lifecycle::Start { software: name, build, device };
-        recorder.begin(sink, now, Severity::Info, Event::Lifecycle(start)).await?;
-        Ok(recorder)
+        self.begin(sink, now, Severity::Info, &start).await?;
+        Ok(())
     }
 
     /// The body of an entry of the recorder itself.
-    fn body(&mut self, seq: u64, now: Now, severity: Severity, event: Event<'_>) -> Result<heapless::Vec<u8, BODY>, EntryError> {
+    fn body<P: Payload>(&mut self, seq: u64, now: Now, severity: Severity, event: &P) -> Result<heapless::Vec<u8, BODY>, EntryError> {
         let header = Header { seq, ..self.header(now, severity) };
-        encode_within(&Entry { header, event, fields: Slots::new() })
+        encode_within(&header, event, &Slots::new())
     }
 
     /// Writes an entry of a start; where storage is full, it waits with the others until a host has taken something.
-    async fn begin<S: FlashSink>(
+    async fn begin<S: FlashSink, P: Payload>(
         &mut self,
         sink: &mut S,
         now: Now,
         severity: Severity,
-        event: Event<'_>,
+        event: &P,
     ) -> Result<(), StartError<S::Error>> {
         let body = self.body(sink.status().next, now, severity, event).map_err(StartError::Entry)?;
         match sink.append(&[&body]).await {
@@ -203,11 +191,11 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
     }
 
     /// Records an event; `fields` are ascending by field.
-    #[expect(clippy::needless_pass_by_value, reason = "a header is made for one entry, an event borrows what it says")]
-    pub fn record(&mut self, header: Header<'_>, event: Event<'_>, fields: &[Slot]) -> Recorded {
+    #[expect(clippy::needless_pass_by_value, reason = "a header is made for one entry")]
+    pub fn record<P: Payload>(&mut self, header: Header<'_>, event: &P, fields: &[Slot]) -> Recorded {
         let recorded = header.recorded;
         let Ok(fields) = Slots::from_slice(fields) else { return Recorded::Refused(EntryError::Range("number of fields")) };
-        let body = match encode_within(&Entry { header: Header { seq: 0, ..header }, event, fields }) {
+        let body = match encode_within(&Header { seq: 0, ..header }, event, &fields) {
             Ok(body) => body,
             Err(error) => return Recorded::Refused(error),
         };
@@ -306,7 +294,7 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
         all.for_each(|gap| self.queue.losses().merge(gap));
         let Some(gap) = first else { return Ok(0) };
         // A gap always fits where the entries of a start did.
-        let Ok(body) = self.body(next, now, Severity::Warn, Event::Gap(gap)) else { return Ok(0) };
+        let Ok(body) = self.body(next, now, Severity::Warn, &gap) else { return Ok(0) };
         self.under = Some((next, Under::Gap(gap)));
         let done = sink.append(&[&body]).await;
         let there = self.settle(sink.status().next);
@@ -322,7 +310,7 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
         while self.flush(sink, now).await? > 0 {}
         let seq = sink.status().next;
         let stop = Lifecycle::Stop { received: self.received, written: self.written, lost: self.lost };
-        if let Ok(body) = self.body(seq, now, Severity::Info, Event::Lifecycle(stop)) {
+        if let Ok(body) = self.body(seq, now, Severity::Info, &stop) {
             sink.append(&[&body]).await?;
         }
         sink.stop().await
@@ -330,11 +318,15 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
 }
 
 /// Encodes an entry so that it may get any number: that takes at most 8 bytes more than the one byte it takes at least.
-fn encode_within<const BODY: usize>(entry: &Entry<'_>) -> Result<heapless::Vec<u8, BODY>, EntryError> {
+fn encode_within<P: Payload, const BODY: usize>(
+    header: &Header<'_>,
+    event: &P,
+    fields: &Slots,
+) -> Result<heapless::Vec<u8, BODY>, EntryError> {
     let mut body = heapless::Vec::new();
     // The capacity is never exceeded.
     let _ = body.resize_default(BODY.saturating_sub(8));
-    let length = encode(entry, &mut body)?.len();
+    let length = encode_payload(header, event, fields, &mut body)?.len();
     body.truncate(length);
     Ok(body)
 }
@@ -354,9 +346,9 @@ async fn last_run<S: FlashSink>(sink: &mut S) -> Result<Option<u64>, S::Error> {
         Err(error) => return Err(error),
     };
     let body = read.and_then(|stored| buffer.get(..stored.length));
-    Ok(match body.map(decode) {
-        Some(Ok(entry)) if matches!(entry.event, Event::Lifecycle(Lifecycle::Stop { .. })) => None,
-        Some(Ok(entry)) => Some(entry.header.run),
-        _ => Some(u64::from(sink.status().run.saturating_sub(1))),
+    Ok(match body.and_then(peek_run) {
+        Some((_, true)) => None,
+        Some((run, false)) => Some(run),
+        None => Some(u64::from(sink.status().run.saturating_sub(1))),
     })
 }

@@ -5,7 +5,7 @@
 //! 1. `decode(encode(e)) == e`, and `encode(decode(b)) == b` for every `b` that decodes.
 //! 2. Anything else is an [`EntryError`]; nothing is coerced.
 
-use super::{Entry, EntryError, Event, FieldId, Header, MAX_BODY, Slot, SlotState, Slots, field};
+use super::{Entry, EntryError, Event, FieldId, Header, Kind, MAX_BODY, Payload, Slot, SlotState, Slots, field};
 use crate::FORMAT;
 use crate::chain::Digest;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,63 @@ pub fn encode<'b>(entry: &Entry<'_>, buffer: &'b mut [u8]) -> Result<&'b [u8], E
     entry.check()?;
     let length = buffer.len().min(MAX_BODY);
     put(&(FORMAT, entry), buffer.get_mut(..length).unwrap_or_default())
+}
+
+/// Encodes and checks an entry with that payload: the bytes are those of [`encode`].
+pub fn encode_payload<'b, P: Payload>(
+    header: &Header<'_>,
+    payload: &P,
+    fields: &Slots,
+    buffer: &'b mut [u8],
+) -> Result<&'b [u8], EntryError> {
+    header.check()?;
+    payload.check()?;
+    field::check(fields)?;
+    let length = buffer.len().min(MAX_BODY);
+    put(&(FORMAT, header, P::KIND.number(), payload, fields), buffer.get_mut(..length).unwrap_or_default())
+}
+
+/// Run of a body of version 1, and whether it says that the run stopped in order, found without decoding it. What is no body gives
+/// anything.
+pub fn peek_run(body: &[u8]) -> Option<(u64, bool)> {
+    // seq, recorded
+    let rest = skip_varint(skip_varint(body.strip_prefix(&[FORMAT])?));
+    let optional = |rest: &'_ [u8]| rest.first().is_some_and(|tag| *tag == 1);
+    let (is_there, rest) = (optional(rest), rest.get(1..)?);
+    // occurred, monotonic
+    let rest = skip_varint(if is_there { skip_varint(rest) } else { rest });
+    let (run, rest) = first_varint(rest)?;
+    // clock, id, severity
+    let mut rest = rest.get(1 + 16 + 1..)?;
+    for _ in 0..TEXTS {
+        let is_there = optional(rest);
+        rest = rest.get(1..)?;
+        if is_there {
+            let (length, after) = first_varint(rest)?;
+            rest = after.get(usize::try_from(length).ok()?..)?;
+        }
+    }
+    // redactions, redaction_kinds, redaction_policy
+    let rest = skip_varint(skip_varint(skip_varint(rest)));
+    Some((run, rest.starts_with(&[Kind::Lifecycle.number(), STOP])))
+}
+
+/// Optional texts of a header.
+const TEXTS: usize = 7;
+/// Number of the lifecycle event that says that a run stopped in order.
+const STOP: u8 = 1;
+
+/// The number at the start of `bytes`, and what follows it.
+fn first_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (mut value, mut shift) = (0_u64, 0);
+    for (at, byte) in bytes.iter().enumerate().take(10) {
+        value |= u64::from(byte & 0x7F) << shift;
+        if byte & 0x80 == 0 {
+            return bytes.get(at + 1..).map(|rest| (value, rest));
+        }
+        shift += 7;
+    }
+    None
 }
 
 /// The bytes of a body of version 1 with another seq in it.

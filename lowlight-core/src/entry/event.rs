@@ -32,6 +32,19 @@ pub enum Event<'a> {
     Import(Import),
 }
 
+/// What one kind of event says. Encoded by [`encode_payload`](super::codec::encode_payload) firmware has no code for the other kinds.
+pub trait Payload: Serialize {
+    /// The kind of its entries.
+    const KIND: Kind;
+
+    /// Checks every limit of the format.
+    ///
+    /// # Errors
+    ///
+    /// [`EntryError`], with what breaks it.
+    fn check(&self) -> Result<(), EntryError>;
+}
+
 /// Kind of an entry, as a number and a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -118,8 +131,7 @@ impl Event<'_> {
             Self::Audit(audit) => audit.check(),
             Self::Log(log) => log.check(),
             Self::Lifecycle(lifecycle) => lifecycle.check(),
-            Self::Gap(gap) if gap.lost == 0 => Err(EntryError::Range("lost")),
-            Self::Gap(gap) => range("lost", gap.lost, MAX_INTEGER),
+            Self::Gap(gap) => gap.check(),
             Self::Tombstone(tombstone) => tombstone.check(),
             Self::Policy(policy) => policy.policy.check(),
             Self::KeyChange(change) => change.check(),
@@ -167,7 +179,9 @@ pub struct Open<'a> {
     pub predecessor: Option<Predecessor>,
 }
 
-impl Open<'_> {
+impl Payload for Open<'_> {
+    const KIND: Kind = Kind::Open;
+
     fn check(&self) -> Result<(), EntryError> {
         self.policy.check()?;
         optional("vkey", self.vkey, 256)?;
@@ -257,6 +271,10 @@ impl<'a> Inference<'a> {
             rate_version: None,
         }
     }
+}
+
+impl Payload for Inference<'_> {
+    const KIND: Kind = Kind::Inference;
 
     fn check(&self) -> Result<(), EntryError> {
         token("operation", self.operation, 32)?;
@@ -306,7 +324,9 @@ pub struct Audit<'a> {
     pub rate_version: Option<&'a str>,
 }
 
-impl Audit<'_> {
+impl Payload for Audit<'_> {
+    const KIND: Kind = Kind::Audit;
+
     fn check(&self) -> Result<(), EntryError> {
         token("event_type", self.event_type, 64)?;
         optional("action", self.action, 128)?;
@@ -331,7 +351,9 @@ pub struct Log<'a> {
     pub function: Option<&'a str>,
 }
 
-impl Log<'_> {
+impl Payload for Log<'_> {
+    const KIND: Kind = Kind::Log;
+
     fn check(&self) -> Result<(), EntryError> {
         optional("target", self.target, 128)?;
         optional("file", self.file, 256)?;
@@ -363,7 +385,9 @@ pub enum Lifecycle<'a> {
     Alarm { code: &'a str, detail: &'a str },
 }
 
-impl Lifecycle<'_> {
+impl Payload for Lifecycle<'_> {
+    const KIND: Kind = Kind::Lifecycle;
+
     fn check(&self) -> Result<(), EntryError> {
         let number = |value: &u64| range("lifecycle number", *value, MAX_INTEGER);
         match self {
@@ -426,4 +450,12 @@ pub struct Gap {
     pub lost_from: i64,
     /// Time of the last loss, ns since 1970-01-01T00:00:00Z.
     pub lost_to: i64,
+}
+
+impl Payload for Gap {
+    const KIND: Kind = Kind::Gap;
+
+    fn check(&self) -> Result<(), EntryError> {
+        if self.lost == 0 { Err(EntryError::Range("lost")) } else { range("lost", self.lost, MAX_INTEGER) }
+    }
 }

@@ -15,7 +15,9 @@ mod evidence;
 mod field;
 mod retention;
 
-pub use event::{Audit, Event, GAP_REASONS, Gap, GapReason, Inference, Kind, Lifecycle, Log, Open, Predecessor, Role, TokensSource};
+pub use event::{
+    Audit, Event, GAP_REASONS, Gap, GapReason, Inference, Kind, Lifecycle, Log, Open, Payload, Predecessor, Role, TokensSource,
+};
 pub use evidence::{Cause, Import, KeyChange, MAX_RUNS, Policy, Run, Signature, Tombstone};
 pub use field::{FieldId, Slot, SlotState, Slots};
 pub use retention::{Facts, Retention, RetentionRule};

@@ -5,7 +5,7 @@
 //! Link -> Ask -> Witness::answer: check, persist, read back -> Reply -> sign -> Link
 //! ```
 //!
-//! Limits: one name of a log with one key, four logs of that name; no allocation. Signing takes about 4 KiB of stack.
+//! Limits: one name of a log with one key, four logs of that name; no allocation.
 //!
 //! 1. What it signs for a size it has on flash, at that size or larger, read back.
 //! 2. A state that is lost or damaged is never begun anew under its keys: they were in it. What is provisioned then is another witness.

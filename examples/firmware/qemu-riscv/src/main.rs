@@ -10,7 +10,7 @@
 mod board;
 
 use board::{Cfi, Uart, exit, ticks, wall};
-use lowlight_core::entry::{Clock, Event, FieldId, Inference, Lifecycle, Severity};
+use lowlight_core::entry::{Clock, FieldId, Inference, Lifecycle, Severity};
 use lowlight_core::{LogId, OverflowPolicy};
 use lowlight_embedded::{Blocking, FlashLog, Link, Now, Options, Provisioning, Recorded, Recorder, Software, Witness, wait};
 
@@ -82,11 +82,11 @@ extern "C" fn main() -> ! {
     let mounted = wait(FlashLog::<_, MAX>::mount(Blocking(Cfi), region, Options::default(), LogId(id)));
     let Ok(mut log) = mounted else { exit(2) };
     let software = Software { name: "vad 1.0", build: Some(env!("CARGO_PKG_VERSION")), device: Some("virt"), true_random: false };
-    let started = wait(Recorder::<_, 8, 160>::start(&mut log, OverflowPolicy::DropOldest, software, now(), random));
-    let Ok(mut recorder) = started else { exit(3) };
+    let mut recorder = Recorder::<_, 8, 160>::new(OverflowPolicy::DropOldest, random);
+    let Ok(()) = wait(recorder.start(&mut log, software, now())) else { exit(3) };
     let header = recorder.header(now(), Severity::Info);
     let loaded = Lifecycle::ModelLoaded { name: "earshot", digest: None };
-    let _ = recorder.record(header, Event::Lifecycle(loaded), &[]);
+    let _ = recorder.record(header, &loaded, &[]);
     // Somebody should hold a button for that. Keys must come over the line: there is no true random source here.
     let provisioning = Provisioning { over_the_line: true, random: None };
     let halves = SECTORS * BLOCK..(SECTORS + 2) * BLOCK;
@@ -101,7 +101,7 @@ extern "C" fn main() -> ! {
         let (slot, _) = recorder.commit(FieldId::RESPONSE, if score >= THRESHOLD { b"speech" } else { b"silence" });
         let header = recorder.header(now(), Severity::Info);
         let inference = Inference { duration_ns: Some(duration_ns), ..Inference::new("detect", "earshot", "ok") };
-        if let Recorded::Refused(_) = recorder.record(header, Event::Inference(inference), &[slot]) {
+        if let Recorded::Refused(_) = recorder.record(header, &inference, &[slot]) {
             exit(4);
         }
         // A device would sleep until the next 16 ms are there.
