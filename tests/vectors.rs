@@ -3,16 +3,18 @@
 use lowlight_core::entry::codec::{self, decode, encode};
 use lowlight_core::entry::{Entry, EntryError, Event, FieldId, Lifecycle, MAX_BODY};
 use lowlight_core::flash::{Found, Image};
+use lowlight_core::frame::{HEAD, Receiver, seal, wire};
+use lowlight_core::link::{Answer, Ask, Request};
 use lowlight_core::verify::DeviceVerifier;
 use lowlight_core::{Commitment, Digest, Frontier, LogId, Salt, chain};
 use lowlight_embedded::sim::Sim;
-use lowlight_embedded::{FlashLog, Options, wait};
-use lowlight_host::export::{self, Line, parse_line, unhex, verify_export};
+use lowlight_embedded::{FlashLog, Options, Provisioning, Witness, WitnessError, wait};
+use lowlight_host::export::{self, Line, hex, parse_line, unhex, verify_export};
 use lowlight_host::store::{columns, schema};
 use lowlight_host::verify::Report;
 use lowlight_tests::{repository, scratch, verify};
 use rusqlite::types::Value as Sql;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -191,6 +193,80 @@ fn check_flash(case: &Value) {
     }
 }
 
+/// A message as a vector tells it; null where it is none of those that the format has.
+fn parsed(kind: u8, payload: &[u8]) -> Value {
+    if let Some(request) = Request::parse(kind, payload) {
+        return match request {
+            Request::Status => json!({ "ask_status": true }),
+            Request::Read { from, messages } => json!({ "ask_read": { "from": from, "messages": messages } }),
+            Request::Acknowledge { upto } => json!({ "ask_acknowledge": upto }),
+        };
+    }
+    if let Some(ask) = Ask::parse(kind, payload) {
+        return match ask {
+            Ask::Add { time, request } => json!({ "add": { "time": time, "request": hex(request) } }),
+            Ask::Latest { origin } => json!({ "latest": origin }),
+            Ask::Attest { nonce, origin } => json!({ "attest": { "nonce": hex(&nonce), "origin": origin } }),
+            Ask::Info => json!({ "info": true }),
+            Ask::Provision { seeds, name, vkey } => {
+                json!({ "provision": { "seeds": seeds.map(|seeds| hex(seeds)), "name": name, "vkey": vkey } })
+            }
+        };
+    }
+    match Answer::parse(kind, payload) {
+        Some(Answer::Refused) => json!({ "refused": true }),
+        Some(Answer::Status(it)) => {
+            json!({ "status": { "log_id": it.log_id.to_string(), "run": it.run, "first": it.first, "next": it.next, "acked": it.acked,
+            "reclaimed": it.reclaimed, "dropped": it.dropped, "laps": it.laps, "head": it.head.to_string(), "torn": it.is_torn } })
+        }
+        Some(Answer::Entries(it)) => {
+            json!({ "entries": { "asked": it.asked, "index": it.index, "before": it.before.map(|before| before.leaf.to_string()),
+            "torn": it.before.is_some_and(|before| before.is_torn), "bodies": it.bodies().map(hex).collect::<Vec<_>>() } })
+        }
+        None => Value::Null,
+    }
+}
+
+fn check_link(case: &Value) {
+    let (mut receiver, mut found, mut sent) = (Receiver::<5000>::new(), Vec::new(), Vec::new());
+    for byte in bytes(&case["wire"]) {
+        if receiver.push(byte) {
+            let message = receiver.message().unwrap();
+            let (kind, payload) = (message.kind, hex(message.payload));
+            found.push(json!({ "kind": kind, "request": message.request, "payload": payload, "parsed": parsed(kind, message.payload) }));
+            let mut buffer = vec![0; HEAD + message.payload.len() + 4];
+            buffer[HEAD..HEAD + message.payload.len()].copy_from_slice(message.payload);
+            sent.extend(wire(seal(&mut buffer, kind, message.request, message.payload.len()).unwrap()));
+        }
+    }
+    assert_eq!(Value::from(found), case["messages"]);
+    // Whoever sends them sends these bytes, where the line gives nothing else.
+    let name = case["name"].as_str().unwrap();
+    assert!(sent == bytes(&case["wire"]) || ["link-noise", "link-later-version"].contains(&name));
+}
+
+/// What a witness remembers of its logs, when it starts with that flash.
+fn check_witness(case: &Value) {
+    let (flash, end) = (Sim::<4, 4096>::load(&bytes(&case["image"]), 0), 2 * u32::try_from(case["half"].as_u64().unwrap()).unwrap());
+    let mut witness = wait(Witness::mount(flash, 0..end, Provisioning::default())).unwrap();
+    for number in 0..4_u8 {
+        let log = LogId([number; 16]);
+        let seen = wait(witness.seen(log));
+        if case["logs"].is_null() {
+            assert_eq!(seen, Err(WitnessError::Blank));
+            continue;
+        }
+        match &case["logs"][log.to_string()] {
+            Value::Null => assert_eq!(seen.unwrap().size, 0),
+            known => {
+                let seen = seen.unwrap();
+                assert_eq!(json!({ "size": seen.size, "root": seen.root.to_string() }), *known);
+            }
+        }
+    }
+    assert_eq!(witness.into_inner().violations, 0);
+}
+
 #[test]
 fn every_vector_is_read_as_the_second_implementation_reads_it() {
     let mut counts = BTreeMap::new();
@@ -211,6 +287,8 @@ fn every_vector_is_read_as_the_second_implementation_reads_it() {
             "export" => check_report(&case, &verify_export(case["text"].as_str().unwrap().as_bytes())),
             "database" => check_database(&case),
             "flash" => check_flash(&case),
+            "link" => check_link(&case),
+            "witness" => check_witness(&case),
             other => panic!("a vector of an unknown type {other}"),
         };
         if std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).is_err() {
@@ -219,7 +297,7 @@ fn every_vector_is_read_as_the_second_implementation_reads_it() {
         *counts.entry(class).or_insert(0) += 1;
     }
     println!("{counts:?}");
-    assert_eq!(counts.len(), 8, "a type of vector is missing: {counts:?}");
+    assert_eq!(counts.len(), 10, "a type of vector is missing: {counts:?}");
     assert!(failed.is_empty(), "{} vectors failed: {failed:#?}", failed.len());
 }
 

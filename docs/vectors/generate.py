@@ -27,8 +27,9 @@ def files():
     from cases_database import database_vectors
     from cases_export import export_vectors
     from cases_flash import flash_vectors
+    from cases_link import link_vectors
     found = {}
-    for vector in body_vectors() + hash_vectors() + database_vectors() + export_vectors() + flash_vectors():
+    for vector in body_vectors() + hash_vectors() + database_vectors() + export_vectors() + flash_vectors() + link_vectors():
         name = vector["name"] + ".json"
         assert name not in found, name
         found[name] = (pretty(vector) + "\n").encode()
