@@ -29,6 +29,8 @@ TARGETS = {  # longest input in bytes, runs
     "redact": (2_048, 150_000),
     "time": (128, 400_000),
     "sql": (512, 20_000),
+    "link": (1_024, 60_000),
+    "image": (8_192, 40_000),
 }
 DICTIONARIES = {
     "sql": "SELECT INSERT UPDATE DELETE ATTACH DETACH PRAGMA VACUUM INTO CREATE TEMP TABLE VIEW TRIGGER INDEX DROP ALTER REINDEX ANALYZE BEGIN COMMIT "
@@ -47,7 +49,7 @@ FLAGS = [
 
 
 def from_vectors(name):
-    """Seeds that the vectors of the format have: bodies of entries, texts of exports."""
+    """Seeds that the vectors of the format have: bodies of entries, texts of exports, images, bytes of a line."""
     folder = TARGET / "seeds" / name
     folder.mkdir(parents=True, exist_ok=True)
     for file in (HERE.parent.parent / "docs" / "vectors").glob("*.json"):
@@ -56,6 +58,13 @@ def from_vectors(name):
             (folder / file.stem).write_bytes(bytes.fromhex(vector["body"]))
         if name == "export" and len(vector.get("text", "x" * 20_000)) < 20_000:
             (folder / file.stem).write_text(vector["text"])
+        if name == "image" and "image" in vector:
+            (folder / file.stem).write_bytes(bytes.fromhex(vector["image"]))
+        if name == "link" and vector["type"] == "link":
+            (folder / file.stem).write_bytes(b"\0" + bytes.fromhex(vector["wire"]))
+            messages = [(item["kind"], bytes.fromhex(item["payload"])[:255]) for item in vector["messages"]]
+            framed = b"".join(bytes([len(payload), kind]) + payload for kind, payload in messages)
+            (folder / (file.stem + "-framed")).write_bytes(b"\1" + framed)
     return folder
 
 
