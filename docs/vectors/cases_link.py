@@ -137,6 +137,18 @@ def states():
     yield "one-rotten", "a copy rots", made
     made.image[made.pair(2) + link.RECORD + 60] ^= 1
     yield "both-rotten", "both copies rot: there is no state", made
+    made.record(1, 8)
+    yield "both-rotten-before", "both copies of a record rot before another: a number is missing, so there is no state", made
+    made = begun(1, 2)
+    made.write_seq -= 1
+    made.image[made.pair(3):made.pair(4)] = b"\x5a" * link.PAIR
+    made.number += 1
+    made.write_seq += 1
+    made.record(1, 8)
+    yield "scrap", "a pair that cannot be read, and no number is missing", made
+    made = begun(1, 2)
+    made.image[made.pair(5) + link.RECORD + 9] ^= 1
+    yield "stray", "a bit of a second copy that was never written has changed", made
     made = begun(1, 2)
     made.image[made.half + 100] ^= 1
     yield "header-rotten", "a copy of the header rots", made

@@ -103,7 +103,7 @@ def scan(half):
     header = read_header(half) or read_header(half[HEADER:])
     if header is None:
         return None
-    records, established, double, damaged = {}, False, False, False
+    records, established, double, damaged, doubtful, last = {}, False, False, False, False, header["write_seq"]
     for number in range((len(half) - PAIRS) // PAIR):
         copies = []
         for copy in (0, 1):
@@ -113,16 +113,18 @@ def scan(half):
             copies.append(data if valid else None if data == b"\xff" * RECORD else b"")
         good = [data for data in copies if data]
         if good:
-            slot = good[0][0]
+            slot, number_of = good[0][0], struct.unpack_from("<Q", good[0], 8)[0]
+            damaged |= doubtful and number_of > last + 1
+            doubtful, last = False, max(last, number_of)
             if slot != NOTE:
                 records[slot] = good[0]
             established |= number >= header["carried"]
             double |= number >= header["carried"] and len(good) == 2
         elif number < header["carried"]:
             return None
-        elif copies[1] is not None:
-            damaged = True
-    return (header, records, double, damaged) if established else None
+        elif copies[1] is not None and copies[0] is not None:
+            doubtful = True
+    return (header, records, double, damaged or doubtful) if established else None
 
 
 def read_state(image):

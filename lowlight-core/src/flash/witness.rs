@@ -72,7 +72,7 @@ impl WitnessHeader {
         names.get_mut(log_name.len()..log_name.len() + name.len())?.copy_from_slice(name.as_bytes());
         let lengths = (u8::try_from(log_name.len()).ok()?, u8::try_from(name.len()).ok()?);
         let header = Self { carried: 0, generation: 1, write_seq: 0, time: 0, log_key, seeds, names, lengths };
-        (is_name(log_name) && is_name(name)).then_some(header)
+        (is_plain(log_name) && is_plain(name)).then_some(header)
     }
 
     /// Name of the log's key, and of the witness.
@@ -128,8 +128,13 @@ impl WitnessHeader {
         let used = usize::from(*first) + usize::from(*second);
         let is_padded = header.names.get(used..)?.iter().all(|byte| *byte == 0);
         let fits = u32::from_le_bytes(*magic) == MAGIC && *version == FORMAT && usize::from(*carried) <= WITNESS_SLOTS;
-        (fits && is_padded && header.generation > 0 && is_name(log_name) && is_name(name)).then_some(header)
+        (fits && is_padded && header.generation > 0 && is_plain(log_name) && is_plain(name)).then_some(header)
     }
+}
+
+/// A name of a key that stands in JSON as it is.
+fn is_plain(name: &str) -> bool {
+    is_name(name) && !name.contains(['"', '\\'])
 }
 
 /// What is remembered of one log; or a note, see [`is_note`](Self::is_note).
@@ -245,7 +250,7 @@ mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(WitnessHeader::parse(&bytes), None, "bit {bit}");
         }
-        for (log_name, name) in [("", "b"), ("a", ""), ("a b", "c"), ("a", "b+c")] {
+        for (log_name, name) in [("", "b"), ("a", ""), ("a b", "c"), ("a", "b+c"), ("a", "b\"c")] {
             assert_eq!(WitnessHeader::new(log_name, [0; 32], name, [0; 64]), None);
         }
         let long = core::str::from_utf8(&[b'a'; 128]).unwrap();

@@ -74,8 +74,6 @@ pub struct Provisioning {
 #[expect(clippy::large_enum_variant, reason = "there is no allocation")]
 enum Condition {
     Ready(State),
-    /// Never provisioned, or what it remembered is lost, and its keys with it.
-    Blank,
     /// It is to be found out.
     Unknown,
 }
@@ -111,12 +109,12 @@ impl<F: NorFlash> Witness<F> {
         if matches!(self.condition, Condition::Unknown) {
             self.condition = match self.halves.find().await {
                 Some(scan) => Condition::Ready(self.halves.settle(scan).await?),
-                None => Condition::Blank,
+                // What cannot be read now may be another time: it is looked at again at the next request.
+                None => return Err(WitnessError::Blank),
             };
         }
         match &mut self.condition {
             Condition::Ready(state) => Ok(state),
-            Condition::Blank => Err(WitnessError::Blank),
             Condition::Unknown => Err(WitnessError::Failed),
         }
     }
@@ -126,7 +124,7 @@ impl<F: NorFlash> Witness<F> {
         self.ready().await?;
         match core::mem::replace(&mut self.condition, Condition::Unknown) {
             Condition::Ready(state) => Ok(state),
-            _ => Err(WitnessError::Failed),
+            Condition::Unknown => Err(WitnessError::Failed),
         }
     }
 
@@ -184,7 +182,8 @@ impl<F: NorFlash> Witness<F> {
         Ok(())
     }
 
-    /// Erases keys and state: it is blank then, and whatever is provisioned next is another witness.
+    /// Erases keys and state: it is blank then, and whatever is provisioned next is another witness. Do it again where power went before it
+    /// returned: something may be left.
     ///
     /// # Errors
     ///
@@ -193,7 +192,6 @@ impl<F: NorFlash> Witness<F> {
         self.condition = Condition::Unknown;
         self.halves.erase(0).await?;
         self.halves.erase(1).await?;
-        self.condition = Condition::Blank;
         Ok(())
     }
 
@@ -259,15 +257,20 @@ impl<F: NorFlash> Witness<F> {
     }
 
     async fn provision_asked(&mut self, seeds: Option<&[u8; 64]>, name: &str, vkey: &str) -> Result<Reply, WitnessError> {
+        match self.ready().await {
+            Ok(_) => return Err(WitnessError::Provisioned),
+            Err(WitnessError::Blank) => {}
+            Err(error) => return Err(error),
+        }
         if !self.provisioning.over_the_line {
             return Ok(Reply::refusal(403, "not to be provisioned over the line: its firmware does not allow it now"));
         }
-        let made = self.provisioning.random.map(|random| {
+        let make = |random: fn(&mut [u8])| {
             let mut made = [0; 64];
             random(&mut made);
             made
-        });
-        let Some(seeds) = seeds.copied().or(made) else {
+        };
+        let Some(seeds) = seeds.copied().or_else(|| self.provisioning.random.map(make)) else {
             return Ok(Reply::refusal(501, "it has no random source: seeds must be given"));
         };
         let log = Key::parse(vkey).map_err(|_| WitnessError::Name)?;

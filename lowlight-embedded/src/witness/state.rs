@@ -127,9 +127,9 @@ impl<F: NorFlash> Halves<F> {
         let place = (half, header.generation);
         let (write_seq, time) = (header.write_seq, header.time);
         let carried = PAIRS + u32::from(header.carried) * PAIR;
-        let state = State { half, next: PAIRS, header, write_seq, time, records: [None; WITNESS_SLOTS] };
-        let mut scan = Scan { state, single: [false; WITNESS_SLOTS], is_double: false, is_damaged: false };
-        let mut is_established = false;
+        let state = State { half, next: PAIRS, header, write_seq, time, records: [None; WITNESS_SLOTS], is_clean: false };
+        let mut scan = Scan { state, single: [false; WITNESS_SLOTS], is_double: false, ends_in_note: false, is_damaged: false };
+        let (mut is_established, mut is_doubtful) = (false, false);
         for offset in (PAIRS..=self.half - PAIR).step_by(PAIR as usize) {
             let (first, second) = (self.copy(place, offset).await, self.copy(place, offset + COPY).await);
             if !matches!((&first, &second), (Copy::Erased, Copy::Erased)) {
@@ -138,7 +138,11 @@ impl<F: NorFlash> Halves<F> {
             let is_double = matches!((&first, &second), (Copy::Valid(first), Copy::Valid(second)) if first == second);
             match (first, second) {
                 (Copy::Valid(record), _) | (_, Copy::Valid(record)) => {
+                    // What was counted and cannot be read any more left its number out.
+                    scan.is_damaged |= is_doubtful && offset >= carried && record.write_seq > scan.state.write_seq.saturating_add(1);
+                    is_doubtful = false;
                     scan.state.remember(record);
+                    scan.ends_in_note = record.is_note();
                     if let Some(single) = scan.single.get_mut(usize::from(record.slot)) {
                         *single = !is_double;
                     }
@@ -146,10 +150,12 @@ impl<F: NorFlash> Halves<F> {
                     scan.is_double |= offset >= carried && is_double;
                 }
                 _ if offset < carried => return None,
-                (_, Copy::Erased) => {}
-                _ => scan.is_damaged = true,
+                // Power went in the first copy; or something changed where nothing was written.
+                (_, Copy::Erased) | (Copy::Erased, _) => {}
+                _ => is_doubtful = true,
             }
         }
+        scan.is_damaged |= is_doubtful;
         is_established.then_some(scan)
     }
 
@@ -167,45 +173,72 @@ impl<F: NorFlash> Halves<F> {
         (!found.is_damaged).then_some(found)
     }
 
-    /// Makes sure that the next start finds the same.
+    /// Makes sure that the next start finds the same: what has one valid copy is written again, before anything is told of it.
     pub(super) async fn settle(&mut self, scan: Scan) -> Result<State, WitnessError> {
-        let Scan { mut state, single, is_double, .. } = scan;
+        let Scan { mut state, single, is_double, ends_in_note, .. } = scan;
         state.next += PAIR;
         for (record, _) in state.records.into_iter().zip(single).filter(|(_, is_single)| *is_single) {
             if let Some(record) = record {
-                self.append(&mut state, record).await?;
+                self.put_next(&mut state, record, false).await?;
             }
         }
-        let other = 1 - state.half;
-        let is_erased = self.is_erased(other, 0..self.half).await;
-        if !is_double || !is_erased {
-            self.append(&mut state, WitnessRecord::note(0)).await?;
+        if !is_double {
+            self.note(&mut state).await?;
         }
-        // Where there was no room for the note, that was done.
-        if !is_erased && other != state.half {
-            self.erase(other).await?;
-        }
+        // An erasure that was cut may look as if it were done; behind a record it is.
+        state.is_clean = !ends_in_note && self.is_erased(1 - state.half, 0..self.half).await;
         Ok(state)
     }
 
-    /// Begins a state where there is none.
+    /// Erases the other half, if that is not certain to be done: it may read as the newer one some day.
+    async fn clean(&mut self, state: &mut State) -> Result<(), WitnessError> {
+        if state.is_clean {
+            return Ok(());
+        }
+        let other = 1 - state.half;
+        if !self.is_erased(other, 0..self.half).await {
+            self.note(state).await?;
+        }
+        // Where there was no room for the note, that was done.
+        if !state.is_clean {
+            self.erase(other).await?;
+            state.is_clean = true;
+        }
+        Ok(())
+    }
+
+    /// Begins a state where there is none. What is left of another one is erased last, and never the newer.
     pub(super) async fn begin(&mut self, header: WitnessHeader) -> Result<State, WitnessError> {
-        let (write_seq, time) = (header.write_seq, header.time);
-        let mut state = State { half: 1, next: PAIRS, header, write_seq, time, records: [None; WITNESS_SLOTS] };
-        state.header.generation = 0;
+        let old = [self.header(0).await, self.header(1).await].map(|header| header.map_or(0, |header| header.generation));
+        let [first, second] = old;
+        let (write_seq, time, half) = (header.write_seq, header.time, u32::from(second >= first));
+        let mut state = State { half, next: PAIRS, header, write_seq, time, records: [None; WITNESS_SLOTS], is_clean: false };
+        state.header.generation = first.max(second);
         self.turn(&mut state).await?;
         Ok(state)
     }
 
     /// Writes a record behind the others. After an error the state is to be found again.
     pub(super) async fn append(&mut self, state: &mut State, record: WitnessRecord) -> Result<(), WitnessError> {
+        self.clean(state).await?;
+        self.put_next(state, record, true).await
+    }
+
+    async fn note(&mut self, state: &mut State) -> Result<(), WitnessError> {
+        self.put_next(state, WitnessRecord::note(0), true).await
+    }
+
+    /// Puts a record where the next pair goes, or the one after; what is new gets the next number, what is written again keeps its own.
+    async fn put_next(&mut self, state: &mut State, record: WitnessRecord, is_new: bool) -> Result<(), WitnessError> {
         for _ in 0..=MOST_BAD {
             if state.next > self.half - PAIR {
                 self.turn(state).await?;
             }
             let offset = state.next;
             state.next += PAIR;
-            let record = WitnessRecord { write_seq: state.write_seq.checked_add(1).ok_or(WitnessError::Failed)?, ..record };
+            // Here, since the note of a turn has taken one.
+            let next = state.write_seq.checked_add(1).ok_or(WitnessError::Failed)?;
+            let record = WitnessRecord { write_seq: if is_new { next } else { record.write_seq }, ..record };
             if self.put(state.place(), offset, &record).await {
                 state.remember(record);
                 return Ok(());
@@ -234,7 +267,9 @@ impl<F: NorFlash> Halves<F> {
             state.next += PAIR;
         }
         state.remember(note);
-        self.erase(old).await
+        self.erase(old).await?;
+        state.is_clean = true;
+        Ok(())
     }
 }
 
@@ -253,7 +288,9 @@ pub(super) struct Scan {
     single: [bool; WITNESS_SLOTS],
     /// A pair behind the carried ones has two.
     is_double: bool,
-    /// A pair has none, and power loss does not explain it.
+    /// The last pair that counts is a note.
+    ends_in_note: bool,
+    /// A record that counted cannot be read.
     is_damaged: bool,
 }
 
@@ -268,6 +305,8 @@ pub(super) struct State {
     /// Of the newest cosignature.
     pub(super) time: u64,
     pub(super) records: [Option<WitnessRecord>; WITNESS_SLOTS],
+    /// The other half is erased, for certain.
+    is_clean: bool,
 }
 
 impl State {

@@ -49,7 +49,7 @@ pub(super) fn run(cli: &Cli, args: &WitnessArgs) -> Outcome {
             let mut seeds = [0; 64];
             random::fill(&mut seeds).map_err(|error| Failure::Usage(format!("random source: {error}")))?;
             let seeds = send_keys.then_some(&seeds);
-            let info = ask(args, port, |client| client.provision(seeds, name, vkey))?;
+            let info = ask(args, port, |client| provision(client, seeds, name, vkey))?;
             say(
                 "the device is a witness now; keep the lines below where nobody who can write the log can change them: they tell it from any other",
             );
@@ -61,6 +61,26 @@ pub(super) fn run(cli: &Cli, args: &WitnessArgs) -> Outcome {
         (WitnessAction::Free { .. }, ..) => Err(elsewhere("free")),
         (WitnessAction::Serve { .. }, ..) => Err(elsewhere("serve")),
         (WitnessAction::Show, None, None) => Err(elsewhere("show")),
+    }
+}
+
+/// Provisions a device; where keys were sent it must have these.
+fn provision(client: &mut Client, seeds: Option<&[u8; 64]>, name: &str, vkey: &str) -> Result<Info, WitnessError> {
+    let known = seeds.map(|seeds| Info::of_seeds(name, seeds));
+    let info = match (client.provision(seeds, name, vkey), &known) {
+        // Its answer was lost, and it was asked again.
+        (Err(WitnessError::Refused { status: 409, reason }), Some(known)) => {
+            let info = client.info()?;
+            if !info.is_same(known) {
+                return Err(WitnessError::Refused { status: 409, reason });
+            }
+            info
+        }
+        (info, _) => info?,
+    };
+    match known {
+        Some(known) if !info.is_same(&known) => Err(WitnessError::Untrusted("it has other keys than those that were sent")),
+        _ => Ok(info),
     }
 }
 
@@ -77,20 +97,20 @@ fn ask<T>(args: &WitnessArgs, port: &Path, question: impl FnOnce(&mut Client) ->
 }
 
 fn show_device(cli: &Cli, args: &WitnessArgs, port: &Path, info: &Info) -> Outcome {
+    let config = WitnessConfig {
+        serial: Some(std::path::absolute(port)?),
+        baud: (args.baud != BAUD).then_some(args.baud),
+        vkey: info.witness.clone(),
+        attest: info.attest.clone(),
+        ..WitnessConfig::default()
+    };
+    // What a device says of itself may be anything.
+    config.options().map_err(|why| Failure::Usage(format!("{}: what it says is not who it is: {why}", port.display())))?;
     let mut out = stdout();
     if cli.json {
         writeln!(out, "{}", json!({ "witness": info.witness, "attest": info.attest, "write_seq": info.write_seq }))?;
     } else {
-        let config = WitnessConfig {
-            serial: Some(std::path::absolute(port)?),
-            baud: (args.baud != BAUD).then_some(args.baud),
-            vkey: info.witness.clone(),
-            attest: info.attest.clone(),
-            ..WitnessConfig::default()
-        };
         let lines = basic_toml::to_string(&config).map_err(|error| Failure::Usage(error.to_string()))?;
-        // What a device says of itself may be anything.
-        config.options().map_err(|why| Failure::Usage(format!("{}: what it says is not who it is: {why}", port.display())))?;
         writeln!(out, "[witness]")?;
         for line in lines.lines() {
             writeln!(out, "{}", text::safe(line))?;

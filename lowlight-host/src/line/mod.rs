@@ -4,6 +4,7 @@
 
 mod port;
 
+pub(crate) use port::connect;
 pub use port::{OpenPort, Port};
 
 use lowlight_core::frame::{HEAD, MAX_MESSAGE, MAX_WIRE, Message, Receiver, seal, wire};
@@ -161,11 +162,12 @@ impl<P: Port> Line<P> {
     /// As [`ask`](Self::ask).
     pub fn exchange(&mut self, ask: &Ask<'_>, until: Instant) -> Result<(u16, String), LineError> {
         while Instant::now() < until {
-            self.send(|buffer| ask.emit(buffer))?;
+            let mut asked = 0;
+            self.send(|buffer| ask.emit(buffer).inspect(|(kind, _)| asked = *kind))?;
             let patience = self.patience.min(until.saturating_duration_since(Instant::now()));
             let answer = self.answer(patience, |message| match message.kind {
                 REFUSED => Some(Err(LineError::Refused)),
-                kind if Ask::is_kind(kind & !ANSWER) => parse_answer(message.payload).map(|(status, text)| Ok((status, text.to_owned()))),
+                kind if kind == asked | ANSWER => parse_answer(message.payload).map(|(status, text)| Ok((status, text.to_owned()))),
                 _ => None,
             })?;
             if let Some(answer) = answer {

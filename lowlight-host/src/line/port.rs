@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 
 /// How long another process may have the line before it is said to be busy.
 const FOR_OTHERS: Duration = Duration::from_secs(3);
+/// How long it may take until a line has taken what is sent.
+const TO_SEND: Duration = Duration::from_secs(5);
+/// How long until a socket whose queue of connections is full is tried again.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// Something that bytes go to and come from.
 pub trait Port {
@@ -41,7 +45,7 @@ impl OpenPort {
     /// What the system says.
     pub fn open(path: &Path, baud: u32) -> io::Result<Self> {
         if path.metadata()?.file_type().is_socket() {
-            return Ok(Self(File::from(OwnedFd::from(UnixStream::connect(path)?))));
+            return Ok(Self(File::from(OwnedFd::from(connect(path, FOR_OTHERS)?))));
         }
         let flags = rustix::fs::OFlags::NOCTTY.bits() | rustix::fs::OFlags::NONBLOCK.bits();
         let file = File::options().read(true).write(true).custom_flags(flags.cast_signed()).open(path)?;
@@ -50,6 +54,8 @@ impl OpenPort {
             let mut settings = rustix::termios::tcgetattr(&file)?;
             settings.make_raw();
             settings.set_speed(baud)?;
+            // What holds the line back with its wires would hold this process back.
+            settings.control_modes.remove(rustix::termios::ControlModes::CRTSCTS);
             settings.control_modes |= rustix::termios::ControlModes::CLOCAL | rustix::termios::ControlModes::CREAD;
             rustix::termios::tcsetattr(&file, rustix::termios::OptionalActions::Now, &settings)?;
         }
@@ -82,11 +88,13 @@ impl Port for OpenPort {
     }
 
     fn send(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let until = Instant::now() + TO_SEND;
         while !bytes.is_empty() {
             match self.0.write(bytes) {
                 Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if !self.is_ready(PollFlags::OUT, Duration::from_secs(10))? {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() || !self.is_ready(PollFlags::OUT, left)? {
                         return Err(io::Error::new(io::ErrorKind::TimedOut, "the line takes no more bytes"));
                     }
                 }
@@ -112,4 +120,21 @@ fn lock(file: &File) -> io::Result<()> {
             Err(std::fs::TryLockError::Error(error)) => return Err(error),
         }
     }
+}
+
+/// Connects without waiting for a socket that nobody serves and whose queue is full.
+pub(crate) fn connect(path: &Path, patience: Duration) -> std::io::Result<UnixStream> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
+    let begun = Instant::now();
+    let address = SocketAddrUnix::new(path)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = UnixStream::from(socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?);
+    loop {
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) => break,
+            Err(rustix::io::Errno::AGAIN) if begun.elapsed() < patience => std::thread::sleep(AGAIN),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(socket)
 }

@@ -221,7 +221,14 @@ fn cosign(options: &WitnessOptions, layout: &Layout, patience: Duration, seen: &
             Err(error @ WitnessError::Refused { status: 422, .. }) => return Err(Problem { text: error.to_string(), is_alarm: true }),
             // After a rotation, or before the first time: somebody has to tell the witness.
             Err(error @ WitnessError::Refused { status: 403 | 404, .. }) => {
-                let text = format!("{error}; where the witness is, run `lowlight witness --state DIR trust '{}'`", key.key());
+                let text = match &options.endpoint {
+                    Endpoint::Serial { .. } => {
+                        format!("{error}; the device's firmware has to trust '{}', or to make room for another log", key.key())
+                    }
+                    _ => {
+                        format!("{error}; where the witness is, run `lowlight witness --state DIR trust '{}'`, or `free` a log", key.key())
+                    }
+                };
                 return Err(Problem { text, is_alarm: true });
             }
             Err(error) => return Err(error.into()),

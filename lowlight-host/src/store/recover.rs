@@ -93,7 +93,8 @@ fn move_aside(layout: &Layout, name: &str, why: &str) -> Result<PathBuf, StoreEr
     // What was taken in of devices belongs to the log that says so.
     let devices = crate::import::devices(layout.dir());
     if devices.symlink_metadata().is_ok() {
-        std::fs::rename(&devices, target.join("devices")).map_err(|source| StoreError::from_io(&devices, source))?;
+        // Where it cannot go (a file system of its own), the log goes all the same, and `verify` says what is left of it.
+        let _ = std::fs::rename(&devices, target.join("devices"));
     }
     // The database goes last: until then the next start finds it damaged and finishes the move.
     for suffix in ["-shm", "-wal", ""] {
@@ -107,16 +108,19 @@ fn move_aside(layout: &Layout, name: &str, why: &str) -> Result<PathBuf, StoreEr
     Ok(target.join("lowlight.db"))
 }
 
-/// How many damaged logs there are, and the bytes of their files.
+/// How many damaged logs there are, and the bytes of their files; what came of devices does not count.
 fn kept(home: &Path) -> std::io::Result<(usize, u64)> {
     let (mut count, mut bytes) = (0, 0);
-    let mut rest = vec![home.to_owned()];
-    while let Some(dir) = rest.pop() {
-        for file in std::fs::read_dir(&dir)? {
-            let file = file?;
-            count += usize::from(dir == home);
-            // Whatever else somebody has put there counts as well.
-            if file.file_type()?.is_dir() { rest.push(file.path()) } else { bytes += file.metadata()?.len() }
+    for log in std::fs::read_dir(home)? {
+        let log = log?;
+        count += 1;
+        // Whatever else somebody has put there counts as well.
+        if !log.file_type()?.is_dir() {
+            bytes += log.metadata()?.len();
+            continue;
+        }
+        for file in std::fs::read_dir(log.path())? {
+            bytes += file?.metadata()?.len();
         }
     }
     Ok((count, bytes))

@@ -4,19 +4,15 @@
 //! 2. A conversation ends in its time whatever the other end does, and leaves no process behind.
 
 use super::{Answer, Info, MAX_LINE, MAX_REQUEST, Timed};
-use crate::line::{Aside, Line, LineError, OpenPort};
+use crate::line::{self, Aside, Line, LineError, OpenPort};
 use crate::random;
 use lowlight_core::link::Ask;
 use lowlight_core::note::{Attestation, Key, Note};
 use std::io::{BufRead as _, BufReader, Read as _, Write};
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
-
-/// How long until a socket whose queue of connections is full is tried again.
-const AGAIN: Duration = Duration::from_millis(20);
 
 /// Where a witness is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +94,7 @@ impl Drop for Stream {
 impl Stream {
     fn socket(path: &Path, patience: Duration) -> Result<Self, WitnessError> {
         let begun = Instant::now();
-        let socket = connect(path, patience)?;
+        let socket = line::connect(path, patience)?;
         let left = patience.saturating_sub(begun.elapsed());
         let input = Timed::new(socket.try_clone()?, left)?;
         Ok(Self { child: None, output: Box::new(Timed::new(socket, left)?), input: BufReader::new(Box::new(input)) })
@@ -260,23 +256,6 @@ impl Client {
 
 fn kill(group: rustix::process::Pid) {
     let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-}
-
-/// Connects without waiting for a socket that nobody serves and whose queue is full.
-fn connect(path: &Path, patience: Duration) -> std::io::Result<UnixStream> {
-    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
-    let begun = Instant::now();
-    let address = SocketAddrUnix::new(path)?;
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = UnixStream::from(socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?);
-    loop {
-        match rustix::net::connect(&socket, &address) {
-            Ok(()) => break,
-            Err(rustix::io::Errno::AGAIN) if begun.elapsed() < patience => std::thread::sleep(AGAIN),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(socket)
 }
 
 fn accepted(answer: Answer) -> Result<String, WitnessError> {

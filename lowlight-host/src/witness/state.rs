@@ -13,7 +13,7 @@ use crate::keys::LogKey;
 use crate::store::{Layout, StoreError, files};
 use lowlight_core::Digest;
 use lowlight_core::note::witness::{Refusal, Request, Seen};
-use lowlight_core::note::{Algorithm, Attestation, Key, Note, hex, write_signature};
+use lowlight_core::note::{Algorithm, Attestation, Ed25519, Key, Note, Signer as _, hex, write_signature};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -64,6 +64,22 @@ pub struct Info {
     pub attest: String,
     /// How often it has written its state.
     pub write_seq: u64,
+}
+
+impl Info {
+    /// What a witness of that name says whose keys have these seeds: of the one that cosigns, and of the one that attests.
+    pub fn of_seeds(name: &str, seeds: &[u8; 64]) -> Self {
+        let (cosign, attest) = seeds.split_at(32);
+        let public = |seed: &[u8]| Ed25519::from_seed(&std::array::from_fn(|at| seed.get(at).copied().unwrap_or_default())).public();
+        let witness = Key { name, algorithm: Algorithm::CosignatureV1, public: public(cosign) }.to_string();
+        let attest = Key { name: &format!("{name}-state"), algorithm: Algorithm::Ed25519, public: public(attest) }.to_string();
+        Self { version: 1, witness, attest, write_seq: 0 }
+    }
+
+    /// Whether both are the same witness.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.witness, &self.attest) == (&other.witness, &other.attest)
+    }
 }
 
 /// A witness with its state open.
