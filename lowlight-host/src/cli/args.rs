@@ -347,13 +347,13 @@ pub struct EraseArgs {
 #[derive(Debug, Args)]
 pub struct WitnessArgs {
     /// Directory of the witness: of another account, disk or machine than the logs it witnesses
-    #[arg(long, value_name = "DIR", required_unless_present = "serial", conflicts_with = "serial")]
+    #[arg(long, value_name = "DIR", global = true, conflicts_with = "serial")]
     pub state: Option<PathBuf>,
     /// Serial line to a device that is the witness: a serial device, a pty or a Unix socket
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", global = true)]
     pub serial: Option<PathBuf>,
     /// Speed of the serial line, bits a second
-    #[arg(long, default_value_t = BAUD, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), requires = "serial")]
+    #[arg(long, default_value_t = BAUD, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), global = true)]
     pub baud: u32,
     #[command(subcommand)]
     pub action: WitnessAction,

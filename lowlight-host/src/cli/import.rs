@@ -2,10 +2,11 @@
 
 use super::args::{Cli, ImportArgs};
 use super::progress::Progress;
+use super::record::{warn_at_end, warn_at_start};
 use super::verify::print_problems;
 use super::{Failure, Outcome, load_config, say, stdout, text};
 use crate::import::{DeviceReport, Import, ImportError, Source, Taken, is_capture, is_image, read};
-use crate::line::OpenPort;
+use crate::line::{LineError, OpenPort};
 use serde_json::json;
 use std::io::Write;
 use std::os::unix::fs::FileTypeExt as _;
@@ -30,6 +31,7 @@ pub(super) fn run(cli: &Cli, args: &ImportArgs) -> Outcome {
         return Err(Failure::Usage(format!("{name}: give a serial device, a pty, a Unix socket, a capture or an image of flash")));
     };
     let recorder = load_config(cli)?.config.builder(&cli.path).upkeep().open()?;
+    let moved = warn_at_start(&recorder);
     // Only now: the recorder may have a witness at the other end of the same line, which it asks at its start.
     let source = match image {
         Some(source) => source,
@@ -42,9 +44,13 @@ pub(super) fn run(cli: &Cli, args: &ImportArgs) -> Outcome {
     });
     drop(progress);
     let _stats = recorder.close(Duration::from_secs(30));
+    warn_at_end(&recorder, moved.as_ref());
     match taken {
         Ok(taken) => tell(cli, &taken, &name, begun.elapsed()),
         Err(ImportError::Log(error)) => Err(error.into()),
+        Err(error @ ImportError::Line(LineError::Noise(_))) => {
+            Err(Failure::Usage(format!("{name}: {error}; the first of them are in devices/noise")))
+        }
         Err(error) => Err(Failure::Usage(format!("{name}: {error}"))),
     }
 }
@@ -74,7 +80,7 @@ fn tell(cli: &Cli, taken: &Taken, name: &str, time: Duration) -> Outcome {
             let lost = if status.dropped > 0 { format!(", {} lost before they reached flash", status.dropped) } else { String::new() };
             writeln!(out, "on the device: entries {} to {}{gone}{lost}", status.first, status.next.saturating_sub(1))?;
         }
-        print_details(&report, &mut out)?;
+        print_details(&report, taken.known, &mut out)?;
     }
     out.flush()?;
     if taken.noise > 0 {
@@ -91,10 +97,10 @@ fn tell(cli: &Cli, taken: &Taken, name: &str, time: Duration) -> Outcome {
     Ok(u8::from(!is_fine))
 }
 
-/// What is worth knowing of a device's log.
-pub(super) fn print_details(report: &DeviceReport, out: &mut impl Write) -> std::io::Result<()> {
+/// What is worth knowing of a device's log, of which so many entries were there before.
+pub(super) fn print_details(report: &DeviceReport, known: u64, out: &mut impl Write) -> std::io::Result<()> {
     print_problems(&report.problems, report.problems_total, out)?;
-    if let Some(first) = report.first.filter(|first| *first > 0) {
+    if let Some(first) = report.first.filter(|first| *first > known) {
         writeln!(out, "  0 to {} are not here: overwritten before, or taken in elsewhere", first - 1)?;
     }
     for gap in report.gaps.iter().take(10) {

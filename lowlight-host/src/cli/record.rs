@@ -105,7 +105,7 @@ fn discard(input: &mut impl BufRead, ack: bool) -> Outcome {
 }
 
 /// What is to be known of the log; the one that was moved aside.
-fn warn_at_start(recorder: &Recorder) -> Option<String> {
+pub(super) fn warn_at_start(recorder: &Recorder) -> Option<String> {
     let stats = recorder.stats();
     stats.quarantined.iter().for_each(|moved| warn_moved(moved));
     if let Some(problem) = &stats.verify_problem {
@@ -125,7 +125,7 @@ fn warn_moved(moved: &str) {
 }
 
 /// What did not reach another place, or was not removed, by the end; and the log that was moved aside since the start.
-fn warn_at_end(recorder: &Recorder, moved: Option<&String>) {
+pub(super) fn warn_at_end(recorder: &Recorder, moved: Option<&String>) {
     let stats = recorder.stats();
     stats.quarantined.iter().filter(|now| Some(*now) != moved).for_each(|moved| warn_moved(moved));
     let problems = [

@@ -270,7 +270,7 @@ fn print(report: &Report, source: &Path, has_checkpoint: bool, out: &mut impl Wr
             device.first.unwrap_or(0),
             device.end.saturating_sub(1)
         )?;
-        print_details(device, out)?;
+        print_details(device, 0, out)?;
     }
     if let Some(entry) = &report.entry {
         writeln!(out, "{}", text::safe(&entry.to_string()))?;

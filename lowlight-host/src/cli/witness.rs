@@ -6,6 +6,8 @@ use crate::config::{BAUD, WitnessConfig};
 use crate::random;
 use crate::store::StoreError;
 use crate::witness::{Client, Endpoint, Info, Timed, Witness, WitnessError, serve};
+use lowlight_core::flash::WITNESS_NAMES;
+use lowlight_core::note::{Algorithm, Key, is_name};
 use serde_json::json;
 use std::io::{BufReader, Write};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -17,8 +19,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn run(cli: &Cli, args: &WitnessArgs) -> Outcome {
-    let elsewhere =
-        |what: &str| Failure::Usage(format!("`witness {what}` needs --{}", if args.state.is_some() { "serial PORT" } else { "state DIR" }));
+    let needs = |what: &str, option: &str| Err(Failure::Usage(format!("`witness {what}` needs --{option}")));
     match (&args.action, &args.state, &args.serial) {
         (WitnessAction::Init { name }, Some(state), _) => {
             let witness = Witness::init(state, name)?;
@@ -46,6 +47,7 @@ pub(super) fn run(cli: &Cli, args: &WitnessArgs) -> Outcome {
         (WitnessAction::Show, Some(state), _) => show(cli, &Witness::open(state)?),
         (WitnessAction::Show, None, Some(port)) => show_device(cli, args, port, &ask(args, port, Client::info)?),
         (WitnessAction::Provision { name, send_keys, vkey }, None, Some(port)) => {
+            check_names(name, vkey)?;
             let mut seeds = [0; 64];
             random::fill(&mut seeds).map_err(|error| Failure::Usage(format!("random source: {error}")))?;
             let seeds = send_keys.then_some(&seeds);
@@ -55,13 +57,28 @@ pub(super) fn run(cli: &Cli, args: &WitnessArgs) -> Outcome {
             );
             show_device(cli, args, port, &info)
         }
-        (WitnessAction::Provision { .. }, ..) => Err(elsewhere("provision")),
-        (WitnessAction::Init { .. }, ..) => Err(elsewhere("init")),
-        (WitnessAction::Trust { .. }, ..) => Err(elsewhere("trust")),
-        (WitnessAction::Free { .. }, ..) => Err(elsewhere("free")),
-        (WitnessAction::Serve { .. }, ..) => Err(elsewhere("serve")),
-        (WitnessAction::Show, None, None) => Err(elsewhere("show")),
+        (WitnessAction::Provision { .. }, ..) => needs("provision", "serial PORT"),
+        (WitnessAction::Init { .. }, ..) => needs("init", "state DIR"),
+        (WitnessAction::Trust { .. }, ..) => needs("trust", "state DIR"),
+        (WitnessAction::Free { .. }, ..) => needs("free", "state DIR"),
+        (WitnessAction::Serve { .. }, ..) => needs("serve", "state DIR"),
+        (WitnessAction::Show, None, None) => needs("show", "state DIR or --serial PORT"),
     }
+}
+
+/// What a device would refuse, said before it is asked.
+fn check_names(name: &str, vkey: &str) -> Result<(), Failure> {
+    let wrong = |why: &str| Err(Failure::Usage(why.to_owned()));
+    let Some(key) = Key::parse(vkey).ok().filter(|key| key.algorithm == Algorithm::Ed25519) else {
+        return wrong("VKEY: is not the key of a log: `lowlight keys init` makes one, `lowlight keys show` prints it");
+    };
+    if !is_name(name) || name.contains(['"', '\\']) {
+        return wrong("--name: a name is not empty and has no white space, plus, quote or backslash");
+    }
+    if name.len() + key.name.len() > WITNESS_NAMES {
+        return wrong("--name: with the name of the log's key it is longer than 128 bytes");
+    }
+    Ok(())
 }
 
 /// Provisions a device; where keys were sent it must have these.
@@ -86,11 +103,14 @@ fn provision(client: &mut Client, seeds: Option<&[u8; 64]>, name: &str, vkey: &s
 
 /// Asks a device.
 fn ask<T>(args: &WitnessArgs, port: &Path, question: impl FnOnce(&mut Client) -> Result<T, WitnessError>) -> Result<T, Failure> {
-    let failed = |error: WitnessError| match error {
-        WitnessError::Refused { status: 501, reason } => {
-            Failure::Usage(format!("{}: {reason}: --send-keys makes them here", port.display()))
-        }
-        error => Failure::Usage(format!("{}: {error}", port.display())),
+    let failed = |error: WitnessError| {
+        let hint = match error {
+            WitnessError::Refused { status: 501, .. } => ": --send-keys makes them here",
+            WitnessError::Refused { status: 409, .. } => ": `show` prints them; to be another witness its firmware has to erase it",
+            WitnessError::Refused { status: 503, .. } => ": `provision` makes it a witness, with other keys than it may have had",
+            _ => "",
+        };
+        Failure::Usage(format!("{}: {error}{hint}", port.display()))
     };
     let endpoint = Endpoint::Serial { path: port.to_owned(), baud: args.baud };
     question(&mut Client::connect(&endpoint, PATIENCE).map_err(failed)?).map_err(failed)

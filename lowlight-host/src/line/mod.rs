@@ -107,7 +107,7 @@ impl<P: Port> Line<P> {
     }
 
     /// Asks, and hands each answer to `each` until it says that it was the last. A request of which some answers were lost is made
-    /// again by `again`, which says how it goes on.
+    /// again: `request` says how it goes on.
     ///
     /// # Errors
     ///
@@ -159,7 +159,7 @@ impl<P: Port> Line<P> {
     ///
     /// # Errors
     ///
-    /// As [`ask`](Self::ask).
+    /// [`LineError::Silent`] or [`LineError::Noise`] when no answer came until then, [`LineError::Refused`], and what the port says.
     pub fn exchange(&mut self, ask: &Ask<'_>, until: Instant) -> Result<(u16, String), LineError> {
         while Instant::now() < until {
             let mut asked = 0;

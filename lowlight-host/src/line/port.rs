@@ -44,7 +44,12 @@ impl OpenPort {
     ///
     /// What the system says.
     pub fn open(path: &Path, baud: u32) -> io::Result<Self> {
-        if path.metadata()?.file_type().is_socket() {
+        let kind = path.metadata()?.file_type();
+        if !kind.is_socket() && !kind.is_char_device() {
+            // Whatever else it is would be written over.
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no line: give a serial device, a pty or a Unix socket"));
+        }
+        if kind.is_socket() {
             return Ok(Self(File::from(OwnedFd::from(connect(path, FOR_OTHERS)?))));
         }
         let flags = rustix::fs::OFlags::NOCTTY.bits() | rustix::fs::OFlags::NONBLOCK.bits();

@@ -246,7 +246,7 @@ impl Known {
         if !Key::parse(&file.vkey).is_ok_and(|key| key.algorithm == Algorithm::CosignatureV1) {
             return Err(wrong("vkey: give the first key that `lowlight witness show` prints".to_owned()));
         }
-        if file.socket.is_none() && file.command.is_none() && file.serial.is_none() {
+        if file.socket.is_none() && file.command.is_none() && file.serial.is_none() && file.baud.is_none() {
             return match file.attest {
                 None => Ok(Self { vkey: file.vkey.clone(), ask: None }),
                 Some(_) => Err(wrong("attest needs socket, command or serial, to ask for a fresh answer".to_owned())),

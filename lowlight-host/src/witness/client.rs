@@ -184,7 +184,9 @@ impl Client {
             Way::Line(line, until) => match line.exchange(request, *until) {
                 Ok((status, body)) => Ok(Answer { status, body }),
                 Err(LineError::Io(error)) => Err(error.into()),
-                Err(LineError::Refused) => Err(std::io::Error::other("the device has no witness").into()),
+                Err(LineError::Refused) => {
+                    Err(std::io::Error::other("the device answers, and has no witness, or one that does not understand").into())
+                }
                 Err(error) => Err(std::io::Error::other(error.to_string()).into()),
             },
         }

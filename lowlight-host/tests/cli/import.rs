@@ -56,6 +56,25 @@ fn an_image_is_verified_by_itself() {
 }
 
 #[test]
+fn a_file_is_no_line_to_a_witness_and_stays_as_it_is() {
+    let place = Place::new();
+    let (path, _) = image(&place, "full");
+    let before = std::fs::read(&path).unwrap();
+    let said = place.run(&["witness", "show", "--serial", &path]).expect(2).err;
+    assert!(said.contains("give a serial device, a pty or a Unix socket"), "{said}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    for (arguments, wanted) in [
+        (&["witness", "show"][..], "needs --state DIR or --serial PORT"),
+        (&["witness", "--state", "d", "provision", "--name", "b", "v"], "needs --serial PORT"),
+        (&["witness", "--serial", &path, "init", "--name", "b"], "needs --state DIR"),
+        (&["witness", "--serial", &path, "provision", "--name", "b", ""], "`lowlight keys init` makes one"),
+    ] {
+        let said = place.run(arguments).expect(2).err;
+        assert!(said.contains(wanted), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
 fn what_is_no_source_is_said_and_changes_nothing() {
     let place = Place::new();
     let (path, _) = image(&place, "one");

@@ -53,7 +53,7 @@ mod firmware {
         let (flash, witness) = flash.0.split_at_mut(6 * BLOCK);
         let (flash, end) = (RamFlash(flash), 6 * BLOCK as u32);
         let Ok(mut log) = wait(FlashLog::<_, 256>::mount(Blocking(flash), 0..end, Options::default(), LogId([1; 16]))) else { return };
-        let software = Software { name: "app", build: Some("1.0"), device: None, true_random: true };
+        let software = Software { name: "app", build: Some("1.0"), device: None, true_random: false };
         let mut recorder = Recorder::<_, 16, 160>::new(OverflowPolicy::DropOldest, random);
         let Ok(()) = wait(recorder.start(&mut log, software, now())) else { return };
         #[cfg(not(feature = "witness"))]
