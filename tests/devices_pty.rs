@@ -4,6 +4,7 @@ use crate::devices_line::{Board, record};
 use crate::elsewhere::{copy_tree, key, run};
 use crate::seen::{assert_intact, lowlight};
 use lowlight_core::note::Key;
+use lowlight_embedded::sim::Lossy;
 use lowlight_host::line::OpenPort;
 use lowlight_host::recorder::WitnessOptions;
 use lowlight_host::store::{Layout, Reader};
@@ -15,15 +16,32 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+struct Out(Vec<u8>);
+
+impl embedded_io::ErrorType for Out {
+    type Error = std::convert::Infallible;
+}
+
+impl embedded_io::Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
 
 /// A board on a pty, served by a thread until this is dropped.
 struct Wired {
     path: PathBuf,
-    /// Of so many bytes that the board sends one is lost; 0: none.
-    loses: Arc<AtomicU32>,
+    /// Of so many bytes that the board sends one is harmed; 0: none.
+    harms: Arc<AtomicUsize>,
     ends: Arc<AtomicBool>,
     thread: Option<JoinHandle<Board>>,
     /// Without it the pty would hang up whenever a host closes it.
@@ -37,29 +55,25 @@ impl Wired {
         unlockpt(&master).unwrap();
         let path = PathBuf::from(ptsname(&master, Vec::new()).unwrap().into_string().unwrap());
         let open = File::options().read(true).write(true).open(&path).unwrap();
-        let (loses, ends) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
-        let (lost, ended) = (Arc::clone(&loses), Arc::clone(&ends));
+        let (harms, ends) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (lost, ended) = (Arc::clone(&harms), Arc::clone(&ends));
         let thread = std::thread::spawn(move || {
-            let (mut master, mut bytes, mut sent) = (File::from(master), [0; 256], 0_u32);
+            let (mut master, mut bytes, mut seed) = (File::from(master), [0; 256], 0);
             while !ended.load(Relaxed) {
                 let patience = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
                 if poll(&mut [PollFd::new(&master, PollFlags::IN)], Some(&patience)).unwrap_or(0) == 0 {
                     continue;
                 }
                 let Ok(count) = master.read(&mut bytes) else { continue };
-                let answer: Vec<u8> = board
-                    .receive(&bytes[..count])
-                    .into_iter()
-                    .filter(|_| {
-                        sent += 1;
-                        lost.load(Relaxed) == 0 || !sent.is_multiple_of(lost.load(Relaxed))
-                    })
-                    .collect();
-                master.write_all(&answer).unwrap();
+                let answer = board.receive(&bytes[..count]);
+                seed += 1;
+                let mut line = Lossy::new(Out(Vec::new()), seed, lost.load(Relaxed));
+                let Ok(()) = embedded_io::Write::write_all(&mut line, &answer);
+                master.write_all(&line.into_inner().0).unwrap();
             }
             board
         });
-        Self { path, loses, ends, thread: Some(thread), _open: open }
+        Self { path, harms, ends, thread: Some(thread), _open: open }
     }
 
     fn endpoint(&self) -> Endpoint {
@@ -135,7 +149,7 @@ fn a_witness_over_a_line_that_loses_bytes_is_asked_again_and_signs_nothing_twice
     let logs = dir.path().join("logs");
     let wired = Wired::new(board());
     let options = witness(&wired, &logs);
-    wired.loses.store(700, Relaxed);
+    wired.harms.store(700, Relaxed);
     for round in 0..4 {
         let stats = run(&logs, &options, 3);
         let size = Reader::open(&logs).unwrap().tip().size;
@@ -144,7 +158,7 @@ fn a_witness_over_a_line_that_loses_bytes_is_asked_again_and_signs_nothing_twice
         }
         assert!(stats.witness_problem.is_some(), "round {round}: {stats:?}");
     }
-    wired.loses.store(0, Relaxed);
+    wired.harms.store(0, Relaxed);
     let stats = run(&logs, &options, 1);
     assert_eq!(stats.witnessed, Some(Reader::open(&logs).unwrap().tip().size));
     assert!(!logs.join("quarantine").exists());

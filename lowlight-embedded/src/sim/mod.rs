@@ -1,4 +1,5 @@
-//! NOR flash in memory, for tests: stricter than real flash, and it loses power where it is told to.
+//! NOR flash in memory, for tests: stricter than real flash, and it loses power where it is told to. And a serial line that harms bytes:
+//! [`Lossy`].
 //!
 //! ```text
 //! word   erased (all 1) -- program once --> programmed -- program again --> refused, counted as a violation
@@ -9,6 +10,10 @@
 //! 2. A word whose program was cut before any of its bits moved is still erased; one that may read as erased and may not is
 //!    not to be programmed.
 //! 3. After a cut everything fails until [`Sim::power_on`].
+
+mod line;
+
+pub use line::Lossy;
 
 use crate::blocking::wait;
 use embedded_storage::nor_flash as blocking;
