@@ -77,7 +77,7 @@ impl Wired {
     }
 
     fn endpoint(&self) -> Endpoint {
-        Endpoint::Serial { path: self.path.clone(), baud: 115_200 }
+        Endpoint::Serial { path: self.path.clone(), baud: lowlight_host::line::BAUD }
     }
 
     /// The board with its power off.
@@ -183,9 +183,9 @@ fn who_answers_for_a_witness_must_be_it() {
     let twice = client.provision(None, "another", &key(&dir.path().join("else")));
     assert!(matches!(twice, Err(WitnessError::Refused { status: 409, .. })), "{twice:?}");
     // The line is one process's at a time.
-    assert!(OpenPort::open(&wired.path, 115_200).is_err());
+    assert!(OpenPort::open(&wired.path, lowlight_host::line::BAUD).is_err());
     drop(client);
-    assert!(OpenPort::open(&wired.path, 115_200).is_ok());
+    assert!(OpenPort::open(&wired.path, lowlight_host::line::BAUD).is_ok());
     let board = wired.unplug();
     let wired = Wired::new(Board::new(8));
     let mut client = Client::connect(&wired.endpoint(), LONG).unwrap();

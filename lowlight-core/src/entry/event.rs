@@ -367,7 +367,7 @@ impl Payload for Log<'_> {
 pub enum Lifecycle<'a> {
     /// A writer started.
     Start { software: &'a str, build: Option<&'a str>, device: Option<&'a str> },
-    /// A writer stopped in order, with its totals.
+    /// A writer stopped in order, with its totals. Its number stands in `codec::peek_run` as well.
     Stop { received: u64, written: u64, lost: u64 },
     /// An earlier run ended without a stop; `at_most` entries may have been in memory.
     UncleanStop { run: u64, last_seq: Option<u64>, at_most: u64 },

@@ -71,6 +71,7 @@ pub const fn uuid_v7(milliseconds: u64, random: [u8; 16]) -> [u8; 16] {
 /// What every entry says, whatever its event. Holds no content and is never erased.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header<'a> {
+    // `codec::peek_run` steps over these fields as they are encoded, one after the other.
     /// Position in the log, from 0. Set when the entry is sealed.
     pub seq: u64,
     /// When the entry was accepted, ns since 1970-01-01T00:00:00Z.

@@ -1,4 +1,4 @@
-//! Messages between a host and a device: parsed and emitted (`docs/format.md`, section 17.2).
+//! Messages between a host and a device: parsed and emitted (`docs/format.md`, sections 17.2 and 17.3).
 //!
 //! ```text
 //! host                                   device

@@ -1,6 +1,6 @@
 //! The arguments of the command, each in one place.
 
-use crate::config::BAUD;
+use crate::line::BAUD;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 

@@ -2,7 +2,8 @@
 
 use super::args::{Cli, WitnessAction, WitnessArgs};
 use super::{Failure, Outcome, say, stdout, text};
-use crate::config::{BAUD, WitnessConfig};
+use crate::config::WitnessConfig;
+use crate::line::BAUD;
 use crate::random;
 use crate::store::StoreError;
 use crate::witness::{Client, Endpoint, Info, Timed, Witness, WitnessError, serve};

@@ -10,7 +10,7 @@ mod witness;
 pub use copy::CopyConfig;
 pub(crate) use retention::seconds;
 pub use retention::{RetentionConfig, RuleConfig, Size};
-pub use witness::{BAUD, WitnessConfig};
+pub use witness::WitnessConfig;
 
 use crate::record::ContentMode;
 use crate::recorder::{Builder, MAX_BATCH, MAX_QUEUE, MAX_QUEUE_BYTES, Recorder, VerifyAtStart};

@@ -1,12 +1,10 @@
 //! `[witness]` in the configuration.
 
+use crate::line::BAUD;
 use crate::recorder::WitnessOptions;
 use crate::witness::Endpoint;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-
-/// Speed of a serial line where none is given, bits a second.
-pub const BAUD: u32 = 115_200;
 
 /// Where the witness is, and its keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

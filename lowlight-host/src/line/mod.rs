@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// Most bytes kept of what was no frame.
 pub const MAX_ASIDE: u64 = 1 << 20;
+/// Speed of a serial line where none is given, bits a second.
+pub const BAUD: u32 = 115_200;
 /// How often a request that gets no answer is made again.
 const TRIES: u32 = 5;
 
