@@ -65,6 +65,15 @@ struct Outcome {
     failures: Vec<(String, String)>,
 }
 
+const HELP: &str =
+    "Records each workload once under strace, replays every prefix of its calls with what a device may lose of it, and opens what is left.
+
+  --images N    so many different images over all workloads [default: 200000]
+  --seed N      of the random numbers [default: 1]
+  --workload    this one only
+  --controls    planted mistakes, each of which must be caught
+  --replay      one image again, by the words that a failure prints: what was promised, what is left, and whether it holds";
+
 struct Options {
     lowlight: PathBuf,
     images: u64,
@@ -81,6 +90,7 @@ fn options() -> Result<Options, String> {
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or_else(|| usage.to_owned());
         match argument.as_str() {
+            "--help" | "-h" => return Err(format!("{usage}\n\n{HELP}")),
             "--images" => options.images = value()?.parse().map_err(|_| usage)?,
             "--seed" => options.seed = value()?.parse().map_err(|_| usage)?,
             "--workload" => options.workload = Some(value()?),
@@ -266,7 +276,8 @@ fn play_again(recordings: &[Recording], case: &str, seed: u64) -> Result<(), Str
     let [name, cut, loss, attempt] = parts[..] else { return Err("WORKLOAD,CUT,LOSS,TRY".to_owned()) };
     let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text}: {error}"));
     let recording = recordings.iter().find(|it| it.name == name).ok_or("no such workload")?;
-    let loss = LOSSES.into_iter().find(|it| format!("{it:?}") == loss).ok_or("no such loss")?;
+    let loss = LOSSES.into_iter().find(|it| format!("{it:?}").eq_ignore_ascii_case(loss));
+    let loss = loss.ok_or_else(|| format!("no such loss; there are {LOSSES:?}"))?;
     let case = Case { cut: usize::try_from(number(cut)?).expect("a small number"), loss, attempt: number(attempt)? };
     let mut state = State::new(recording);
     let found = std::iter::from_fn(|| state.advance()).find(|(cut, ..)| *cut == case.cut);
@@ -276,5 +287,7 @@ fn play_again(recordings: &[Recording], case: &str, seed: u64) -> Result<(), Str
     let sizes: BTreeMap<_, _> = image.iter().map(|(path, content)| (path.display().to_string(), content.len())).collect();
     println!("{promised:?}\n{sizes:?}\nthe image is in {}", dir.display());
     lay_out(&image, &dir.with_extension("before")).map_err(|error| error.to_string())?;
-    try_image(&image, &dir, recording, &promised)
+    try_image(&image, &dir, recording, &promised)?;
+    println!("holds: what was promised by then is there, the log verifies, and a recorder goes on");
+    Ok(())
 }
