@@ -6,7 +6,7 @@
 //! - [`record`]: what a caller hands over
 //! - [`redact`]: what must not reach queue or disk
 //! - [`store`]: one SQLite database per log
-//! - [`line`]: the host's end of the link to a device; [`import`]: logs of devices
+//! - [`mod@line`]: the host's end of the link to a device; [`import`]: logs of devices
 //! - [`verify`], [`export`], [`view`]: what is in a log, for auditors, programs and people
 //!
 //! Invariants of the crate:
