@@ -92,7 +92,7 @@ extern "C" fn main() -> ! {
     let halves = SECTORS * BLOCK..(SECTORS + 2) * BLOCK;
     let Ok(mut witness) = wait(Witness::mount(Blocking(Cfi), halves, provisioning)) else { exit(6) };
     let mut link = Link::<2048>::new();
-    let (mut uart, mut detector, mut number) = (Uart, earshot::Detector::default(), 0);
+    let (mut uart, mut detector, mut number) = (Uart::new(), earshot::Detector::default(), 0);
     loop {
         let begun = ticks();
         let score = detector.predict_i16(&frame(number));
