@@ -48,11 +48,24 @@ class Shell:
         return done.stdout
 
 
+def written(flash):
+    """What stands in the first erase block of the log."""
+    return flash.read_bytes()[:256 << 10].rstrip(b"\xff")
+
+
+def wait_for_entries(board):
+    """Until some thirty entries more are in flash, however fast the emulator is."""
+    least, until = len(written(board.flash)) + 4096, time.monotonic() + 60
+    while len(written(board.flash)) < least:
+        check(time.monotonic() < until, "the board does not record")
+        time.sleep(0.05)
+
+
 def rot(flash):
-    """Flips a bit in the middle of what stands in the first sector of the log."""
-    image = bytearray(flash.read_bytes())
-    used = len(image[:256 << 10].rstrip(b"\xff"))
-    image[used // 2] ^= 1
+    """Flips a bit of an entry in the middle of what stands there; 0xFF fills a frame up to whole words, and belongs to no entry."""
+    image, used = bytearray(flash.read_bytes()), written(flash)
+    middle = len(used) // 2
+    image[next(at for at in range(middle, len(used)) if used[at] != 0xFF)] ^= 1
     flash.write_bytes(image)
 
 
@@ -60,14 +73,14 @@ def show(shell, board, home, cuts):
     print("\n# A voice activity model listens to recorded speech; each inference goes to NOR flash. Power is cut now and then.", flush=True)
     board.start()
     for number in range(cuts):
-        time.sleep(1.5)
+        wait_for_entries(board)
         board.kill()
         print(f"(power cut {number + 1})", flush=True)
         if number == 0:
             rot(board.flash)
             print("(a bit of the flash rots)", flush=True)
         board.start()
-    time.sleep(0.5)
+    wait_for_entries(board)
 
     print("\n# The board becomes the witness of the host's log.", flush=True)
     vkey = shell.run("keys", "init", "--name", "gate-7").strip().split("\n")[-1]
