@@ -38,6 +38,20 @@ pub struct Message<'a> {
     pub payload: &'a [u8],
 }
 
+/// Puts these bytes into the front of `into`, one after the other, as long as they fit; what is left of it.
+pub(crate) fn put_all<'b>(mut into: &'b mut [u8], parts: &[&[u8]]) -> &'b mut [u8] {
+    for part in parts {
+        match core::mem::take(&mut into).split_at_mut_checked(part.len()) {
+            Some((slot, rest)) => {
+                slot.copy_from_slice(part);
+                into = rest;
+            }
+            None => break,
+        }
+    }
+    into
+}
+
 /// Makes a message of the payload of `length` bytes that stands in `buffer` from [`HEAD`] on; `None` when it does not fit.
 pub fn seal(buffer: &mut [u8], kind: u8, request: u16, length: usize) -> Option<&[u8]> {
     let end = HEAD.checked_add(length).filter(|end| *end + 4 <= MAX_MESSAGE)?;
@@ -50,27 +64,37 @@ pub fn seal(buffer: &mut [u8], kind: u8, request: u16, length: usize) -> Option<
 
 /// The bytes of a message on the wire, with the zeros around them.
 pub fn wire(message: &[u8]) -> impl Iterator<Item = u8> {
-    let mut rest = Some(message);
-    let blocks = core::iter::from_fn(move || {
-        let bytes = rest?;
+    // What is left of the block that is given out, what follows it, and how many of the zeros around all blocks are to come.
+    let (mut block, mut rest, mut zeros) = (&[][..], Some(message), 2_u8);
+    core::iter::from_fn(move || {
+        if let Some((byte, after)) = block.split_first() {
+            block = after;
+            return Some(*byte);
+        }
+        let Some(bytes) = rest.filter(|_| zeros < 2) else {
+            zeros = zeros.checked_sub(1)?;
+            return Some(0);
+        };
         let run = bytes.iter().take(254).position(|byte| *byte == 0).unwrap_or(bytes.len().min(254));
-        let (block, after) = bytes.split_at_checked(run)?;
+        let (first, after) = bytes.split_at_checked(run)?;
         // A block of 254 says nothing of what follows it; any other stands for its bytes and a zero.
         rest = if run == 254 { Some(after).filter(|after| !after.is_empty()) } else { after.split_first().map(|(_, after)| after) };
-        let code = u8::try_from(run + 1).unwrap_or(u8::MAX);
-        Some(core::iter::once(code).chain(block.iter().copied()))
-    });
-    core::iter::once(0).chain(blocks.flatten()).chain(core::iter::once(0))
+        block = first;
+        Some(u8::try_from(run + 1).unwrap_or(u8::MAX))
+    })
 }
 
 /// Bodies with their lengths, u16, before them; what is left over at the end is left out.
 pub(crate) fn prefixed(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
-    core::iter::from_fn(move || {
-        let (length, after) = rest.split_first_chunk::<2>()?;
-        let (body, after) = after.split_at_checked(u16::from_le_bytes(*length).into())?;
-        rest = after;
-        Some(body)
-    })
+    core::iter::from_fn(move || take_prefixed(&mut rest))
+}
+
+/// Takes the first of those bodies off.
+pub(crate) fn take_prefixed<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, after) = rest.split_first_chunk::<2>()?;
+    let (body, after) = after.split_at_checked(u16::from_le_bytes(*length).into())?;
+    *rest = after;
+    Some(body)
 }
 
 /// How many bodies those are; `None` where something is left over, or one is empty.

@@ -74,6 +74,12 @@ pub enum StartError<E> {
     Sink(E),
 }
 
+impl<E> From<EntryError> for StartError<E> {
+    fn from(error: EntryError) -> Self {
+        Self::Entry(error)
+    }
+}
+
 impl<E: core::fmt::Display> core::fmt::Display for StartError<E> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
@@ -126,59 +132,57 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
     pub async fn start<S: FlashSink>(&mut self, sink: &mut S, software: Software<'_>, now: Now) -> Result<(), StartError<S::Error>> {
         let status = sink.status();
         (self.run, self.dropped) = (status.run.into(), status.dropped);
-        if status.next == 0 {
-            let open = Open {
-                log_id: status.log_id,
-                role: Role::Device,
-                true_random: software.true_random,
-                policy: Retention::default(),
-                vkey: None,
-                erasure_vkey: None,
-                predecessor: None,
-            };
-            self.begin(sink, now, Severity::Info, &open).await?;
-        } else if let Some(run) = last_run(sink).await.map_err(StartError::Sink)? {
-            let at_most = u64::try_from(N).unwrap_or(u64::MAX);
-            let unclean = Lifecycle::UncleanStop { run, last_seq: Some(status.next - 1), at_most };
-            self.begin(sink, now, Severity::Warn, &unclean).await?;
-        }
+        let open = Open {
+            log_id: status.log_id,
+            role: Role::Device,
+            true_random: software.true_random,
+            policy: Retention::default(),
+            vkey: None,
+            erasure_vkey: None,
+            predecessor: None,
+        };
         let Software { name, build, device, .. } = software;
-        let start = Lifecycle::Start { software: name, build, device };
-        self.begin(sink, now, Severity::Info, &start).await?;
+        for is_last in [false, true] {
+            let seq = sink.status().next;
+            let body = if is_last {
+                self.body(seq, now, Severity::Info, &Lifecycle::Start { software: name, build, device })?
+            } else if seq == 0 {
+                self.body(seq, now, Severity::Info, &open)?
+            } else if let Some(run) = last_run(sink).await.map_err(StartError::Sink)? {
+                let at_most = u64::try_from(N).unwrap_or(u64::MAX);
+                self.body(seq, now, Severity::Warn, &Lifecycle::UncleanStop { run, last_seq: Some(seq - 1), at_most })?
+            } else {
+                continue;
+            };
+            match sink.append(&[&body]).await {
+                // Where storage is full, it waits with the others until a host has taken something.
+                Err(error) if error.kind() == ErrorKind::OutOfMemory => {
+                    if self.enqueue(body, now.wall) == Recorded::Full {
+                        self.queue.losses().add(GapReason::QueueFull, 1, now.wall);
+                        self.lost += 1;
+                    }
+                }
+                done => drop(done.map_err(StartError::Sink)?),
+            }
+        }
         Ok(())
     }
 
     /// The body of an entry of the recorder itself.
-    fn body<P: Payload>(&mut self, seq: u64, now: Now, severity: Severity, event: &P) -> Result<heapless::Vec<u8, BODY>, EntryError> {
-        let header = Header { seq, ..self.header(now, severity) };
+    fn body<P: Payload>(&mut self, seq: u64, now: Now, severity: Severity, event: &P) -> Encoded<BODY> {
+        let mut header = self.header(now, severity);
+        header.seq = seq;
         encode_within(&header, event, &Slots::new())
-    }
-
-    /// Writes an entry of a start; where storage is full, it waits with the others until a host has taken something.
-    async fn begin<S: FlashSink, P: Payload>(
-        &mut self,
-        sink: &mut S,
-        now: Now,
-        severity: Severity,
-        event: &P,
-    ) -> Result<(), StartError<S::Error>> {
-        let body = self.body(sink.status().next, now, severity, event).map_err(StartError::Entry)?;
-        match sink.append(&[&body]).await {
-            Err(error) if error.kind() == ErrorKind::OutOfMemory => {
-                let queued = self.queue.push(body, 1, now.wall, |_| {});
-                self.lost += u64::from(!matches!(queued, Pushed::Queued));
-                Ok(())
-            }
-            done => done.map(drop).map_err(StartError::Sink),
-        }
     }
 
     /// A header of an entry that is recorded now, without any of the texts.
     pub fn header(&mut self, now: Now, severity: Severity) -> Header<'static> {
         let mut random = [0; 16];
         (self.random)(&mut random);
-        let id = uuid_v7(u64::try_from(now.wall / 1_000_000).unwrap_or(0), random);
-        Header { run: self.run, ..Header::new(now.wall, now.monotonic, now.clock, id, severity) }
+        let id = uuid_v7(milliseconds(u64::try_from(now.wall).unwrap_or(0)), random);
+        let mut header = Header::new(now.wall, now.monotonic, now.clock, id, severity);
+        header.run = self.run;
+        header
     }
 
     /// Commits to a content value that is kept nowhere: the slot for the entry, and the salt with which whoever has the value can
@@ -191,29 +195,32 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
     }
 
     /// Records an event; `fields` are ascending by field.
-    #[expect(clippy::needless_pass_by_value, reason = "a header is made for one entry")]
-    pub fn record<P: Payload>(&mut self, header: Header<'_>, event: &P, fields: &[Slot]) -> Recorded {
+    pub fn record<P: Payload>(&mut self, mut header: Header<'_>, event: &P, fields: &[Slot]) -> Recorded {
         let recorded = header.recorded;
         let Ok(fields) = Slots::from_slice(fields) else { return Recorded::Refused(EntryError::Range("number of fields")) };
-        let body = match encode_within(&Header { seq: 0, ..header }, event, &fields) {
+        header.seq = 0;
+        let body = match encode_within(&header, event, &fields) {
             Ok(body) => body,
             Err(error) => return Recorded::Refused(error),
         };
-        self.received += 1;
-        let mut evicted = 0;
-        let pushed = self.queue.push(body, 1, recorded, |_| evicted += 1);
-        self.lost += evicted;
-        match pushed {
+        let recorded = self.enqueue(body, recorded);
+        self.received += u64::from(recorded != Recorded::Full);
+        recorded
+    }
+
+    /// Puts a body into the queue, and counts what is lost by that.
+    fn enqueue(&mut self, body: heapless::Vec<u8, BODY>, now: i64) -> Recorded {
+        let mut lost = 0;
+        let recorded = match self.queue.push(body, 1, now, |_| lost += 1) {
             Pushed::Queued => Recorded::Queued,
             Pushed::Lost(_, reason) => {
-                self.lost += 1;
+                lost += 1;
                 Recorded::Lost(reason)
             }
-            Pushed::Full(_) => {
-                self.received -= 1;
-                Recorded::Full
-            }
-        }
+            Pushed::Full(_) => Recorded::Full,
+        };
+        self.lost += lost;
+        recorded
     }
 
     /// How many entries wait.
@@ -230,27 +237,25 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
         // The log looks again where something was under way.
         let next = sink.append(&[]).await?;
         self.settle(next);
-        if !self.queue.losses().is_empty() {
+        if let Some(body) = self.gap(now, next) {
             sink.set_dropped(self.dropped + self.lost);
-            return self.write_gap(sink, now, next).await;
+            let done = sink.append(&[&body]).await;
+            let there = self.settle(sink.status().next);
+            return done.map(|_| there);
         }
-        let mut batch = heapless::Vec::<heapless::Vec<u8, BODY>, BATCH>::new();
-        for (body, seq) in self.queue.iter().zip(next..) {
-            // Bodies have room for any number, and the batch is checked by its length.
-            let _ = batch.push(renumbered(body, seq).collect());
-            if batch.is_full() {
-                break;
-            }
+        for (body, seq) in self.queue.iter_mut().take(BATCH).zip(next..) {
+            // It has room for any number.
+            *body = renumbered(body, seq).collect();
         }
-        if batch.is_empty() {
+        let mut bodies = [&[][..]; BATCH];
+        let count = bodies.iter_mut().zip(self.queue.iter()).map(|(slot, body)| *slot = body).count();
+        if count == 0 {
             return Ok(0);
         }
-        let mut parts: heapless::Vec<&[u8], BATCH> = batch.iter().map(|body| &**body).collect();
-        self.under = Some((next, Under::Entries(parts.len())));
-        let mut done = sink.append(&parts).await;
-        if parts.len() > 1 && done.as_ref().is_err_and(is_refused) {
-            parts.truncate(1);
-            done = sink.append(&parts).await;
+        self.under = Some((next, Under::Entries(count)));
+        let mut done = sink.append(bodies.get(..count).unwrap_or_default()).await;
+        if count > 1 && done.as_ref().is_err_and(is_refused) {
+            done = sink.append(bodies.get(..1).unwrap_or_default()).await;
         }
         if done.as_ref().is_err_and(is_refused) {
             // Storage can never hold it, and it must not be in the way of the others.
@@ -286,19 +291,13 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
         }
     }
 
-    /// Writes the first gap of those that are to be told.
-    async fn write_gap<S: FlashSink>(&mut self, sink: &mut S, now: Now, next: u64) -> Result<usize, S::Error> {
-        let mut gaps = core::mem::take(self.queue.losses());
-        let mut all = gaps.take();
-        let first = all.next();
-        all.for_each(|gap| self.queue.losses().merge(gap));
-        let Some(gap) = first else { return Ok(0) };
-        // A gap always fits where the entries of a start did.
-        let Ok(body) = self.body(next, now, Severity::Warn, &gap) else { return Ok(0) };
+    /// The body of the first gap of those that are to be told, which is under way then.
+    fn gap(&mut self, now: Now, next: u64) -> Option<heapless::Vec<u8, BODY>> {
+        let gap = self.queue.losses().take().next()?;
+        // It always fits where the entries of a start did.
+        let body = self.body(next, now, Severity::Warn, &gap).ok()?;
         self.under = Some((next, Under::Gap(gap)));
-        let done = sink.append(&[&body]).await;
-        let there = self.settle(sink.status().next);
-        done.map(|_| there)
+        Some(body)
     }
 
     /// Writes all that waits and says that the run has ended: power may go then.
@@ -317,18 +316,27 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
     }
 }
 
+/// The body of an entry, or what is wrong with it.
+type Encoded<const BODY: usize> = Result<heapless::Vec<u8, BODY>, EntryError>;
+
 /// Encodes an entry so that it may get any number: that takes at most 8 bytes more than the one byte it takes at least.
-fn encode_within<P: Payload, const BODY: usize>(
-    header: &Header<'_>,
-    event: &P,
-    fields: &Slots,
-) -> Result<heapless::Vec<u8, BODY>, EntryError> {
-    let mut body = heapless::Vec::new();
-    // The capacity is never exceeded.
-    let _ = body.resize_default(BODY.saturating_sub(8));
-    let length = encode_payload(header, event, fields, &mut body)?.len();
+fn encode_within<P: Payload, const BODY: usize>(header: &Header<'_>, event: &P, fields: &Slots) -> Encoded<BODY> {
+    let mut bytes = [0; BODY];
+    let length = encode_payload(header, event, fields, bytes.get_mut(..BODY.saturating_sub(8)).unwrap_or_default())?.len();
+    let mut body = heapless::Vec::from_array(bytes);
     body.truncate(length);
     Ok(body)
+}
+
+/// Nanoseconds in milliseconds, a byte at a time: a division of 64 bits takes 1 KB of code where there is no instruction for it.
+fn milliseconds(nanoseconds: u64) -> u64 {
+    let (mut quotient, mut rest) = (0, 0);
+    for byte in nanoseconds.to_be_bytes() {
+        rest = rest << 8 | u32::from(byte);
+        quotient = quotient << 8 | u64::from(rest / 1_000_000);
+        rest %= 1_000_000;
+    }
+    quotient
 }
 
 fn is_refused<E: embedded_io::Error>(error: &E) -> bool {

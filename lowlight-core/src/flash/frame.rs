@@ -88,26 +88,25 @@ const BOOT_LENGTH: usize = 1 + 1 + 4 + 8 + 32;
 impl<'a> Frame<'a> {
     /// The bodies, in order of index.
     pub fn bodies(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let (single, batch) = match *self {
-            Frame::Entries { payload, is_batch: false, .. } => (Some(payload), &[][..]),
-            Frame::Entries { payload, .. } => (None, payload),
-            Frame::Note(_) | Frame::Other => (None, &[][..]),
+        let (mut rest, is_batch) = match *self {
+            Frame::Entries { payload, is_batch, .. } => (payload, is_batch),
+            Frame::Note(_) | Frame::Other => (&[][..], false),
         };
-        single.into_iter().chain(frame::prefixed(batch))
+        // No body is empty.
+        let single = |rest: &mut &'a [u8]| Some(core::mem::take(rest)).filter(|body| !body.is_empty());
+        core::iter::from_fn(move || if is_batch { frame::take_prefixed(&mut rest) } else { single(&mut rest) })
     }
 }
 
 /// The words before the payload, and the checksum over place, words and payload.
 fn head(place: &Place, kind: u8, index: u16, payload: &[u8]) -> Option<[u8; FRAME_HEAD]> {
     let length = u16::try_from(payload.len()).ok().filter(|length| *length < 1 << 12)?;
-    let (word, index) = ((u16::from(kind) << 12 | length).to_le_bytes(), index.to_le_bytes());
+    let ([a, b], [c, d]) = ((u16::from(kind) << 12 | length).to_le_bytes(), index.to_le_bytes());
     let mut digest = CRC.digest();
-    let parts: [&[u8]; 6] = [&place.seq.to_le_bytes(), &place.offset.to_le_bytes(), &place.anchor, &word, &index, payload];
+    let parts: [&[u8]; 5] = [&place.seq.to_le_bytes(), &place.offset.to_le_bytes(), &place.anchor, &[a, b, c, d], payload];
     parts.into_iter().for_each(|part| digest.update(part));
-    let mut bytes = [0; FRAME_HEAD];
-    let sum = digest.finalize().to_le_bytes();
-    bytes.iter_mut().zip(word.iter().chain(&index).chain(&sum)).for_each(|(slot, byte)| *slot = *byte);
-    Some(bytes)
+    let [e, f, g, h] = digest.finalize().to_le_bytes();
+    Some([a, b, c, d, e, f, g, h])
 }
 
 /// Puts a frame into `buffer`: with as many bodies from the front of `bodies` as fit, up to `room` bytes with `index` for the first.
@@ -136,9 +135,10 @@ pub fn emit(place: &Place, index: u64, bodies: &[&[u8]], write: usize, room: usi
     }
     let payload = buffer.get_mut(FRAME_HEAD..FRAME_HEAD + length)?;
     if is_batch {
-        let lengths = bodies.iter().take(count).map(|body| u16::try_from(body.len()).unwrap_or(u16::MAX).to_le_bytes());
-        let mut bytes = lengths.zip(bodies).flat_map(|(length, body)| length.into_iter().chain(body.iter().copied()));
-        payload.iter_mut().for_each(|slot| *slot = bytes.next().unwrap_or_default());
+        let mut rest = payload;
+        for body in bodies.iter().take(count) {
+            rest = frame::put_all(rest, &[&u16::try_from(body.len()).unwrap_or(u16::MAX).to_le_bytes(), body]);
+        }
     } else {
         payload.copy_from_slice(first);
     }
@@ -170,8 +170,7 @@ impl Note {
             }
             Self::Boot(boot) => {
                 let (run, next) = (boot.run.to_le_bytes(), boot.next.to_le_bytes());
-                let parts: [&[u8]; 4] = [&[BOOT, boot.is_torn.into()], &run, &next, &boot.head.0];
-                bytes.iter_mut().zip(parts.into_iter().flatten()).for_each(|(slot, byte)| *slot = *byte);
+                frame::put_all(&mut bytes, &[&[BOOT, boot.is_torn.into()], &run, &next, &boot.head.0]);
                 (BOOT_LENGTH, boot.next)
             }
         };

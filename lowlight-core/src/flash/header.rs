@@ -3,7 +3,7 @@
 use super::{MAX_FRAME, MIN_FRAME};
 use crate::FORMAT;
 use crate::chain::{Digest, LogId};
-use crate::frame::CRC;
+use crate::frame::{CRC, put_all};
 
 /// Length of a sector's header, bytes; a multiple of every write size.
 pub const HEADER: usize = 96;
@@ -57,7 +57,7 @@ impl SectorHeader {
             &self.anchor.0,
         ];
         let (head, checksum) = bytes.split_at_mut(HEADER - 4);
-        head.iter_mut().zip(parts.into_iter().flatten()).for_each(|(slot, byte)| *slot = *byte);
+        put_all(head, &parts);
         checksum.copy_from_slice(&CRC.checksum(head).to_le_bytes());
         bytes
     }
@@ -65,32 +65,22 @@ impl SectorHeader {
     /// Parses a header; `None` for whatever is not a whole and valid one of this version.
     pub fn parse(bytes: &[u8; HEADER]) -> Option<Self> {
         let (head, checksum) = bytes.split_last_chunk::<4>()?;
-        let mut rest = head;
-        let mut take = |count: usize| {
-            let (part, after) = rest.split_at_checked(count)?;
-            rest = after;
-            Some(part)
-        };
-        let magic = u32::from_le_bytes(take(4)?.try_into().ok()?);
-        let (version, log2_write) = (*take(1)?.first()?, *take(1)?.first()?);
-        if magic != MAGIC || version != FORMAT || CRC.checksum(head) != u32::from_le_bytes(*checksum) {
+        let magic = u32::from_le_bytes(field(head, 0)?);
+        let [version, log2_write, torn, zero] = field(head, 4)?;
+        if magic != MAGIC || version != FORMAT || torn > 1 || zero != 0 || CRC.checksum(head) != u32::from_le_bytes(*checksum) {
             return None;
         }
         let header = Self {
             log2_write,
-            is_torn: match take(2)? {
-                [0, 0] => false,
-                [1, 0] => true,
-                _ => return None,
-            },
-            seq: u32::from_le_bytes(take(4)?.try_into().ok()?),
-            max: u32::from_le_bytes(take(4)?.try_into().ok()?),
-            log_id: LogId(take(16)?.try_into().ok()?),
-            run: u32::from_le_bytes(take(4)?.try_into().ok()?),
-            first: u64::from_le_bytes(take(8)?.try_into().ok()?),
-            acked: u64::from_le_bytes(take(8)?.try_into().ok()?),
-            dropped: u64::from_le_bytes(take(8)?.try_into().ok()?),
-            anchor: Digest::from_slice(take(32)?)?,
+            is_torn: torn == 1,
+            seq: u32::from_le_bytes(field(head, 8)?),
+            max: u32::from_le_bytes(field(head, 12)?),
+            log_id: LogId(field(head, 16)?),
+            run: u32::from_le_bytes(field(head, 32)?),
+            first: u64::from_le_bytes(field(head, 36)?),
+            acked: u64::from_le_bytes(field(head, 44)?),
+            dropped: u64::from_le_bytes(field(head, 52)?),
+            anchor: Digest(field(head, 60)?),
         };
         header.is_valid().then_some(header)
     }
@@ -101,4 +91,8 @@ impl SectorHeader {
         let small = [self.first, self.acked, self.dropped].into_iter().all(|number| number < crate::entry::MAX_SIZE);
         self.log2_write <= 5 && self.seq < END_SEQ && max <= MAX_FRAME && max % (1 << self.log2_write) == 0 && max >= MIN_FRAME && small
     }
+}
+
+fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk().copied()
 }

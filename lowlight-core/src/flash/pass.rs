@@ -36,7 +36,9 @@ impl Pass {
         let [a, b, c, d, ..] = header.anchor.0;
         #[expect(clippy::cast_possible_truncation, reason = "96")]
         let place = Place { seq: header.seq, anchor: [a, b, c, d], offset: HEADER as u32 };
-        Self { run: header.run, is_torn: header.is_torn, ..Self::at(place, header.first, header.anchor) }
+        let mut pass = Self::at(place, header.first, header.anchor);
+        (pass.run, pass.is_torn) = (header.run, header.is_torn);
+        pass
     }
 
     /// A pass from a place on whose first entry is `next`.

@@ -9,7 +9,7 @@
 
 use crate::FORMAT;
 use crate::chain::{Digest, LogId};
-use crate::frame::CRC;
+use crate::frame::{CRC, put_all};
 use crate::note::is_name;
 
 /// Length of a header, bytes.
@@ -96,7 +96,7 @@ impl WitnessHeader {
             &self.names,
         ];
         let (head, checksum) = bytes.split_at_mut(WITNESS_HEADER - 4);
-        head.iter_mut().zip(parts.into_iter().flatten()).for_each(|(slot, byte)| *slot = *byte);
+        put_all(head, &parts);
         checksum.copy_from_slice(&CRC.checksum(head).to_le_bytes());
         bytes
     }
@@ -185,7 +185,7 @@ impl WitnessRecord {
             &self.signature,
         ];
         let (head, checksum) = bytes.split_at_mut(WITNESS_RECORD - 4);
-        head.iter_mut().zip(parts.into_iter().flatten()).for_each(|(slot, byte)| *slot = *byte);
+        put_all(head, &parts);
         checksum.copy_from_slice(&sum(generation, offset, head).to_le_bytes());
         bytes
     }

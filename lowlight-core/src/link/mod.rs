@@ -16,7 +16,7 @@ pub use witness::{Ask, parse_answer};
 
 use crate::chain::{Digest, LogId};
 use crate::entry::MAX_SIZE;
-use crate::frame::{MAX_MESSAGE, OVERHEAD, count_prefixed, prefixed};
+use crate::frame::{MAX_MESSAGE, OVERHEAD, count_prefixed, prefixed, put_all};
 
 /// What an answer's kind has that a request's has not.
 pub const ANSWER: u8 = 0x80;
@@ -115,8 +115,7 @@ impl DeviceStatus {
         let mut bytes = [0; STATUS_LENGTH];
         let numbers = [self.first, self.next, self.acked, self.reclaimed, self.dropped].map(u64::to_le_bytes);
         let (run, laps) = (self.run.to_le_bytes(), self.laps.to_le_bytes());
-        let parts: [&[u8]; 6] = [&self.log_id.0, &run, numbers.as_flattened(), &laps, &self.head.0, &[self.is_torn.into()]];
-        bytes.iter_mut().zip(parts.into_iter().flatten()).for_each(|(slot, byte)| *slot = *byte);
+        put_all(&mut bytes, &[&self.log_id.0, &run, numbers.as_flattened(), &laps, &self.head.0, &[self.is_torn.into()]]);
         bytes
     }
 
@@ -231,8 +230,7 @@ impl<'a> Entries<'a> {
         let head = payload.get_mut(..ENTRIES_HEAD)?;
         let (numbers, flags) = ([asked, index].map(u64::to_le_bytes), [before.map_or(0, |before| 1 + u8::from(before.is_torn))]);
         let leaf = before.map_or([0; 32], |before| before.leaf.0);
-        let bytes = numbers.as_flattened().iter().chain(&flags).chain(&leaf);
-        head.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = *byte);
+        put_all(head, &[numbers.as_flattened(), &flags, &leaf]);
         Some(())
     }
 }

@@ -41,9 +41,14 @@ impl Losses {
         });
     }
 
-    /// Takes all counts, one gap per reason, and starts from zero.
+    /// Takes the counts off, one gap per reason; those that are not drawn from the iterator stay.
     pub fn take(&mut self) -> impl Iterator<Item = Gap> {
-        core::mem::take(&mut self.gaps).into_iter().flatten()
+        core::iter::from_fn(|| {
+            let slot = self.gaps.iter_mut().find(|slot| slot.is_some())?;
+            let gap = *slot;
+            *slot = None;
+            gap
+        })
     }
 }
 

@@ -161,6 +161,11 @@ impl<T, const N: usize> Ring<T, N> {
         self.items.iter().map(|(item, _)| item)
     }
 
+    /// The items, oldest first, to be changed without a change of their weights.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.items.iter_mut().map(|(item, _)| item)
+    }
+
     /// Whether an item of that weight would fit without losing anything.
     pub fn fits(&self, weight: usize) -> bool {
         self.items.len() < self.max_items && weight <= self.max_weight.saturating_sub(self.weight)

@@ -325,16 +325,16 @@ fn is_whole(bytes: &[u8]) -> bool {
 impl<F: NorFlash, const MAX: usize> FlashSink for FlashLog<F, MAX> {
     type Error = FlashError;
 
-    async fn append(&mut self, batch: &[&[u8]]) -> Result<u64, FlashError> {
-        Self::append(self, batch).await
+    fn append(&mut self, batch: &[&[u8]]) -> impl Future<Output = Result<u64, FlashError>> {
+        Self::append(self, batch)
     }
 
-    async fn read_from(&mut self, index: u64, buffer: &mut [u8]) -> Result<Option<Stored>, FlashError> {
-        self.read(index, buffer).await
+    fn read_from(&mut self, index: u64, buffer: &mut [u8]) -> impl Future<Output = Result<Option<Stored>, FlashError>> {
+        self.read(index, buffer)
     }
 
-    async fn leaf_before(&mut self, index: u64) -> Option<Before> {
-        Self::leaf_before(self, index).await
+    fn leaf_before(&mut self, index: u64) -> impl Future<Output = Option<Before>> {
+        Self::leaf_before(self, index)
     }
 
     fn acknowledge(&mut self, upto: u64) {
@@ -345,12 +345,12 @@ impl<F: NorFlash, const MAX: usize> FlashSink for FlashLog<F, MAX> {
         Self::set_dropped(self, dropped);
     }
 
-    async fn maintain(&mut self) -> Result<bool, FlashError> {
-        self.prepare().await
+    fn maintain(&mut self) -> impl Future<Output = Result<bool, FlashError>> {
+        self.prepare()
     }
 
-    async fn stop(&mut self) -> Result<(), FlashError> {
-        Self::stop(self).await
+    fn stop(&mut self) -> impl Future<Output = Result<(), FlashError>> {
+        Self::stop(self)
     }
 
     fn status(&self) -> DeviceStatus {

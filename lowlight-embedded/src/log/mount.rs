@@ -128,8 +128,11 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     async fn look_at_all(&mut self) -> Option<SectorHeader> {
         let mut newest: Option<SectorHeader> = None;
         for position in 0..self.sectors {
-            let header = self.header_at(position).await;
-            newest = newest.into_iter().chain(header).max_by_key(|header| header.seq);
+            if let Some(header) = self.header_at(position).await
+                && newest.as_ref().is_none_or(|newest| newest.seq < header.seq)
+            {
+                newest = Some(header);
+            }
         }
         newest
     }

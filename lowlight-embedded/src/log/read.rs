@@ -40,7 +40,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
                 }
                 let known = match end {
                     Some(end) => end,
-                    None => self.true_end(&pass).await,
+                    None => self.true_end(pass).await,
                 };
                 end = Some(known);
                 if index.max(first) < known.min(self.next) {
@@ -121,10 +121,10 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         }
     }
 
-    /// Where entries end that stand at `pass` up to the next note: a torn frame that reads as whole today holds what any later note
+    /// Where entries end that stand at `behind` up to the next note: a torn frame that reads as whole today holds what any later note
     /// says was never there.
-    async fn true_end(&mut self, pass: &Pass) -> u64 {
-        let (mut behind, mut end) = (*pass, u64::MAX);
+    async fn true_end(&mut self, mut behind: Pass) -> u64 {
+        let mut end = u64::MAX;
         while behind.place.offset < self.end_of(behind.place.seq) {
             let frames = behind.frames;
             if self.pass_one(&mut behind).await.is_none() && behind.frames > frames {
