@@ -199,10 +199,14 @@ pub(super) fn alarms(reader: &Reader) -> Result<Value, Failure> {
 }
 
 fn runs(reader: &Reader) -> Result<Value, Failure> {
-    let sql = "SELECT count(*), count(*) - count(stopped) FROM run";
-    let row = reader.connection().query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
-    let (known, open) = row.map_err(|source| sqlite(reader, source))?;
-    Ok(json!({ "known": known, "not_stopped": open }))
+    let numbers = |sql| {
+        let row = reader.connection().query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
+        row.map_err(|source| sqlite(reader, source))
+    };
+    let (known, open) = numbers("SELECT count(*), count(*) - count(stopped) FROM run")?;
+    // Case 2 of a lifecycle event is that a run ended without a stop; the next start says so, and that it is over.
+    let (unclean, _) = numbers("SELECT count(*), 0 FROM entry NOT INDEXED WHERE kind = 4 AND substr(event, 1, 1) = x'02'")?;
+    Ok(json!({ "known": known, "not_stopped": open, "unclean_stops": unclean }))
 }
 
 fn times(reader: &Reader) -> Result<Value, Failure> {
@@ -251,8 +255,10 @@ fn print(report: &Value, out: &mut impl Write) -> std::io::Result<()> {
         let [at, code, detail] = ["recorded", "code", "detail"].map(|key| text_at(&format!("/alarms/newest/{key}")));
         writeln!(out, "newest alarm: {at} {code}: {}", text::safe(&detail))?;
     }
-    let open = number_at("/runs/not_stopped");
-    writeln!(out, "{}, {open} not stopped", text::plural(number_at("/runs/known"), "run", "runs"))?;
+    let (open, unclean) = (number_at("/runs/not_stopped"), number_at("/runs/unclean_stops"));
+    let killed =
+        if unclean == 0 { String::new() } else { format!(", {} on record", text::plural(unclean, "unclean stop", "unclean stops")) };
+    writeln!(out, "{}, {open} not stopped{killed}", text::plural(number_at("/runs/known"), "run", "runs"))?;
     writeln!(out, "{} database, {} wal", text::bytes(number_at("/bytes/database")), text::bytes(number_at("/bytes/wal")))?;
     let (sealed, size) = (number_at("/chain/sealed"), number_at("/chain/size"));
     writeln!(out, "{} sealed by its own checkpoints, {} open", text::plural(sealed, "entry", "entries"), size.saturating_sub(sealed))?;

@@ -141,4 +141,5 @@ fn runs_follow_each_other_in_one_chain() {
     let stats = place.run(&["stats", "--json"]).expect(0).object();
     assert_eq!(stats["runs"]["known"], 3);
     assert_eq!(stats["runs"]["not_stopped"], 0);
+    assert_eq!(stats["runs"]["unclean_stops"], 0);
 }

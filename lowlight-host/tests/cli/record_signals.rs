@@ -68,6 +68,10 @@ fn a_second_signal_kills_a_record_that_waits_for_storage() {
     // Long enough for the next start to find the run that did not stop.
     std::thread::sleep(Duration::from_millis(10));
     place.record(&["{\"model\":\"m\",\"prompt\":\"after\"}"]);
+    let stats = place.run(&["stats", "--json"]).expect(0).object();
+    assert_eq!((&stats["runs"]["not_stopped"], &stats["runs"]["unclean_stops"]), (&0.into(), &1.into()), "{stats}");
+    let text = place.run(&["stats"]).expect(0).out;
+    assert!(text.contains("2 runs, 0 not stopped, 1 unclean stop on record"), "{text}");
     let all = place.run(&["query", "--all", "--json"]).expect(0).json();
     assert!(all.iter().any(|entry| entry["event"]["what"] == "unclean_stop"), "{all:?}");
 }
