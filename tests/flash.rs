@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 #[path = "flash_faults.rs"]
 mod flash_faults;
+#[path = "flash_recorder.rs"]
+mod flash_recorder;
 #[path = "flash_rot.rs"]
 mod flash_rot;
 #[path = "flash_witness.rs"]

@@ -201,6 +201,7 @@ mod tests {
             assert_eq!(whole, [bytes.len() - 1]);
             assert_eq!(receiver.message(), Some(Message { kind: 7, request: 300, payload: &payload }));
         }
+        assert!(wire(&[]).eq([0, 1, 0]));
         let mut buffer = [0; MAX_MESSAGE];
         assert_eq!(seal(&mut buffer, 7, 300, MAX_MESSAGE - OVERHEAD + 1), None);
     }

@@ -21,6 +21,9 @@ use lowlight_core::{Commitment, FieldId, Salt};
 /// Entries that are handed to storage at once.
 const BATCH: usize = 4;
 
+/// Room for an entry that tells of losses, whatever its numbers are: 94 bytes, and 8 as for any other.
+const LEAST: usize = 104;
+
 /// What the clocks of the device say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -94,7 +97,7 @@ impl<E: core::fmt::Debug + core::fmt::Display> core::error::Error for StartError
 /// A recorder with a queue of `N` entries whose bodies (`docs/format.md`, section 2) have at most `BODY` - 8 bytes, and whose random
 /// bytes come from `R`.
 ///
-/// `BODY` is at most 8 less than the longest frame of the log. 160 is enough for an inference with short names and one content field.
+/// `BODY` is at least 104, and at most 8 less than the longest frame of the log. 160 is enough for an inference with short names and one content field.
 #[derive(Debug)]
 pub struct Recorder<R, const N: usize, const BODY: usize> {
     queue: Ring<heapless::Vec<u8, BODY>, N>,
@@ -121,6 +124,7 @@ enum Under {
 impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY> {
     /// A recorder that was not started; `random` fills a slice with random bytes. Can be static, since it is large.
     pub const fn new(policy: OverflowPolicy, random: R) -> Self {
+        const { assert!(BODY >= LEAST, "a body must have room for whatever the recorder itself has to say of losses: give at least 104 bytes") };
         Self { queue: Ring::new(policy, N, usize::MAX), random, run: 0, received: 0, written: 0, lost: 0, dropped: 0, under: None }
     }
 
@@ -143,12 +147,13 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
         };
         let Software { name, build, device, .. } = software;
         for is_last in [false, true] {
-            let seq = sink.status().next;
+            // The log looks again where something was under way.
+            let seq = sink.append(&[]).await.map_err(StartError::Sink)?;
             let body = if is_last {
                 self.body(seq, now, Severity::Info, &Lifecycle::Start { software: name, build, device })?
             } else if seq == 0 {
                 self.body(seq, now, Severity::Info, &open)?
-            } else if let Some(run) = last_run(sink).await.map_err(StartError::Sink)? {
+            } else if let Some(run) = last_run(sink).await.map_err(StartError::Sink)?.filter(|run| *run != self.run) {
                 let at_most = u64::try_from(N).unwrap_or(u64::MAX);
                 self.body(seq, now, Severity::Warn, &Lifecycle::UncleanStop { run, last_seq: Some(seq - 1), at_most })?
             } else {
@@ -159,7 +164,7 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
                 Err(error) if error.kind() == ErrorKind::OutOfMemory => {
                     if self.enqueue(body, now.wall) == Recorded::Full {
                         self.queue.losses().add(GapReason::QueueFull, 1, now.wall);
-                        self.lost += 1;
+                        (self.received, self.lost) = (self.received + 1, self.lost + 1);
                     }
                 }
                 done => drop(done.map_err(StartError::Sink)?),
@@ -203,12 +208,10 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
             Ok(body) => body,
             Err(error) => return Recorded::Refused(error),
         };
-        let recorded = self.enqueue(body, recorded);
-        self.received += u64::from(recorded != Recorded::Full);
-        recorded
+        self.enqueue(body, recorded)
     }
 
-    /// Puts a body into the queue, and counts what is lost by that.
+    /// Puts a body into the queue, and counts it, and what is lost by that.
     fn enqueue(&mut self, body: heapless::Vec<u8, BODY>, now: i64) -> Recorded {
         let mut lost = 0;
         let recorded = match self.queue.push(body, 1, now, |_| lost += 1) {
@@ -220,6 +223,7 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
             Pushed::Full(_) => Recorded::Full,
         };
         self.lost += lost;
+        self.received += u64::from(recorded != Recorded::Full);
         recorded
     }
 
@@ -237,8 +241,8 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
         // The log looks again where something was under way.
         let next = sink.append(&[]).await?;
         self.settle(next);
+        sink.set_dropped(self.dropped + self.lost);
         if let Some(body) = self.gap(now, next) {
-            sink.set_dropped(self.dropped + self.lost);
             let done = sink.append(&[&body]).await;
             let there = self.settle(sink.status().next);
             return done.map(|_| there);
@@ -294,10 +298,13 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
     /// The body of the first gap of those that are to be told, which is under way then.
     fn gap(&mut self, now: Now, next: u64) -> Option<heapless::Vec<u8, BODY>> {
         let gap = self.queue.losses().take().next()?;
-        // It always fits where the entries of a start did.
-        let body = self.body(next, now, Severity::Warn, &gap).ok()?;
         self.under = Some((next, Under::Gap(gap)));
-        Some(body)
+        let body = self.body(next, now, Severity::Warn, &gap).ok();
+        if body.is_none() {
+            // A clock that says what no entry may: it is told when that is over.
+            self.settle(next);
+        }
+        body
     }
 
     /// Writes all that waits and says that the run has ended: power may go then.
@@ -359,4 +366,16 @@ async fn last_run<S: FlashSink>(sink: &mut S) -> Result<Option<u64>, S::Error> {
         Some((run, false)) => Some(run),
         None => Some(u64::from(sink.status().run.saturating_sub(1))),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_are_what_a_division_gives() {
+        for nanoseconds in [0, 1, 999_999, 1_000_000, 1_764_000_000_123_456_789, i64::MAX.unsigned_abs(), u64::MAX - 1, u64::MAX] {
+            assert_eq!(milliseconds(nanoseconds), nanoseconds / 1_000_000);
+        }
+    }
 }

@@ -5,7 +5,8 @@
 
 CARGO_ARGS go before `build`, where the standard library must be built from source. Builds examples/firmware/qemu-cortex-m: a firmware
 with the recorder, flash log and link, and the same without them; what the first has more is their code, everything counted that they
-bring along. The emulated board then prints the memory of a run, its stack included, and how many instructions things take.
+bring along. The emulated board then prints the memory of a run, its stack included, and how many instructions things take; with a witness
+as well, what that adds.
 
 Exit 0: within the limits. 1: something grew. 2: could not run.
 """
@@ -21,9 +22,10 @@ FIRMWARE = Path(__file__).resolve().parent.parent.parent / "examples" / "firmwar
 TARGET = "thumbv7em-none-eabihf"
 QEMU = "qemu-system-arm"
 # What was measured, and a tenth.
-MOST_CODE = 31_196 * 11 // 10
+MOST_CODE = 31_680 * 11 // 10
 MOST_MEMORY = 9_176 * 11 // 10
-MOST_SIGNING = 22_940 * 11 // 10
+MOST_WITNESS = 51_048 * 11 // 10
+MOST_SIGNING = 20_512 * 11 // 10
 
 
 def build(arguments, *options):
@@ -59,7 +61,7 @@ def main():
     arguments = sys.argv[1:]
     bare = code(build(arguments, "--bin", "code", "--features", "bare") / "code")
     binaries = build(arguments, "--features", "witness")
-    witness, [signing] = code(binaries / "code") - bare, run(binaries / "qemu-cortex-m")
+    witness, [signing] = code(binaries / "code") - bare, run(binaries / "witness")
     binaries = build(arguments)
     size = code(binaries / "code") - bare
     memory, instructions = run(binaries / "qemu-cortex-m")
@@ -70,7 +72,8 @@ def main():
           f"flash log {memory['log']}, link {memory['link']}")
     for name, count in instructions.items():
         print(f"instructions: {name.replace('_', ' ')}: {count}")
-    return int(size > MOST_CODE or memory["stack"] > MOST_MEMORY or signing["witness_stack"] > MOST_SIGNING)
+    grown = [size > MOST_CODE, witness - size > MOST_WITNESS, memory["stack"] > MOST_MEMORY, signing["witness_stack"] > MOST_SIGNING]
+    return int(any(grown))
 
 
 if __name__ == "__main__":

@@ -96,3 +96,34 @@ impl SectorHeader {
 fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_has_one_spelling() {
+        let header = SectorHeader {
+            log2_write: 2,
+            is_torn: true,
+            seq: 9,
+            max: 256,
+            log_id: LogId([3; 16]),
+            run: 4,
+            first: 77,
+            acked: 70,
+            dropped: 1,
+            anchor: Digest([5; 32]),
+        };
+        let bytes = header.emit();
+        assert_eq!(SectorHeader::parse(&bytes), Some(header));
+        // Version, torn and the byte above it, with a checksum that is right.
+        for (at, value) in [(4, 2), (5, 6), (6, 2), (7, 1), (11, 0x80), (43, 1)] {
+            let mut other = bytes;
+            other[at] = value;
+            let sum = CRC.checksum(&other[..HEADER - 4]).to_le_bytes();
+            other[HEADER - 4..].copy_from_slice(&sum);
+            assert_eq!(SectorHeader::parse(&other), None, "{at}");
+        }
+    }
+}

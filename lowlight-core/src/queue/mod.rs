@@ -104,7 +104,7 @@ impl<T, const N: usize> Ring<T, N> {
         self.full_reason
     }
 
-    /// What was lost since the last [`Losses::take`].
+    /// What was lost, as far as it was not taken by [`Losses::take`].
     pub fn losses(&mut self) -> &mut Losses {
         &mut self.losses
     }

@@ -7,8 +7,7 @@
 #![no_main]
 
 mod board;
-#[cfg(feature = "witness")]
-mod witness;
+mod stack;
 
 use board::{BLOCK, LARGEST, RamFlash, Uart, counter, start_counter};
 use core::convert::Infallible;
@@ -203,46 +202,9 @@ fn work() -> (u64, usize) {
     (next, received)
 }
 
-unsafe extern "C" {
-    /// The end of what is static, where the stack ends.
-    static mut __sheap: u32;
-}
-
-/// What cortex-m-rt paints the stack with at a start.
-const PAINT: u32 = 0xCCCC_CCCC;
-
-/// Bytes of the stack that were used below `from`: what was painted and nobody wrote since is free.
-fn stack_below(from: usize) -> usize {
-    let mut at = &raw const __sheap as usize;
-    // SAFETY: between the end of what is static and the stack pointer is memory that was painted.
-    while at < from && unsafe { core::ptr::read_volatile(at as *const u32) } == PAINT {
-        at += 4;
-    }
-    from - at
-}
-
-/// Paints what is free of the stack anew.
-#[cfg(feature = "witness")]
-#[inline(never)]
-fn paint_stack() {
-    let here = 0_u32;
-    // Its own frame, and what it calls, are not free.
-    let end = (&raw const here as usize) - 256;
-    // SAFETY: nothing lives between the end of what is static and the stack pointer.
-    (&raw const __sheap as usize..end).step_by(4).for_each(|at| unsafe { core::ptr::write_volatile(at as *mut u32, PAINT) });
-}
-
 #[entry]
 fn main() -> ! {
-    #[cfg(feature = "witness")]
-    {
-        // SAFETY: taken once, before anything else, and not used behind.
-        witness::show(RamFlash(unsafe { &mut *addr_of_mut!(FLASH) }));
-        debug::exit(debug::EXIT_SUCCESS);
-    }
-    let here = 0_u32;
-    let (next, received) = work();
-    let stack = stack_below(&raw const here as usize);
+    let (stack, (next, received)) = stack::used(work);
     hprintln!(
         "{{\"log\":{},\"recorder\":{},\"link\":{},\"stack\":{},\"entries\":{},\"drained_bytes\":{}}}",
         size_of::<Log>(),

@@ -1,9 +1,17 @@
-//! What a witness takes: its stack while it checks and signs, and how many instructions.
+//! What a witness takes: its stack while it checks and signs, and how many instructions. Prints a line of JSON.
+#![no_std]
+#![no_main]
 
-use crate::board::{BLOCK, LARGEST, RamFlash, counter, start_counter};
-use crate::{check, paint_stack, stack_below};
+#[allow(dead_code, reason = "a witness alone needs no UART")]
+mod board;
+mod stack;
+
+use board::{BLOCK, LARGEST, RamFlash, counter, start_counter};
 use core::fmt::Write as _;
-use cortex_m_semihosting::hprintln;
+use core::ptr::addr_of_mut;
+use cortex_m as _;
+use cortex_m_rt::entry;
+use cortex_m_semihosting::{debug, hprintln};
 use lowlight_core::Digest;
 use lowlight_core::heapless::String;
 use lowlight_core::link::Ask;
@@ -13,13 +21,11 @@ use lowlight_core::tree::node;
 use lowlight_embedded::{Blocking, Provisioning, Witness, wait};
 
 const ORIGIN: &str = "lowlight/01010101010101010101010101010101";
+
+static mut FLASH: [u8; 2 * BLOCK] = [0xFF; 2 * BLOCK];
+
 /// Room for what an answer says.
 type Text = String<1024>;
-type Board = Witness<Blocking<RamFlash<'static>>>;
-
-fn random(bytes: &mut [u8]) {
-    bytes.fill(0xA5);
-}
 
 /// A checkpoint of a log of one entry, or of two, as a host sends it.
 fn request(size: u64, text: &mut Text) -> Option<()> {
@@ -39,28 +45,53 @@ fn request(size: u64, text: &mut Text) -> Option<()> {
 
 /// Instructions that an answer takes.
 #[inline(never)]
-fn ask(witness: &mut Board, ask: &Ask<'_>, code: u32) -> u32 {
+fn ask(witness: &mut Board, ask: &Ask<'_>) -> Option<u32> {
     start_counter();
     let reply = wait(witness.answer(ask));
     let mut text = Text::new();
     let is_written = witness.write(&reply, &mut text).is_ok();
-    check(is_written && reply.status == 200, code);
-    (LARGEST - counter()) * 40
+    (is_written && reply.status == 200).then(|| (LARGEST - counter()) * 40)
 }
 
-/// Provisions a witness, lets a log grow twice, and asks what it knows: what each takes, and the stack of all of it.
-pub fn show(flash: RamFlash<'static>) {
-    let provisioning = Provisioning { over_the_line: false, random: Some(random) };
-    let Ok(mut witness) = wait(Witness::mount(Blocking(flash), 0..2 * BLOCK as u32, provisioning)) else { return check(false, 11) };
+type Board = Witness<Blocking<RamFlash<'static>>>;
+
+/// A witness that is provisioned.
+fn provisioned() -> Option<Board> {
+    // SAFETY: taken once, and nothing else knows of it.
+    let flash = RamFlash(unsafe { &mut *addr_of_mut!(FLASH) });
+    let provisioning = Provisioning { over_the_line: false, random: None };
+    let mut witness = wait(Witness::mount(Blocking(flash), 0..2 * BLOCK as u32, provisioning)).ok()?;
     let key = Key { name: "lowlight", algorithm: Algorithm::Ed25519, public: Ed25519::from_seed(&[9; 32]).public() };
-    check(wait(witness.provision(&key, "board", [5; 64])).is_ok(), 12);
+    wait(witness.provision(&key, "board", [5; 64])).ok().map(|()| witness)
+}
+
+/// Lets a log grow twice, and asks what is known of it; prints what that takes.
+fn show() -> Option<()> {
+    let mut witness = provisioned()?;
     let (mut first, mut grown) = (Text::new(), Text::new());
-    check(request(1, &mut first).is_some() && request(2, &mut grown).is_some(), 13);
-    paint_stack();
-    let here = 0_u32;
-    let from = &raw const here as usize;
-    ask(&mut witness, &Ask::Add { time: 1_800_000_000, request: first.as_bytes() }, 14);
-    let add = ask(&mut witness, &Ask::Add { time: 1_800_000_001, request: grown.as_bytes() }, 15);
-    let attest = ask(&mut witness, &Ask::Attest { nonce: [0xA5; 32], origin: ORIGIN }, 16);
-    hprintln!("{{\"witness\":{},\"witness_stack\":{},\"add\":{},\"attest\":{}}}", size_of::<Board>(), stack_below(from), add, attest);
+    request(1, &mut first)?;
+    request(2, &mut grown)?;
+    let (stack, counts) = stack::used(|| {
+        ask(&mut witness, &Ask::Add { time: 1_800_000_000, request: first.as_bytes() })?;
+        let add = ask(&mut witness, &Ask::Add { time: 1_800_000_001, request: grown.as_bytes() })?;
+        Some((add, ask(&mut witness, &Ask::Attest { nonce: [0xA5; 32], origin: ORIGIN })?))
+    });
+    let (add, attest) = counts?;
+    hprintln!("{{\"witness\":{},\"witness_stack\":{},\"add\":{},\"attest\":{}}}", size_of::<Board>(), stack, add, attest);
+    Some(())
+}
+
+#[entry]
+fn main() -> ! {
+    let is_done = show().is_some();
+    loop {
+        debug::exit(if is_done { debug::EXIT_SUCCESS } else { debug::EXIT_FAILURE });
+    }
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {
+        debug::exit(debug::EXIT_FAILURE);
+    }
 }
