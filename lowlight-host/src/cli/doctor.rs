@@ -3,6 +3,7 @@
 use super::args::{Cli, DoctorArgs};
 use super::{Outcome, load_config, now, stdout, text};
 use crate::checkpoints::Checkpoints;
+use crate::import::{DeviceStore, devices, names_of_devices};
 use crate::redact::Redactor;
 use crate::store::{Layout, Reader, StoreError};
 use std::io::Write;
@@ -33,6 +34,7 @@ pub(super) fn run(cli: &Cli, args: &DoctorArgs) -> Outcome {
         permissions(&layout, args.fix, &mut add);
         file_system(&cli.path, &mut add);
         log(&layout, &mut add);
+        taken_in(&cli.path, &mut add);
         elsewhere(cli, &mut add);
     } else {
         add("directory", Level::Warning, format!("{} is not there yet; `lowlight record` creates it", cli.path.display()));
@@ -104,6 +106,7 @@ fn permissions(layout: &Layout, fix: bool, add: &mut Add<'_>) {
         (crate::keys::file(layout).with_file_name(""), 0o700),
         (crate::keys::file(layout), 0o600),
         (crate::keys::next_file(layout), 0o600),
+        (devices(layout.dir()), 0o700),
     ];
     let mut fine = true;
     for (path, mode) in files {
@@ -238,5 +241,36 @@ fn log(layout: &Layout, add: &mut Add<'_>) {
         let logs = text::plural(moved as u64, "log was", "logs were");
         let says = format!("{logs} moved aside to {}; copy them away, keep them as evidence", layout.quarantine().display());
         add("quarantine", Level::Warning, says);
+    }
+}
+
+/// What was taken in of devices.
+fn taken_in(dir: &Path, add: &mut Add<'_>) {
+    let names = names_of_devices(dir);
+    let (mut entries, mut untold) = (0, 0);
+    for name in &names {
+        match DeviceStore::read(&devices(dir).join(name)).and_then(|store| store.stretches()) {
+            Err(error) => add("devices", Level::Wrong, error.to_string()),
+            Ok(stretches) => {
+                let count = |import: &lowlight_core::entry::Import| import.end.saturating_sub(import.first);
+                entries = stretches.iter().fold(entries, |sum: u64, stretch| sum.saturating_add(count(&stretch.import)));
+                untold += stretches.iter().filter(|stretch| stretch.seq.is_none()).count();
+            }
+        }
+    }
+    if untold > 0 {
+        add("devices", Level::Warning, "an import did not end: run `lowlight import` again".to_owned());
+    } else if !names.is_empty() {
+        let (logs, entries) = (text::plural(names.len() as u64, "device", "devices"), text::plural(entries, "entry", "entries"));
+        add("devices", Level::Ok, format!("{entries} of {logs} taken in; `lowlight verify` checks them"));
+    }
+    let noise = devices(dir).join("noise");
+    if let Some(meta) = noise.metadata().ok().filter(|meta| meta.len() > 0) {
+        let says = format!(
+            "{} of a line that were no message are in {}: look at the line, then delete it",
+            text::bytes(meta.len()),
+            noise.display()
+        );
+        add("line", Level::Warning, says);
     }
 }

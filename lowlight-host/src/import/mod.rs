@@ -16,6 +16,7 @@ mod verify;
 pub use image::{is_capture, is_image, read, verify_image};
 pub use store::{DeviceStore, Stretch, devices};
 pub use take::{Import, Source, Taken};
+pub(crate) use verify::names_of_devices;
 pub use verify::{DeviceReport, verify_devices};
 
 use crate::line::LineError;

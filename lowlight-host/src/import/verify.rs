@@ -112,15 +112,7 @@ impl DeviceReport {
 pub fn verify_devices(dir: &Path, reader: &Reader) -> Result<Vec<DeviceReport>, StoreError> {
     let said = imports(reader)?;
     let mut names: BTreeSet<String> = said.keys().map(ToString::to_string).collect();
-    if let Ok(found) = std::fs::read_dir(devices(dir)) {
-        names.extend(
-            found
-                .flatten()
-                .filter(|entry| entry.path().is_dir())
-                .filter_map(|entry| entry.file_name().into_string().ok())
-                .filter(|name| is_log_id(name)),
-        );
-    }
+    names.extend(names_of_devices(dir));
     let report = |name: &String| {
         let own = said.iter().find(|(log_id, _)| log_id.to_string() == *name).map_or(&[][..], |(_, own)| own);
         verify_one(&devices(dir).join(name), own, reader.tip().size).unwrap_or_else(|error| DeviceReport::unreadable(name.clone(), &error))
@@ -143,6 +135,13 @@ fn imports(reader: &Reader) -> Result<BTreeMap<LogId, Vec<(u64, Import)>>, Store
         }
     }
     Ok(found)
+}
+
+/// The devices that were taken in into the log in `dir`: the names of their directories in [`devices`].
+pub(crate) fn names_of_devices(dir: &Path) -> Vec<String> {
+    let found = std::fs::read_dir(devices(dir)).into_iter().flatten().flatten();
+    let names = found.filter(|entry| entry.path().is_dir()).filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| is_log_id(name)).collect()
 }
 
 /// Whether a directory is that of a device, by its name.

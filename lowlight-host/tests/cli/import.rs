@@ -30,6 +30,25 @@ fn an_image_is_taken_in_once_and_verified_with_the_log() {
 }
 
 #[test]
+fn doctor_looks_at_what_was_taken_in() {
+    let place = Place::new();
+    let (path, count) = image(&place, "full");
+    place.run(&["import", &path]).expect(0);
+    let text = place.run(&["doctor"]).expect(0).out;
+    assert!(text.contains(&format!("{count} entries of 1 device taken in")), "{text}");
+    std::fs::write(place.path("logs/devices/noise"), b"what is this").unwrap();
+    let text = place.run(&["doctor"]).expect(0).out;
+    assert!(text.contains("12 B of a line that were no message"), "{text}");
+    let home = std::fs::read_dir(place.path("logs/devices")).unwrap().flatten().find(|entry| entry.path().is_dir()).unwrap().path();
+    let database = rusqlite::Connection::open(home.join("device.db")).unwrap();
+    database.execute("UPDATE stretch SET seq = NULL", []).unwrap();
+    assert!(place.run(&["doctor"]).expect(0).out.contains("an import did not end"));
+    database.execute("CREATE TABLE mine (a)", []).unwrap();
+    drop(database);
+    assert!(place.run(&["doctor"]).expect(1).out.contains("other tables"));
+}
+
+#[test]
 fn what_was_taken_in_and_then_changed_is_exit_one() {
     let place = Place::new();
     let (path, _) = image(&place, "started");
