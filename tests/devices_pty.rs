@@ -42,6 +42,8 @@ struct Wired {
     path: PathBuf,
     /// Of so many bytes that the board sends one is harmed; 0: none.
     harms: Arc<AtomicUsize>,
+    /// Answers that were harmed.
+    harmed: Arc<AtomicUsize>,
     ends: Arc<AtomicBool>,
     thread: Option<JoinHandle<Board>>,
     /// Without it the pty would hang up whenever a host closes it.
@@ -55,8 +57,9 @@ impl Wired {
         unlockpt(&master).unwrap();
         let path = PathBuf::from(ptsname(&master, Vec::new()).unwrap().into_string().unwrap());
         let open = File::options().read(true).write(true).open(&path).unwrap();
-        let (harms, ends) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let (lost, ended) = (Arc::clone(&harms), Arc::clone(&ends));
+        let (harms, harmed, ends) = (Arc::default(), Arc::default(), Arc::default());
+        let (one_in, count_harmed, ended): (Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicBool>) =
+            (Arc::clone(&harms), Arc::clone(&harmed), Arc::clone(&ends));
         let thread = std::thread::spawn(move || {
             let (mut master, mut bytes, mut seed) = (File::from(master), [0; 256], 0);
             while !ended.load(Relaxed) {
@@ -67,13 +70,15 @@ impl Wired {
                 let Ok(count) = master.read(&mut bytes) else { continue };
                 let answer = board.receive(&bytes[..count]);
                 seed += 1;
-                let mut line = Lossy::new(Out(Vec::new()), seed, lost.load(Relaxed));
+                let mut line = Lossy::new(Out(Vec::new()), seed, one_in.load(Relaxed));
                 let Ok(()) = embedded_io::Write::write_all(&mut line, &answer);
-                master.write_all(&line.into_inner().0).unwrap();
+                let Out(sent) = line.into_inner();
+                count_harmed.fetch_add(usize::from(sent != answer), Relaxed);
+                master.write_all(&sent).unwrap();
             }
             board
         });
-        Self { path, harms, ends, thread: Some(thread), _open: open }
+        Self { path, harms, harmed, ends, thread: Some(thread), _open: open }
     }
 
     fn endpoint(&self) -> Endpoint {
@@ -149,7 +154,7 @@ fn a_witness_over_a_line_that_loses_bytes_is_asked_again_and_signs_nothing_twice
     let logs = dir.path().join("logs");
     let wired = Wired::new(board());
     let options = witness(&wired, &logs);
-    wired.harms.store(700, Relaxed);
+    wired.harms.store(200, Relaxed);
     for round in 0..4 {
         let stats = run(&logs, &options, 3);
         let size = Reader::open(&logs).unwrap().tip().size;
@@ -159,6 +164,7 @@ fn a_witness_over_a_line_that_loses_bytes_is_asked_again_and_signs_nothing_twice
         assert!(stats.witness_problem.is_some(), "round {round}: {stats:?}");
     }
     wired.harms.store(0, Relaxed);
+    assert!(wired.harmed.load(Relaxed) > 0, "no byte was harmed");
     let stats = run(&logs, &options, 1);
     assert_eq!(stats.witnessed, Some(Reader::open(&logs).unwrap().tip().size));
     assert!(!logs.join("quarantine").exists());

@@ -313,6 +313,14 @@ fn a_witness_never_forgets_what_it_signed_wherever_power_is_cut() {
 }
 
 #[test]
+fn what_was_told_while_two_halves_might_be_the_state_stays() {
+    // Power went in the last note of the half that had forgotten a log, and again while the older one was written to.
+    for (number, case) in record::<8, 4096>(&plan(1, 8, 501)).iter().enumerate() {
+        assert_eq!(cut(case, 1, (Tear::Weak, number as u64), 1, &mut 0), Ok(()), "operation {number}");
+    }
+}
+
+#[test]
 fn a_witness_that_signs_too_early_is_caught() {
     let (_, failure) = all_cuts::<4, 4096>(&Plan { is_early: true, ..plan(1, 6, 1) }, 1, 0);
     assert!(failure.is_some_and(|why| why.contains("were signed")));
