@@ -26,7 +26,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CARGO = ["cargo", "test", "--quiet", "-p", "lowlight-tests"]
-TIMEOUT_S = 180
+TIMEOUT_S = 400
 
 
 def run(command, tree, target, timeout=None):
