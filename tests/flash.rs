@@ -235,6 +235,10 @@ fn cut<const W: usize, const S: usize, const MAX: usize>(
     after.first.0 = log.status().first;
     let index = wait(log.append(&[&body])).map_err(|error| format!("nothing can be appended: {error}"))?;
     after.first.1 = log.status().first;
+    if let Operation::Erase(_) = operation {
+        // What stood in the block may read differently from start to start, where the erasure had hardly begun.
+        after.first.1 = after.first.1.max(known.first.1);
+    }
     if index != next {
         return Err(format!("appended as {index}, and next was {next}"));
     }

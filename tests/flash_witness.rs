@@ -233,6 +233,16 @@ fn cut<const W: usize, const S: usize>(
     };
     // What power was cut in may be there at a later start and not at this one; once it was told it stays.
     let mut after = Known { is_provisioned: true, sizes: std::array::from_fn(|log| (sizes[log], known.sizes[log].1)) };
+    // What was told stays, before anything more is signed.
+    let mut flash = witness.into_inner();
+    let journal = flash.journal.take();
+    flash.power_on();
+    let mut witness = mount(flash, halves);
+    let sizes = check(&mut witness, &after).map_err(|why| format!("at the next start: {why}"))?.ok_or("it is not provisioned any more")?;
+    after.sizes.iter_mut().zip(sizes).for_each(|(known, size)| known.0 = size);
+    let mut flash = witness.into_inner();
+    flash.journal = journal;
+    let mut witness = mount(flash, halves);
     let log = sizes.iter().position(|size| *size > 0).unwrap_or(0);
     let next = sizes[log] + 2;
     after.sizes[log].1 = next.max(after.sizes[log].1);
@@ -244,7 +254,7 @@ fn cut<const W: usize, const S: usize>(
     let settling = settling.into_iter().flatten().map(|case| (case, known));
     let adding = flash.journal.take().into_iter().flatten().map(|case| (case, &after));
     for (number, ((flash, operation), known)) in settling.chain(adding).enumerate() {
-        for again in [Tear::Front, Tear::Weak, Tear::Any] {
+        for again in [Tear::Front, Tear::Weak, Tear::Any, Tear::Ghost] {
             cut(&(flash.clone(), operation.clone(), known.clone()), halves, (again, seed ^ number as u64), depth - 1, count)
                 .map_err(|why| format!("{why}, after a second cut ({again:?})"))?;
         }

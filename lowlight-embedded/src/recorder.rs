@@ -108,6 +108,8 @@ pub struct Recorder<R, const N: usize, const BODY: usize> {
     lost: u64,
     /// Entries lost since the log was made, before this start.
     dropped: u64,
+    /// A start was tried.
+    is_begun: bool,
     /// What was being written, from which index on: whether it is there is not known where the future was dropped.
     under: Option<(u64, Under)>,
 }
@@ -125,7 +127,17 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
     /// A recorder that was not started; `random` fills a slice with random bytes. Can be static, since it is large.
     pub const fn new(policy: OverflowPolicy, random: R) -> Self {
         const { assert!(BODY >= LEAST, "a body must have room for whatever the recorder itself has to say of losses: give at least 104 bytes") };
-        Self { queue: Ring::new(policy, N, usize::MAX), random, run: 0, received: 0, written: 0, lost: 0, dropped: 0, under: None }
+        Self {
+            queue: Ring::new(policy, N, usize::MAX),
+            random,
+            run: 0,
+            received: 0,
+            written: 0,
+            lost: 0,
+            dropped: 0,
+            is_begun: false,
+            under: None,
+        }
     }
 
     /// Starts recording, before anything else: opens an empty log, says whether power went at the last run, and what runs now.
@@ -135,7 +147,12 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
     /// [`StartError`]; the log is as it was, or has some of these entries.
     pub async fn start<S: FlashSink>(&mut self, sink: &mut S, software: Software<'_>, now: Now) -> Result<(), StartError<S::Error>> {
         let status = sink.status();
-        (self.run, self.dropped) = (status.run.into(), status.dropped);
+        let was_begun = core::mem::replace(&mut self.is_begun, true);
+        self.run = status.run.into();
+        if !was_begun {
+            // Later it counts what this recorder has lost as well.
+            self.dropped = status.dropped;
+        }
         let open = Open {
             log_id: status.log_id,
             role: Role::Device,
@@ -153,7 +170,7 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
                 self.body(seq, now, Severity::Info, &Lifecycle::Start { software: name, build, device })?
             } else if seq == 0 {
                 self.body(seq, now, Severity::Info, &open)?
-            } else if let Some(run) = last_run(sink).await.map_err(StartError::Sink)?.filter(|run| *run != self.run) {
+            } else if let Some(run) = last_run(sink).await.map_err(StartError::Sink)?.filter(|run| !was_begun || *run != self.run) {
                 let at_most = u64::try_from(N).unwrap_or(u64::MAX);
                 self.body(seq, now, Severity::Warn, &Lifecycle::UncleanStop { run, last_seq: Some(seq - 1), at_most })?
             } else {

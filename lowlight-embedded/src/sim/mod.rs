@@ -251,7 +251,9 @@ impl<const W: usize, const S: usize> Sim<W, S> {
 
     fn tear_erase(&mut self, at: u32, tear: Tear) {
         if matches!(tear, Tear::Weak | Tear::Ghost) {
-            self.clear(at);
+            if tear == Tear::Weak {
+                self.clear(at);
+            }
             self.words.iter_mut().skip(at as usize / W).take(S / W).for_each(|word| *word = Word::Torn);
             return self.weaken(at as usize, S);
         }

@@ -147,7 +147,8 @@ impl<F: NorFlash> Witness<F> {
         Ok(())
     }
 
-    /// Trusts another key of the log instead, after a rotation. For provisioning: not to be had over the line.
+    /// Trusts another key of the log instead, after a rotation. For provisioning: not to be had over the line. Do it again where power went
+    /// before it returned.
     ///
     /// # Errors
     ///
@@ -164,7 +165,8 @@ impl<F: NorFlash> Witness<F> {
         Ok(())
     }
 
-    /// Forgets a log, so that its slot is free for another. For provisioning: not to be had over the line.
+    /// Forgets a log, so that its slot is free for another. For provisioning: not to be had over the line. Do it again where power went
+    /// before it returned.
     ///
     /// # Errors
     ///

@@ -128,8 +128,7 @@ impl<F: NorFlash> Halves<F> {
         let (write_seq, time) = (header.write_seq, header.time);
         let carried = PAIRS + u32::from(header.carried) * PAIR;
         let state = State { half, next: PAIRS, header, write_seq, time, records: [None; WITNESS_SLOTS], is_clean: false };
-        let mut scan =
-            Scan { state, single: [false; WITNESS_SLOTS], is_double: false, ends_in_note: false, is_damaged: false, has_rival: false };
+        let mut scan = Scan { state, single: [false; WITNESS_SLOTS], is_double: false, ends_in_note: false, is_damaged: false };
         let (mut is_established, mut is_doubtful) = (false, false);
         for offset in (PAIRS..=self.half - PAIR).step_by(PAIR as usize) {
             let (first, second) = (self.copy(place, offset).await, self.copy(place, offset + COPY).await);
@@ -166,7 +165,7 @@ impl<F: NorFlash> Halves<F> {
             (Some(first), Some(second)) => {
                 let (newer, older) =
                     if second.state.header.generation > first.state.header.generation { (second, first) } else { (first, second) };
-                Scan { has_rival: true, ..if newer.is_double { newer } else { older } }
+                if newer.is_double { newer } else { older }
             }
             (Some(only), None) | (None, Some(only)) => only,
             (None, None) => return None,
@@ -174,10 +173,10 @@ impl<F: NorFlash> Halves<F> {
         (!found.is_damaged).then_some(found)
     }
 
-    /// Makes sure that the next start finds the same: what has one valid copy is written again, and a half that might be taken for
-    /// the state is erased, before anything is told of it.
+    /// Makes sure that the next start finds the same: what has one valid copy is written again, and a half that may be taken for
+    /// the state one day is erased, before anything is told of it.
     pub(super) async fn settle(&mut self, scan: Scan) -> Result<State, WitnessError> {
-        let Scan { mut state, single, is_double, ends_in_note, has_rival, .. } = scan;
+        let Scan { mut state, single, is_double, ends_in_note, .. } = scan;
         state.next += PAIR;
         for (record, _) in state.records.into_iter().zip(single).filter(|(_, is_single)| *is_single) {
             if let Some(record) = record {
@@ -187,9 +186,12 @@ impl<F: NorFlash> Halves<F> {
         if !is_double {
             self.note(&mut state).await?;
         }
+        let is_erased = self.is_erased(1 - state.half, 0..self.half).await;
         // An erasure that was cut may look as if it were done; behind a record it is.
-        state.is_clean = !ends_in_note && !has_rival && self.is_erased(1 - state.half, 0..self.half).await;
-        if has_rival {
+        state.is_clean = is_erased && !ends_in_note;
+        if !is_erased {
+            self.note(&mut state).await?;
+            // Where there was no room for the note, that was done.
             self.clean(&mut state).await?;
         }
         Ok(state)
@@ -197,16 +199,8 @@ impl<F: NorFlash> Halves<F> {
 
     /// Erases the other half, if that is not certain to be done: it may read as the newer one some day.
     async fn clean(&mut self, state: &mut State) -> Result<(), WitnessError> {
-        if state.is_clean {
-            return Ok(());
-        }
-        let other = 1 - state.half;
-        if !self.is_erased(other, 0..self.half).await {
-            self.note(state).await?;
-        }
-        // Where there was no room for the note, that was done.
         if !state.is_clean {
-            self.erase(other).await?;
+            self.erase(1 - state.half).await?;
             state.is_clean = true;
         }
         Ok(())
@@ -287,7 +281,6 @@ enum Copy {
 }
 
 /// A half as it was found.
-#[expect(clippy::struct_excessive_bools, reason = "independent facts, each of a single bit")]
 pub(super) struct Scan {
     state: State,
     /// The record of a slot has but one valid copy.
@@ -298,8 +291,6 @@ pub(super) struct Scan {
     ends_in_note: bool,
     /// A record that counted cannot be read.
     is_damaged: bool,
-    /// The other half is established as well: a bit decides which of them is the state, and may read differently at the next start.
-    has_rival: bool,
 }
 
 /// What the witness remembers.
