@@ -3,7 +3,7 @@
 use super::args::{Cli, DoctorArgs};
 use super::{Outcome, load_config, now, stdout, text};
 use crate::checkpoints::Checkpoints;
-use crate::import::{DeviceStore, devices, names_of_devices};
+use crate::import::{DeviceStore, Stretch, devices, names_of_devices};
 use crate::redact::Redactor;
 use crate::store::{Layout, Reader, StoreError};
 use std::io::Write;
@@ -246,31 +246,31 @@ fn log(layout: &Layout, add: &mut Add<'_>) {
 
 /// What was taken in of devices.
 fn taken_in(dir: &Path, add: &mut Add<'_>) {
-    let names = names_of_devices(dir);
-    let (mut entries, mut untold) = (0, 0);
-    for name in &names {
-        match DeviceStore::read(&devices(dir).join(name)).and_then(|store| store.stretches()) {
+    let (mut devices_read, mut entries) = (0, 0_u64);
+    for name in names_of_devices(dir) {
+        let home = devices(dir).join(&name);
+        // An import makes it, then what is in it.
+        let is_empty = home.join("device.db").metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0);
+        let stretches = if is_empty { Ok(Vec::new()) } else { DeviceStore::read(&home).and_then(|store| store.stretches()) };
+        match stretches {
             Err(error) => add("devices", Level::Wrong, error.to_string()),
+            Ok(stretches) if stretches.is_empty() || stretches.iter().any(|stretch| stretch.seq.is_none()) => {
+                add("devices", Level::Warning, format!("{name}: an import is under way, or did not end: then run `lowlight import` again"));
+            }
             Ok(stretches) => {
-                let count = |import: &lowlight_core::entry::Import| import.end.saturating_sub(import.first);
-                entries = stretches.iter().fold(entries, |sum: u64, stretch| sum.saturating_add(count(&stretch.import)));
-                untold += stretches.iter().filter(|stretch| stretch.seq.is_none()).count();
+                devices_read += 1;
+                let count = |stretch: &Stretch| stretch.import.end.saturating_sub(stretch.import.first);
+                entries = stretches.iter().map(count).fold(entries, u64::saturating_add);
             }
         }
     }
-    if untold > 0 {
-        add("devices", Level::Warning, "an import did not end: run `lowlight import` again".to_owned());
-    } else if !names.is_empty() {
-        let (logs, entries) = (text::plural(names.len() as u64, "device", "devices"), text::plural(entries, "entry", "entries"));
+    if devices_read > 0 {
+        let (logs, entries) = (text::plural(devices_read, "device", "devices"), text::plural(entries, "entry", "entries"));
         add("devices", Level::Ok, format!("{entries} of {logs} taken in; `lowlight verify` checks them"));
     }
     let noise = devices(dir).join("noise");
-    if let Some(meta) = noise.metadata().ok().filter(|meta| meta.len() > 0) {
-        let says = format!(
-            "{} of a line that were no message are in {}: look at the line, then delete it",
-            text::bytes(meta.len()),
-            noise.display()
-        );
-        add("line", Level::Warning, says);
+    if let Some(meta) = noise.metadata().ok().filter(|meta| meta.is_file() && meta.len() > 0) {
+        let bytes = text::bytes(meta.len());
+        add("line", Level::Warning, format!("{bytes} that were no message came over a line: look at it, then delete {}", noise.display()));
     }
 }

@@ -125,6 +125,9 @@ impl DeviceStore {
             .and_then(|bytes| bytes.try_into().ok())
             .map(LogId)
             .ok_or_else(|| ImportError::Store { path: home.to_path_buf(), why: "is not named after the id of a log".to_owned() })?;
+        if path.metadata().is_ok_and(|meta| !meta.is_file()) {
+            return Err(ImportError::Store { path, why: "is no file: move it away".to_owned() });
+        }
         let (connection, copy) = connect_other(&path)?;
         let store = Self { connection, path, log_id, open: None, pending: 0, _lock: None, _copy: copy };
         store.check()?;

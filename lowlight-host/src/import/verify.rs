@@ -138,7 +138,7 @@ fn imports(reader: &Reader) -> Result<BTreeMap<LogId, Vec<(u64, Import)>>, Store
 }
 
 /// The devices that were taken in into the log in `dir`: the names of their directories in [`devices`].
-pub(crate) fn names_of_devices(dir: &Path) -> Vec<String> {
+pub(crate) fn names_of_devices(dir: &Path) -> BTreeSet<String> {
     let found = std::fs::read_dir(devices(dir)).into_iter().flatten().flatten();
     let names = found.filter(|entry| entry.path().is_dir()).filter_map(|entry| entry.file_name().into_string().ok());
     names.filter(|name| is_log_id(name)).collect()
