@@ -154,15 +154,9 @@ fn a_witness_over_a_line_that_loses_bytes_is_asked_again_and_signs_nothing_twice
     let logs = dir.path().join("logs");
     let wired = Wired::new(board());
     let options = witness(&wired, &logs);
-    wired.harms.store(200, Relaxed);
-    for round in 0..4 {
-        let stats = run(&logs, &options, 3);
-        let size = Reader::open(&logs).unwrap().tip().size;
-        if stats.witnessed == Some(size) || round == 3 {
-            continue;
-        }
-        assert!(stats.witness_problem.is_some(), "round {round}: {stats:?}");
-    }
+    wired.harms.store(400, Relaxed);
+    let through = (0..6).filter(|_| run(&logs, &options, 3).witnessed == Some(Reader::open(&logs).unwrap().tip().size)).count();
+    assert!(through > 0, "nothing came through");
     wired.harms.store(0, Relaxed);
     assert!(wired.harmed.load(Relaxed) > 0, "no byte was harmed");
     let stats = run(&logs, &options, 1);

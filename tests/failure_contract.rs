@@ -174,6 +174,8 @@ fn storage_that_fails_loses_nothing_within_the_bounds_and_goes_on_when_it_is_men
     assert_eq!((stats.queued, stats.lost.total()), (50, 0));
     jam.mend();
     assert!(tickets.iter().all(|ticket| matches!(ticket.wait_timeout(LONG), Outcome::Durable(_))));
+    // Tickets come before figures.
+    recorder.flush(LONG).unwrap();
     assert_eq!(recorder.stats().waiting, None);
     recorder.close(LONG).unwrap();
     assert_eq!(prompts(dir.path()).len(), 50);

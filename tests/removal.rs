@@ -160,15 +160,17 @@ fn retention_by_size_keeps_the_database_small_while_it_is_written() {
         .retention_interval(Duration::from_millis(50))
         .open()
         .unwrap();
-    for _ in 0..40 {
+    for _ in 0..60 {
         record(&recorder, 500);
+        recorder.flush(LONG).unwrap();
         std::thread::sleep(Duration::from_millis(60));
     }
     let stats = recorder.close(LONG).unwrap();
-    assert_eq!((stats.durable, stats.lost.total()), (20_000, 0));
-    assert!(stats.removed_entries > 5_000, "{stats:?}");
+    assert_eq!((stats.durable, stats.lost.total()), (30_000, 0));
+    assert!(stats.removed_entries > 10_000, "{stats:?}");
+    // Nearly 10 MB without retention; how far it lags is up to the machine.
     let size = std::fs::metadata(dir.path().join("lowlight.db")).unwrap().len();
-    assert!(size < 4 << 20, "{size} bytes");
+    assert!(size < 6 << 20, "{size} bytes");
     let report = verify(dir.path());
     assert_eq!(report.verdict, "intact", "{report:?}");
 }
