@@ -13,6 +13,7 @@ Exit 0: all held. 1: something did not. 2: could not run.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -118,7 +119,8 @@ class Host:
         """Index and body of all that was taken in, in the order it was."""
         found = []
         for path in sorted((self.path / "devices").glob("*/device.db")):
-            with sqlite3.connect(path) as database:
+            # One that stays open would lose its locks where this process copies the file (POSIX), and read what is not so any more.
+            with contextlib.closing(sqlite3.connect(path)) as database:
                 found += database.execute("SELECT idx, body FROM entry ORDER BY stretch, idx").fetchall()
         return found
 
