@@ -231,7 +231,8 @@ def edits(box):
             ("E inserts an entry", "CREATE TEMP TABLE t AS SELECT * FROM entry WHERE seq = 4200; UPDATE entry SET seq = seq + 100000 WHERE seq > 4200;"
              "UPDATE entry SET seq = seq - 99999 WHERE seq > 100000; UPDATE t SET seq = 4201; INSERT INTO entry SELECT * FROM t"),
             ("E adds a trigger", "CREATE TRIGGER t AFTER INSERT ON entry BEGIN DELETE FROM entry WHERE seq = new.seq; END"),
-            ("a bit rots", "UPDATE entry SET leaf = CAST(substr(leaf, 1, 31) || x'00' AS BLOB) WHERE seq = 4100"),
+            ("a bit rots", "UPDATE entry SET leaf = CAST(substr(leaf, 1, 31) || CASE substr(leaf, 32) WHEN x'00' THEN x'01' ELSE x'00' END AS BLOB)"
+             " WHERE seq = 4100"),
             ("E cuts the tail, tip untouched", "DELETE FROM content WHERE id >> 6 > 4200; DELETE FROM entry WHERE seq > 4200")):
         connection = box.attacked()
         connection.executescript(sql)
