@@ -199,13 +199,11 @@ pub(super) fn alarms(reader: &Reader) -> Result<Value, Failure> {
 }
 
 fn runs(reader: &Reader) -> Result<Value, Failure> {
-    let numbers = |sql| {
-        let row = reader.connection().query_row(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
-        row.map_err(|source| sqlite(reader, source))
-    };
-    let (known, open) = numbers("SELECT count(*), count(*) - count(stopped) FROM run")?;
     // Case 2 of a lifecycle event is that a run ended without a stop; the next start says so, and that it is over.
-    let (unclean, _) = numbers("SELECT count(*), 0 FROM entry NOT INDEXED WHERE kind = 4 AND substr(event, 1, 1) = x'02'")?;
+    let sql = "SELECT count(*), count(*) - count(stopped),
+        (SELECT count(*) FROM entry NOT INDEXED WHERE kind = 4 AND substr(event, 1, 1) = x'02') FROM run";
+    let numbers = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+    let (known, open, unclean) = reader.connection().query_row(sql, [], numbers).map_err(|source| sqlite(reader, source))?;
     Ok(json!({ "known": known, "not_stopped": open, "unclean_stops": unclean }))
 }
 

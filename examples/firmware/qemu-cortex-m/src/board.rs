@@ -1,16 +1,16 @@
-//! What the board has: NOR flash that stands in RAM (QEMU models none that can be written), the CMSDK UART, the SysTick counter.
+//! What the board has: NOR flash that stands in RAM (QEMU models none that can be written), and the SysTick counter.
 
-use core::convert::Infallible;
 use core::ptr::{read_volatile, write_volatile};
 use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 
 /// Registers of the board, which no Rust object lives at.
-fn read(address: usize) -> u32 {
+pub fn read(address: usize) -> u32 {
     // SAFETY: the addresses of this module are those of devices that are always there, and aligned.
     unsafe { read_volatile(address as *const u32) }
 }
 
-fn write(address: usize, value: u32) {
+/// As [`read`].
+pub fn write(address: usize, value: u32) {
     // SAFETY: as for `read`; no device here writes to memory.
     unsafe { write_volatile(address as *mut u32, value) }
 }
@@ -66,57 +66,6 @@ impl NorFlash for RamFlash<'_> {
             return Err(NorFlashErrorKind::Other);
         }
         part.copy_from_slice(bytes);
-        Ok(())
-    }
-}
-
-const UART: usize = 0x4000_4000;
-
-/// The CMSDK UART, polled.
-pub struct Uart;
-
-impl Uart {
-    /// Turns it on.
-    pub fn new() -> Self {
-        write(UART + 16, 16);
-        write(UART + 8, 3);
-        Self
-    }
-}
-
-impl embedded_io::ErrorType for Uart {
-    type Error = Infallible;
-}
-
-impl embedded_io::ReadReady for Uart {
-    fn read_ready(&mut self) -> Result<bool, Infallible> {
-        Ok(read(UART + 4) & 2 != 0)
-    }
-}
-
-impl embedded_io::Read for Uart {
-    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
-        let Some(first) = bytes.first_mut() else { return Ok(0) };
-        while read(UART + 4) & 2 == 0 {
-            core::hint::spin_loop();
-        }
-        *first = read(UART).to_le_bytes()[0];
-        Ok(1)
-    }
-}
-
-impl embedded_io::Write for Uart {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        for byte in bytes {
-            while read(UART + 4) & 1 != 0 {
-                core::hint::spin_loop();
-            }
-            write(UART, u32::from(*byte));
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> Result<(), Infallible> {
         Ok(())
     }
 }

@@ -3,13 +3,14 @@
 #![no_std]
 #![no_main]
 
-#[path = "board.rs"]
 mod board;
+mod uart;
 
-use board::{BLOCK, RamFlash, Uart};
+use board::{BLOCK, RamFlash};
 use core::ptr::addr_of_mut;
 use cortex_m_rt::entry;
 use embedded_storage::nor_flash::{NorFlash as _, ReadNorFlash as _};
+use uart::Uart;
 
 static mut FLASH: [u8; 8 * BLOCK] = [0xFF; 8 * BLOCK];
 
@@ -36,7 +37,8 @@ fn main() -> ! {
 
 #[cfg(not(feature = "bare"))]
 mod firmware {
-    use super::board::{BLOCK, RamFlash, Uart, counter};
+    use super::board::{BLOCK, RamFlash, counter};
+    use super::uart::Uart;
     use lowlight_core::entry::{Clock, FieldId, Inference, Severity};
     use lowlight_core::{LogId, OverflowPolicy};
     use lowlight_embedded::{Blocking, FlashLog, Link, Now, Options, Recorder, Software, wait};

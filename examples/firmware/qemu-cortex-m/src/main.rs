@@ -8,8 +8,9 @@
 
 mod board;
 mod stack;
+mod uart;
 
-use board::{BLOCK, LARGEST, RamFlash, Uart, counter, start_counter};
+use board::{BLOCK, LARGEST, RamFlash, counter, start_counter};
 use core::convert::Infallible;
 use core::ptr::addr_of_mut;
 use cortex_m as _;
@@ -21,6 +22,7 @@ use lowlight_core::frame::{HEAD, seal, wire};
 use lowlight_core::link::{DeviceStatus, Request};
 use lowlight_core::{Digest, LogId, OverflowPolicy};
 use lowlight_embedded::{Blocking, FlashLog, FlashSink, Link, Now, Options, Recorded, Recorder, Software, Stored, wait};
+use uart::Uart;
 
 const SECTORS: usize = 8;
 /// Largest frame of the log, queue and longest body of the recorder, buffer of the link: what the budget in `docs/firmware.md` is for.

@@ -2,7 +2,6 @@
 #![no_std]
 #![no_main]
 
-#[allow(dead_code, reason = "a witness alone needs no UART")]
 mod board;
 mod stack;
 
