@@ -91,6 +91,10 @@ def show(shell, board, home, cuts):
     shell.run("import", "uart.sock")
     said = shell.run("verify")
     check(f"starts of the firmware: {cuts + 1}" in said and "gap" in said, "boots or gap are not listed")
+    device = next(path.name for path in (home / "logs" / "devices").iterdir() if path.is_dir())[:8]
+    said = shell.run("stats", "--device", device)
+    check(f"{cuts} unclean stops on record" in said, "the cuts are not told")
+    check("earshot" in shell.run("query", "--device", device, "--limit", "5"), "the inferences are not told")
     shutil.copytree(home / "logs", home / "older")
 
     print("\n# The host records something, and then an older copy of its log is put in place.", flush=True)

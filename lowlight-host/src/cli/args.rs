@@ -39,14 +39,14 @@ pub enum Command {
     Export(ExportArgs),
     /// Take in the log of a device: over a serial line, from a capture of one, from an image of flash
     #[command(
-        after_help = "What was taken in before is not taken in again. The entries stand in devices/ beside the log, an entry of the log says so, and `lowlight verify` checks both.\n\nExample: lowlight import /dev/ttyACM0 --baud 921600\nExample: lowlight import flash.img --sector 4096"
+        after_help = "What was taken in before is not taken in again. The entries stand in devices/ beside the log, an entry of the log says so, and `lowlight verify` checks both; query, tail, show and stats read them with --device.\n\nExample: lowlight import /dev/ttyACM0 --baud 921600\nExample: lowlight import flash.img --sector 4096"
     )]
     Import(ImportArgs),
     /// List records
     #[command(after_help = "Example: lowlight query --model phi-3-mini --since '2h ago' --json")]
     Query(QueryArgs),
     /// Counts, losses, latency, tokens, cost and sizes
-    Stats,
+    Stats(DeviceArgs),
     /// Show the newest records, and new ones as they come
     Tail(TailArgs),
     /// Show one entry whole
@@ -224,7 +224,16 @@ pub struct ProveArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct DeviceArgs {
+    /// Read what was taken in of this device instead of the log: the id of its log, or how it begins
+    #[arg(long, value_name = "ID")]
+    pub device: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct QueryArgs {
+    #[command(flatten)]
+    pub device: DeviceArgs,
     #[command(flatten)]
     pub range: Range,
     /// Only of this user (actor)
@@ -261,8 +270,10 @@ pub struct QueryArgs {
 
 #[derive(Debug, Args)]
 pub struct TailArgs {
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Go on with new records as they come
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "device")]
     pub follow: bool,
     /// How many to begin with
     #[arg(short = 'n', long, default_value = "10", value_name = "N")]
@@ -403,6 +414,8 @@ pub enum WitnessAction {
 
 #[derive(Debug, Args)]
 pub struct ShowArgs {
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// The entry's seq
     pub seq: u64,
 }

@@ -259,8 +259,7 @@ fn taken_in(dir: &Path, add: &mut Add<'_>) {
             }
             Ok(stretches) => {
                 devices_read += 1;
-                let count = |stretch: &Stretch| stretch.import.end.saturating_sub(stretch.import.first);
-                entries = stretches.iter().map(count).fold(entries, u64::saturating_add);
+                entries = stretches.iter().map(Stretch::entries).fold(entries, u64::saturating_add);
             }
         }
     }

@@ -81,6 +81,7 @@ fn tell(cli: &Cli, taken: &Taken, name: &str, time: Duration) -> Outcome {
             writeln!(out, "on the device: entries {} to {}{gone}{lost}", status.first, status.next.saturating_sub(1))?;
         }
         print_details(&report, taken.known, &mut out)?;
+        writeln!(out, "`lowlight query --device {}` lists them", &report.log_id[..8])?;
     }
     out.flush()?;
     if taken.noise > 0 {

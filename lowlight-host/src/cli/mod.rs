@@ -32,9 +32,10 @@ pub use args::Cli;
 
 use crate::config::{ConfigError, Loaded};
 use crate::export::ExportError;
+use crate::import::{ImportError, open_device};
 use crate::recorder::RecorderError;
-use crate::store::StoreError;
-use args::Command;
+use crate::store::{Reader, StoreError};
+use args::{Command, DeviceArgs};
 use clap::{CommandFactory, Parser};
 use std::io::Write;
 
@@ -49,6 +50,8 @@ pub(crate) enum Failure {
     Usage(String),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Import(#[from] ImportError),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -108,7 +111,7 @@ fn run(cli: &Cli) -> Outcome {
         Command::Export(args) => export::run(cli, args),
         Command::Import(args) => import::run(cli, args),
         Command::Query(args) => query::run(cli, args),
-        Command::Stats => stats::run(cli),
+        Command::Stats(args) => stats::run(cli, args),
         Command::Tail(args) => tail::run(cli, args),
         Command::Show(args) => show::run(cli, args),
         Command::Inspect(args) => inspect::run(cli, args),
@@ -143,6 +146,17 @@ pub(crate) fn say(message: &str) {
 /// A buffered, locked stdout.
 pub(crate) fn stdout() -> std::io::BufWriter<std::io::StdoutLock<'static>> {
     std::io::BufWriter::with_capacity(64 << 10, std::io::stdout().lock())
+}
+
+/// What is read: the log, or what was taken in of a device.
+pub(crate) fn open_log(cli: &Cli, args: &DeviceArgs) -> Result<Reader, Failure> {
+    let Some(id) = &args.device else { return Ok(Reader::open(&cli.path)?) };
+    let (reader, doubled) = open_device(&cli.path, id)?;
+    if doubled > 0 {
+        let entries = text::plural(doubled, "entry", "entries");
+        say(&format!("the device had {entries} differently before; shown as taken in last: run `lowlight verify`"));
+    }
+    Ok(reader)
 }
 
 /// The configuration that applies.

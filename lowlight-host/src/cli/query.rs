@@ -1,7 +1,7 @@
 //! `lowlight query`, and the filters it shares with other commands.
 
 use super::args::{Cli, QueryArgs};
-use super::{Failure, Outcome, load_config, stdout, text, time_argument};
+use super::{Failure, Outcome, load_config, open_log, stdout, text, time_argument};
 use crate::redact::Redactor;
 use crate::store::{Filter, Reader, StoreError};
 use crate::view::{View, Views};
@@ -97,7 +97,7 @@ impl Conditions {
 }
 
 pub(super) fn run(cli: &Cli, args: &QueryArgs) -> Outcome {
-    let mut reader = Reader::open(&cli.path)?;
+    let mut reader = open_log(cli, &args.device)?;
     if let Some(sql) = &args.sql {
         return run_sql(cli, &mut reader, sql);
     }

@@ -1,7 +1,7 @@
 //! `lowlight show`: one entry whole.
 
 use super::args::{Cli, ShowArgs};
-use super::{Failure, Outcome, stdout, text};
+use super::{Failure, Outcome, open_log, stdout, text};
 use crate::export::{Opening, entry_line};
 use crate::store::columns;
 use crate::store::{Filter, Reader, StoreError};
@@ -13,7 +13,7 @@ use lowlight_core::source::{EntrySource, Item};
 use std::io::Write;
 
 pub(super) fn run(cli: &Cli, args: &ShowArgs) -> Outcome {
-    let reader = Reader::open(&cli.path)?;
+    let reader = open_log(cli, &args.device)?;
     let line = line(&reader, args.seq)?;
     let Some(line) = line else {
         if let Some(tombstone) = reader.removed_by(args.seq)? {
@@ -23,6 +23,9 @@ pub(super) fn run(cli: &Cli, args: &ShowArgs) -> Outcome {
             )));
         }
         let size = reader.tip().size;
+        if args.device.device.is_some() && args.seq < size {
+            return Err(Failure::Usage(format!("entry {} of the device is not here: lost there, or taken in elsewhere", args.seq)));
+        }
         return Err(Failure::Usage(format!("no entry {}: the log has {size} entries, 0 to {}", args.seq, size.saturating_sub(1))));
     };
     let mut out = stdout();

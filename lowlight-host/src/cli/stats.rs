@@ -1,9 +1,10 @@
 //! `lowlight stats`: one pass over the log in constant memory.
 
-use super::args::Cli;
+use super::args::{Cli, DeviceArgs};
 use super::query::sqlite;
-use super::{Failure, Outcome, stdout, text};
+use super::{Failure, Outcome, open_log, stdout, text};
 use crate::checkpoints::{Checkpoints, newest_witnessed};
+use crate::import::{DeviceStore, Stretch, devices, names_of_devices};
 use crate::store::columns::Col;
 use crate::store::{Layout, Reader};
 use crate::view::decimal;
@@ -83,23 +84,29 @@ impl Model {
     }
 }
 
-pub(super) fn run(cli: &Cli) -> Outcome {
-    let reader = Reader::open(&cli.path)?;
-    let models = models(&reader)?;
-    let report = json!({
+pub(super) fn run(cli: &Cli, args: &DeviceArgs) -> Outcome {
+    let reader = open_log(cli, args)?;
+    let lost = losses(&reader)?;
+    let mut report = json!({
         "log_id": reader.log_id().to_string(),
         "entries": reader.tip().size,
         "kinds": kinds(&reader)?,
-        "lost": losses(&reader)?,
-        "lost_total": losses(&reader)?.values().filter_map(Value::as_u64).sum::<u64>(),
-        "models": models,
+        "lost_total": lost.values().filter_map(Value::as_u64).sum::<u64>(),
+        "lost": lost,
+        "models": models(&reader)?,
         "alarms": alarms(&reader)?,
-        "runs": runs(&reader)?,
         "times": times(&reader)?,
-        "bytes": sizes(cli, &reader),
-        "chain": { "head": reader.tip().head.to_string(), "size": reader.tip().size, "sealed": sealed(cli, &reader)?,
-            "witnessed": newest_witnessed(&cli.path, reader.log_id())?.map(|newest| newest.size), "verified": false },
+        "chain": { "head": reader.tip().head.to_string(), "size": reader.tip().size, "verified": false },
     });
+    if args.device.is_some() {
+        report["runs"] = starts(&reader)?;
+    } else {
+        report["runs"] = runs(&reader)?;
+        report["bytes"] = sizes(cli, &reader);
+        report["chain"]["sealed"] = sealed(cli, &reader)?.into();
+        report["chain"]["witnessed"] = newest_witnessed(&cli.path, reader.log_id())?.map(|newest| newest.size).into();
+        report["devices"] = of_devices(cli);
+    }
     let mut out = stdout();
     if cli.json {
         writeln!(out, "{report}")?;
@@ -207,6 +214,30 @@ fn runs(reader: &Reader) -> Result<Value, Failure> {
     Ok(json!({ "known": known, "not_stopped": open, "unclean_stops": unclean }))
 }
 
+/// The runs of a device, as its own entries tell them.
+fn starts(reader: &Reader) -> Result<Value, Failure> {
+    // Cases 0, 1 and 2 of a lifecycle event: a start, a stop, and that the run before ended without one.
+    let sql = "SELECT CASE substr(event, 1, 1) WHEN x'00' THEN 0 WHEN x'01' THEN 1 ELSE 2 END, count(*)
+        FROM entry NOT INDEXED WHERE kind = 4 AND substr(event, 1, 1) <= x'02' GROUP BY 1";
+    let found: BTreeMap<i64, u64> = pairs(reader, sql)?.into_iter().collect();
+    let [started, stopped, unclean] = [0, 1, 2].map(|case| found.get(&case).copied().unwrap_or(0));
+    Ok(json!({ "known": started, "not_stopped": started.saturating_sub(stopped.saturating_add(unclean)), "unclean_stops": unclean }))
+}
+
+/// What was taken in of each device.
+fn of_devices(cli: &Cli) -> Value {
+    let of_one = |id: String| {
+        let stretches = DeviceStore::read(&devices(&cli.path).join(&id)).and_then(|store| store.stretches());
+        let stretches = match stretches {
+            Ok(stretches) => stretches,
+            Err(error) => return json!({ "log_id": id, "error": error.to_string() }),
+        };
+        let entries = stretches.iter().map(Stretch::entries).fold(0, u64::saturating_add);
+        json!({ "log_id": id, "entries": entries, "end": stretches.iter().map(|stretch| stretch.import.end).max() })
+    };
+    names_of_devices(&cli.path).into_iter().map(of_one).collect()
+}
+
 fn times(reader: &Reader) -> Result<Value, Failure> {
     let row = reader.connection().query_row("SELECT min(recorded), max(recorded) FROM entry NOT INDEXED", [], |row| {
         Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?))
@@ -257,11 +288,23 @@ fn print(report: &Value, out: &mut impl Write) -> std::io::Result<()> {
     let killed =
         if unclean == 0 { String::new() } else { format!(", {} on record", text::plural(unclean, "unclean stop", "unclean stops")) };
     writeln!(out, "{}, {open} not stopped{killed}", text::plural(number_at("/runs/known"), "run", "runs"))?;
-    writeln!(out, "{} database, {} wal", text::bytes(number_at("/bytes/database")), text::bytes(number_at("/bytes/wal")))?;
-    let (sealed, size) = (number_at("/chain/sealed"), number_at("/chain/size"));
-    writeln!(out, "{} sealed by its own checkpoints, {} open", text::plural(sealed, "entry", "entries"), size.saturating_sub(sealed))?;
+    if report.get("bytes").is_some() {
+        writeln!(out, "{} database, {} wal", text::bytes(number_at("/bytes/database")), text::bytes(number_at("/bytes/wal")))?;
+        let (sealed, size) = (number_at("/chain/sealed"), number_at("/chain/size"));
+        writeln!(out, "{} sealed by its own checkpoints, {} open", text::plural(sealed, "entry", "entries"), size.saturating_sub(sealed))?;
+    }
     if let Some(witnessed) = report.pointer("/chain/witnessed").and_then(Value::as_u64) {
         writeln!(out, "{} cosigned by a witness", text::plural(witnessed, "entry", "entries"))?;
+    }
+    for device in report["devices"].as_array().into_iter().flatten() {
+        let id = device["log_id"].as_str().unwrap_or_default();
+        match device["error"].as_str() {
+            Some(error) => writeln!(out, "device {id}: {}", text::safe(error))?,
+            None => {
+                let entries = text::plural(device["entries"].as_u64().unwrap_or(0), "entry", "entries");
+                writeln!(out, "device {id}: {entries} taken in; `lowlight stats --device {}` for more", &id[..id.len().min(8)])?;
+            }
+        }
     }
     writeln!(out, "head {} (not verified here; run `lowlight verify`)", text_at("/chain/head"))?;
     let head = ["model", "count", "not ok", "p50 ms", "p90 ms", "p99 ms", "ttft p50", "tokens in", "out", "cost USD"];

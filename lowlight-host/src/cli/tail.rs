@@ -2,7 +2,7 @@
 
 use super::args::{Cli, TailArgs};
 use super::query::{Conditions, list, print};
-use super::{Outcome, stdout};
+use super::{Outcome, open_log, stdout};
 use crate::store::{Reader, StoreError};
 use crate::view::Views;
 use std::io::Write;
@@ -14,7 +14,7 @@ pub(super) fn run(cli: &Cli, args: &TailArgs) -> Outcome {
     let conditions = Conditions::default();
     let mut out = stdout();
     let (mut log_id, mut next) = {
-        let reader = Reader::open(&cli.path)?;
+        let reader = open_log(cli, &args.device)?;
         list(&reader, &conditions, Some(args.lines), cli.json, &mut out)?;
         (reader.log_id(), reader.tip().size)
     };

@@ -9,11 +9,13 @@
 //! 3. What was taken in before is not taken in again.
 
 mod image;
+mod read;
 mod store;
 mod take;
 mod verify;
 
 pub use image::{is_capture, is_image, read, verify_image};
+pub use read::open_device;
 pub use store::{DeviceStore, Stretch, devices};
 pub use take::{Import, Source, Taken};
 pub(crate) use verify::names_of_devices;
@@ -51,6 +53,9 @@ pub enum ImportError {
     /// The image cannot be read.
     #[error("the image cannot be read: {0}")]
     Image(#[from] lowlight_core::flash::ImageError),
+    /// There is not one device as it was asked for.
+    #[error("{0}")]
+    Device(String),
     /// A database of a device is not what it should be.
     #[error("{path}: {why}")]
     #[expect(missing_docs, reason = "said by the message")]

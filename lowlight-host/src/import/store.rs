@@ -47,6 +47,13 @@ pub struct Stretch {
     pub seq: Option<u64>,
 }
 
+impl Stretch {
+    /// How many entries.
+    pub fn entries(&self) -> u64 {
+        self.import.end.saturating_sub(self.import.first)
+    }
+}
+
 /// The database of one device.
 #[derive(Debug)]
 pub struct DeviceStore {
@@ -153,6 +160,21 @@ impl DeviceStore {
         }
         let id: Vec<u8> = self.connection.query_row("SELECT log_id FROM device", [], |row| row.get(0))?;
         if id == self.log_id.0 { Ok(()) } else { Err(wrong("is that of another device")) }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many indices have more than one body: those of a device that was put back.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub fn doubled(&self) -> Result<u64, ImportError> {
+        let sql = "SELECT count(*) FROM (SELECT 1 FROM entry GROUP BY idx HAVING min(body) <> max(body))";
+        Ok(self.connection.query_row(sql, [], |row| row.get::<_, i64>(0))?.cast_unsigned())
     }
 
     /// Id of the device's log.

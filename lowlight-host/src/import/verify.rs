@@ -183,6 +183,6 @@ fn verify_one(home: &Path, said: &[(u64, Import)], size: u64) -> Result<DeviceRe
         let what = "no entry of the host's log says that it was taken in".to_owned();
         report.add(Some(stretch.import.first), "inserted", what);
     }
-    report.untold = untold.iter().map(|stretch| stretch.import.end.saturating_sub(stretch.import.first)).sum();
+    report.untold = untold.iter().map(|stretch| stretch.entries()).sum();
     Ok(report)
 }

@@ -106,7 +106,7 @@ impl Reader {
     }
 
     /// Reads tip, schema and bounds in one transaction.
-    fn pin(path: PathBuf, Opened { connection, uri, copy, live }: Opened, hold: bool) -> Result<Self, StoreError> {
+    pub(super) fn pin(path: PathBuf, Opened { connection, uri, copy, live }: Opened, hold: bool) -> Result<Self, StoreError> {
         let sqlite = |source| StoreError::from_sqlite(&path, source);
         let identity = files::identity(&path);
         configure(&connection).and_then(|()| connection.execute_batch("BEGIN")).map_err(sqlite)?;

@@ -110,3 +110,90 @@ fn what_is_no_source_is_said_and_changes_nothing() {
     assert!(ran.err.contains("erase size"), "{ran:?}");
     assert!(!place.dir().join("logs/devices").read_dir().is_ok_and(|mut found| found.next().is_some()));
 }
+
+/// The id of the one device in a log.
+fn device(place: &Place) -> String {
+    let report = place.run(&["stats", "--json"]).expect(0).object();
+    assert_eq!(report["devices"].as_array().unwrap().len(), 1, "{report}");
+    report["devices"][0]["log_id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_entries_of_a_device_are_read_as_those_of_a_log() {
+    let place = Place::new();
+    let (path, count) = image(&place, "full");
+    let out = place.run(&["import", &path]).expect(0).out;
+    let id = device(&place);
+    assert!(out.contains(&format!("lowlight query --device {}", &id[..8])), "{out}");
+    let listed = place.run(&["query", "--device", &id[..4], "--json"]).expect(0).json();
+    assert_eq!(listed.len(), count);
+    assert_eq!((&listed[0]["seq"], &listed[0]["kind"]), (&25.into(), &"inference".into()));
+    let audits = place.run(&["query", "--device", &id.to_uppercase(), "--sql", "SELECT count(*) AS n FROM entries WHERE kind = 'audit'"]);
+    assert_eq!(audits.expect(0).out, "n\n5\n");
+    assert_eq!(place.run(&["tail", "--device", &id, "-n", "3"]).expect(0).out.lines().count(), 3);
+    let verdict = place.run(&["verify", "--json"]).expect(0).object();
+    let newest = place.run(&["show", "39", "--device", &id, "--json"]).expect(0).object();
+    let stats = place.run(&["stats", "--device", &id, "--json"]).expect(0).object();
+    // The hash of the newest entry is that of the device.
+    let vector = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/vectors/flash-full.json");
+    let vector: Value = serde_json::from_slice(&std::fs::read(vector).unwrap()).unwrap();
+    assert_eq!((&newest["leaf"], &stats["chain"]["head"]), (&vector["head"], &vector["head"]));
+    assert_eq!((&stats["log_id"], &stats["kinds"]["inference"]), (&verdict["devices"][0]["log_id"], &10.into()));
+    assert!(place.run(&["show", "3", "--device", &id]).expect(2).err.contains("not here"));
+    assert!(place.run(&["show", "40", "--device", &id]).expect(2).err.contains("no entry 40"));
+    place.run(&["tail", "-f", "--device", &id]).expect(2);
+    // Nothing was written beside it.
+    let home = place.dir().join("logs/devices").join(&id);
+    assert_eq!(std::fs::read_dir(home).unwrap().count(), 2);
+}
+
+#[test]
+fn entries_of_a_later_version_are_told_as_such() {
+    let place = Place::new();
+    let (path, _) = image(&place, "full");
+    place.run(&["import", &path]);
+    let id = device(&place);
+    let database = rusqlite::Connection::open(place.dir().join("logs/devices").join(&id).join("device.db")).unwrap();
+    database.execute("UPDATE entry SET body = CASE idx WHEN 38 THEN x'0200' ELSE x'01010203' END WHERE idx > 37", []).unwrap();
+    drop(database);
+    let all = place.run(&["query", "--all", "--json", "--device", &id]).expect(0).json();
+    let [.., later, broken] = &all[..] else { panic!("{all:?}") };
+    assert!(later["event"]["unreadable"].as_str().is_some_and(|why| why.contains("does not understand")), "{later}");
+    assert!(broken["event"]["malformed"].is_string(), "{broken}");
+    let shown = place.run(&["show", "38", "--device", &id]).expect(0).out;
+    assert!(shown.contains("raw") && shown.contains("0200"), "{shown}");
+    assert!(place.run(&["show", "39", "--device", &id]).expect(2).err.contains("cannot be read"));
+}
+
+#[test]
+fn of_two_histories_the_later_is_read_and_it_is_said() {
+    let place = Place::new();
+    for name in ["full", "batch"] {
+        let (path, _) = image(&place, name);
+        place.run(&["import", &path]);
+    }
+    let id = device(&place);
+    let home = place.dir().join("logs/devices").join(&id);
+    let database = rusqlite::Connection::open(home.join("device.db")).unwrap();
+    let (other, changed): (i64, i64) = (1000, 39);
+    database.execute("INSERT INTO stretch SELECT ?1, 39, 40, before, after, digest, torn, seq FROM stretch LIMIT 1", [other]).unwrap();
+    database.execute("INSERT INTO entry SELECT ?1, ?2, body FROM entry WHERE idx = 25", [other, changed]).unwrap();
+    drop(database);
+    let ran = place.run(&["query", "--device", &id, "--json"]).expect(0);
+    assert!(ran.err.contains("1 entry differently before"), "{ran:?}");
+    assert_eq!(ran.json().last().unwrap()["kind"], "inference");
+}
+
+#[test]
+fn a_device_that_is_not_there_is_named_with_those_that_are() {
+    let place = Place::with(&[r#"{"model":"m"}"#]);
+    assert!(place.run(&["query", "--device", "00"]).expect(2).err.contains("no device was taken in"));
+    let (path, _) = image(&place, "full");
+    place.run(&["import", &path]);
+    let id = device(&place);
+    assert!(place.run(&["stats", "--device", "zz"]).expect(2).err.contains(&id));
+    std::fs::create_dir(place.dir().join("logs/devices").join("f".repeat(32))).unwrap();
+    assert!(place.run(&["query", "--device", ""]).expect(2).err.contains("give more of the id"));
+    assert!(place.run(&["query", "--device", "ffff"]).expect(2).err.contains("device.db"));
+    assert!(place.run(&["stats"]).expect(0).out.contains("device.db"));
+}
