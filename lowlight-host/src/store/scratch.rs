@@ -1,6 +1,6 @@
 //! Entries from elsewhere in a database of our schema that nobody else sees, so that they are read as those of a log are.
 //!
-//! Limit: one row in memory; the file is in the folder for temporary files, and takes about three times the room of the bodies.
+//! Limit: one row in memory; the file is in the folder for temporary files, and takes a little more room than the bodies had.
 //!
 //! 1. It is for looking at, and no evidence: nothing in it is verified, and it has no tree.
 //! 2. What cannot be decoded stands there as bytes that are not understood.
