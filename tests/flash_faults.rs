@@ -257,7 +257,7 @@ fn the_log_does_what_a_list_does() {
             }
         }
         let flash = log.into_flash().0;
-        // What was erased ahead is erased again at a start.
+        // What was erased ahead is erased again at a start, and that is done where a sector is nearly full.
         let spread = flash.wear.iter().max().unwrap() - flash.wear.iter().min().unwrap();
         assert!(spread <= 8 && flash.violations == 0, "seed {seed}: {:?}, {}", flash.wear, flash.violations);
     }
@@ -279,5 +279,84 @@ fn what_cannot_be_stored_is_refused_and_changes_nothing() {
     for region in [0..1024, 0..3000, 512..2560, 0..4096, backwards] {
         let refused = wait(FlashLog::<_, MAX>::mount(Small::new(2, 0), region, Options::default(), ID)).map(|_| ());
         assert_eq!(refused, Err(FlashError::Region));
+    }
+}
+
+#[test]
+fn a_read_that_fails_once_at_a_start_costs_nothing_that_is_to_be_kept() {
+    let options = Options { when_full: WhenFull::Stop, verify: true };
+    let start = |flash| wait(FlashLog::<_, MAX>::mount(Blocking(flash), 0..4096, options, ID)).unwrap();
+    for count in [9, 12, 15, 18, 40] {
+        let mut log: Log<Blocking<Small>> = start(Small::new(4, 1));
+        let bodies: Vec<_> = (0..count).map(|number| vec![number; 140]).collect();
+        let there = bodies.iter().take_while(|body| wait(log.append(&[body])).is_ok()).count();
+        let flash = log.into_flash().0;
+        for after in 0..80 {
+            let mut flash = flash.clone();
+            flash.fails_reads = Some(Failing { after, count: 1, tears: false });
+            let mut log = start(flash);
+            let _ = (wait(log.prepare()), wait(log.append(&[b"new"])));
+            let mut flash = log.into_flash().0;
+            flash.fails_reads = None;
+            let mut log = start(flash);
+            let mut buffer = [0; MAX];
+            for (index, body) in (0..).zip(bodies.iter().take(there)) {
+                let stored = wait(log.read(index, &mut buffer)).unwrap().map(|stored| (stored.index, &buffer[..stored.length]));
+                assert_eq!(stored, Some((index, &body[..])), "{count} entries, read {after} failed");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_device_that_starts_often_does_not_wear_out_the_sector_that_comes_next() {
+    let mut flash = Small::new(8, 1);
+    for start in 0..400 {
+        let mut log = mount::<4, S, MAX>(flash);
+        let _ = wait(log.prepare()).unwrap();
+        // Some do nothing else.
+        if start % 4 > 0 {
+            wait(log.append(&[b"started"])).unwrap();
+            let _ = wait(log.prepare()).unwrap();
+            wait(log.stop()).unwrap();
+        }
+        flash = log.into_flash();
+    }
+    let (least, most) = (flash.wear.iter().min().unwrap(), flash.wear.iter().max().unwrap());
+    assert!(*least > 3 && most - least <= 8, "{:?}", flash.wear);
+}
+
+#[test]
+fn that_entries_are_lost_is_said_until_an_entry_follows_wherever_power_goes() {
+    for (tear, times) in [Tear::Before, Tear::After, Tear::Any].into_iter().flat_map(|tear| (1..30).map(move |times| (tear, times))) {
+        // In a sector with room, in one that has none for a note, and in one that has room for a note and no more.
+        for filled in [3, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36] {
+            let mut log = mount::<4, S, MAX>(Small::new(8, 1));
+            for number in 0..filled {
+                wait(log.append(&[&[number; 17]])).unwrap();
+            }
+            wait(log.stop()).unwrap();
+            let mut flash = log.into_flash();
+            let at = flash.image().iter().rposition(|byte| *byte == filled - 1).unwrap();
+            flash.flip(at * 8);
+            let mut log: Log<Slow> = wait(FlashLog::mount(Slow { flash, tear }, 0..8 * 1024, Options::default(), ID)).unwrap();
+            if !log.status().is_torn {
+                // The last frame of a full sector: nothing says that it was there.
+                continue;
+            }
+            for _ in 0..2 {
+                let _ = poll_some(log.append(&[&[200; 60]]), times);
+                log = wait(FlashLog::mount(log.into_flash(), 0..8 * 1024, Options::default(), ID)).unwrap();
+                let (status, mut buffer) = (log.status(), [0; MAX]);
+                let is_there = wait(log.read(u64::from(filled), &mut buffer)).unwrap().is_some();
+                assert_eq!(
+                    (status.next > u64::from(filled), !status.is_torn),
+                    (is_there, is_there),
+                    "{tear:?}, {times}, {filled}: {status:?}"
+                );
+                let before = wait(log.leaf_before(u64::from(filled)));
+                assert!(before.is_none_or(|before| before.is_torn), "{tear:?}, {times}, {filled}");
+            }
+        }
     }
 }

@@ -24,35 +24,114 @@ fn record(recorder: &mut Recorder<fn(&mut [u8]), 4, 128>, wall: i64) -> Recorded
     recorder.record(header, &Lifecycle::ModelLoaded { name: "m", digest: None }, &[])
 }
 
+/// Records `every` more before each flush, which is dropped after `times` polls: what was lost as it was recorded, the times in the log,
+/// losses that it tells.
+fn drop_flushes(policy: OverflowPolicy, every: i64, tear: Tear, times: usize) -> (u64, Vec<i64>, u64) {
+    let slow = Slow { flash: Small::new(8, 1), tear };
+    let mut log: Log<Slow> = wait(FlashLog::mount(slow, 0..8 * 1024, Options::default(), ID)).unwrap();
+    let mut recorder = fresh(policy);
+    wait(recorder.start(&mut log, SOFTWARE, now(0))).unwrap();
+    let mut lost = 0;
+    for number in 0..40_i64 {
+        lost += u64::from(matches!(record(&mut recorder, 1000 + number), Recorded::Lost(_) | Recorded::Full));
+        if number % every == every - 1 {
+            let _ = poll_some(recorder.flush(&mut log, now(0)), times);
+        }
+    }
+    while wait(recorder.flush(&mut log, now(0))).unwrap() > 0 {}
+    let mut log = mount::<4, S, MAX>(log.into_flash().flash);
+    let (mut recorded, mut told) = (Vec::new(), 0);
+    for (index, body) in contents(&mut log).unwrap() {
+        let entry = decode(&body).unwrap();
+        assert_eq!(entry.header.seq, index, "{policy:?}, {tear:?}, dropped after {times}");
+        match entry.event {
+            Event::Lifecycle(Lifecycle::ModelLoaded { .. }) => recorded.push(entry.header.recorded),
+            Event::Gap(gap) => told += gap.lost,
+            _ => {}
+        }
+    }
+    (lost, recorded, told)
+}
+
 #[test]
 fn a_recorder_whose_flush_is_dropped_anywhere_writes_each_entry_once_under_its_number() {
+    let policies = [OverflowPolicy::DropNewest, OverflowPolicy::DropOldest, OverflowPolicy::Block];
+    for (tear, times) in [Tear::Before, Tear::After, Tear::Any].into_iter().flat_map(|tear| (1..45).map(move |times| (tear, times))) {
+        // With two, nothing has to go where a flush has done its work.
+        for (policy, every) in policies.into_iter().flat_map(|policy| [(policy, 2), (policy, 3)]) {
+            let (lost, recorded, told) = drop_flushes(policy, every, tear, times);
+            let case = format!("{policy:?}, {tear:?}, dropped after {times}: {recorded:?}");
+            assert!(recorded.is_sorted_by(|a, b| a < b), "{case}");
+            let missing = 40 - recorded.len() as u64;
+            match policy {
+                OverflowPolicy::DropNewest => assert_eq!((missing, told), (lost, lost), "{case}"),
+                OverflowPolicy::Block => assert_eq!((missing, told), (lost, 0), "{case}"),
+                // What was being written when it had to go is told as lost, and may be there: up to four at each of 13 flushes.
+                _ => assert!(missing <= told && told <= missing + 4 * 13 && recorded.last() == Some(&1039), "{case} {told}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_had_to_go_while_it_was_written_takes_no_newer_entry_with_it() {
     for (tear, times) in [Tear::Before, Tear::After, Tear::Any].into_iter().flat_map(|tear| (1..45).map(move |times| (tear, times))) {
         let slow = Slow { flash: Small::new(8, 1), tear };
         let mut log: Log<Slow> = wait(FlashLog::mount(slow, 0..8 * 1024, Options::default(), ID)).unwrap();
-        let mut recorder = fresh(OverflowPolicy::DropNewest);
+        let mut recorder = fresh(OverflowPolicy::DropOldest);
         wait(recorder.start(&mut log, SOFTWARE, now(0))).unwrap();
-        let mut lost = 0;
-        for number in 0..40_i64 {
-            lost += u64::from(matches!(record(&mut recorder, 1000 + number), Recorded::Lost(_)));
-            if number % 3 == 2 {
-                let _ = poll_some(recorder.flush(&mut log, now(0)), times);
-            }
+        for number in 0..4 {
+            let _ = record(&mut recorder, 1000 + number);
         }
+        let _ = poll_some(recorder.flush(&mut log, now(0)), times);
+        let _ = record(&mut recorder, 2000);
         while wait(recorder.flush(&mut log, now(0))).unwrap() > 0 {}
         let mut log = mount::<4, S, MAX>(log.into_flash().flash);
-        let (mut recorded, mut told) = (Vec::new(), 0);
-        for (index, body) in contents(&mut log).unwrap() {
-            let entry = decode(&body).unwrap();
-            assert_eq!(entry.header.seq, index, "{tear:?}, dropped after {times}");
-            match entry.event {
-                Event::Lifecycle(Lifecycle::ModelLoaded { .. }) => recorded.push(entry.header.recorded),
-                Event::Gap(gap) => told += gap.lost,
-                _ => {}
-            }
-        }
-        assert!(recorded.is_sorted_by(|a, b| a < b), "{tear:?}, dropped after {times}: {recorded:?}");
-        assert_eq!((recorded.len() as u64 + lost, told), (40, lost), "{tear:?}, dropped after {times}");
+        let there = contents(&mut log).unwrap();
+        let times_of = there.iter().map(|(_, body)| decode(body).unwrap().header.recorded);
+        let recorded: Vec<_> = times_of.filter(|time| *time >= 1000).collect();
+        // The oldest may be there or not.
+        let newer = recorded.iter().skip_while(|time| **time == 1000).collect::<Vec<_>>();
+        assert_eq!(newer, [&1001, &1002, &1003, &2000], "{tear:?}, dropped after {times}");
     }
+}
+
+#[test]
+fn a_start_after_a_dropped_flush_takes_no_waiting_entry_for_written() {
+    for (tear, times) in [Tear::Before, Tear::After, Tear::Any].into_iter().flat_map(|tear| (1..45).map(move |times| (tear, times))) {
+        for lost in [0, 2] {
+            let slow = Slow { flash: Small::new(8, 1), tear };
+            let mut log: Log<Slow> = wait(FlashLog::mount(slow, 0..8 * 1024, Options::default(), ID)).unwrap();
+            let mut recorder = fresh(OverflowPolicy::DropNewest);
+            wait(recorder.start(&mut log, SOFTWARE, now(0))).unwrap();
+            for number in 0..4 + lost {
+                let _ = record(&mut recorder, 1000 + number);
+            }
+            let _ = poll_some(recorder.flush(&mut log, now(0)), times);
+            let mut log = wait(FlashLog::mount(log.into_flash(), 0..8 * 1024, Options::default(), ID)).unwrap();
+            wait(recorder.start(&mut log, SOFTWARE, now(0))).unwrap();
+            while wait(recorder.flush(&mut log, now(0))).unwrap() > 0 {}
+            let there = events(&mut log);
+            let loaded = there.iter().filter(|event| *event == "loaded").count();
+            let told = there.iter().filter(|event| **event == format!("gap {lost}")).count();
+            assert_eq!((loaded, told), (4, usize::from(lost > 0)), "{tear:?}, dropped after {times}: {there:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_written_before_a_start() {
+    let mut log: Log<Blocking<Small>> = wait(FlashLog::mount(Blocking(Small::new(4, 1)), 0..4096, Options::default(), ID)).unwrap();
+    let mut recorder = fresh(OverflowPolicy::DropNewest);
+    assert_eq!(record(&mut recorder, 1), Recorded::Queued);
+    let long = Software { name: &"n".repeat(200), ..SOFTWARE };
+    assert!(wait(recorder.start(&mut log, long, now(0))).is_err());
+    assert_eq!(wait(recorder.flush(&mut log, now(0))), Ok(0));
+    wait(recorder.stop(&mut log, now(0))).unwrap();
+    assert!(events(&mut log).iter().all(|event| event == "open"));
+    wait(recorder.start(&mut log, SOFTWARE, now(0))).unwrap();
+    assert_eq!(wait(recorder.flush(&mut log, now(0))), Ok(1));
+    assert_eq!(events(&mut log), ["open", "start", "loaded"]);
 }
 
 /// The lifecycle events of a log, and its other events; each stands under its number.

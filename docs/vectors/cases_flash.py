@@ -92,6 +92,16 @@ def damaged():
     position = (made.seq + 1) % 3 * 512
     made.image[position:position + HEADER] = b"\xff" * HEADER
     yield "erasing", "the oldest sector was being erased", made
+    made = fill(log(sector=1024), 3)
+    at, _ = made.append(body(made.next))
+    made.stop()
+    made.image[at + 20] ^= 1
+    yield "rotten-stopped", "the last frame before a clean stop has rotten: its index is not used again", made
+    made.head = Reader(made.image, 1024).head
+    made.boot(torn=1, skip=False)
+    made.boot(torn=1)
+    yield "told-twice", "two starts in a row say that an entry before is lost", made
+    yield "told", "an entry follows on them", fill(made, 1)
 
 
 def flash_vectors():

@@ -49,7 +49,7 @@ def parse_header(data):
     if not 128 <= longest <= 4032 or longest % (1 << log2_write):
         return None
     return {"w": 1 << log2_write, "seq": seq, "max": longest, "log_id": data[16:32], "run": run, "first": first,
-            "acked": acked, "dropped": dropped, "anchor": data[60:92]}
+            "torn": flags, "acked": acked, "dropped": dropped, "anchor": data[60:92]}
 
 
 def frame(place, kind, index, payload, write):
@@ -146,7 +146,7 @@ class Writer:
         return place
 
     def stop(self):
-        return self.put(NOTE, 0, bytes([STOP]))
+        return self.put(NOTE, self.next, bytes([STOP]))
 
     def void(self):
         self.skip()
@@ -184,7 +184,7 @@ class Reader:
         is_empty = not frames or state["void"]
         self.next = self.newest["first"] if is_empty else state["next"]
         self.head = self.newest["anchor"] if is_empty else state["head"]
-        self.torn = False if is_empty else state["torn"]
+        self.torn = bool(self.newest["torn"]) if is_empty else state["torn"] or state["broken"]
         self.run = self.newest["run"] if is_empty else state["run"]
 
     def header(self, seq):
@@ -205,14 +205,16 @@ class Reader:
             return None
         for _ in range(back):
             state = self.frames(found)[1]
-            found = {**found, "seq": found["seq"] + 1, "run": state["run"], "first": state["next"], "anchor": state["head"]}
+            found = {**found, "seq": found["seq"] + 1, "run": state["run"], "first": state["next"], "anchor": state["head"],
+                     "torn": int(state["torn"])}
             if not self.frames(found)[0]:
                 return None
         return found
 
     def frames(self, found):
         """The frames of a sector as (kind, index of the first entry or None, payload), and what is known behind them."""
-        state = {"next": found["first"], "head": found["anchor"], "run": found["run"], "torn": False, "void": False}
+        state = {"next": found["first"], "head": found["anchor"], "run": found["run"], "torn": bool(found["torn"]),
+                 "broken": False, "void": False}
         start, offset, frames = found["seq"] % self.sectors * self.sector, HEADER, []
         while offset < self.sector:
             room = min(self.sector - offset, self.max)
@@ -233,16 +235,19 @@ class Reader:
         """Takes a frame in; the index of its first entry."""
         state["void"] = kind == NOTE and payload[0] == VOID
         if kind == NOTE and payload[0] == BOOT:
-            state["torn"] = False  # if it was so, the note tells it
+            state["broken"], state["torn"] = False, payload[1] == 1
             state["run"], state["next"] = struct.unpack_from("<IQ", payload, 2)
             state["head"] = payload[14:]
-        if kind not in (ENTRY, BATCH):
-            return None
+        is_stop = kind == NOTE and payload[0] == STOP
         ahead = (index - state["next"]) & 0xFFFF
-        if ahead >= 1 << 15:
+        if kind not in (ENTRY, BATCH) and not is_stop or ahead >= 1 << 15:
             return None
         first = state["next"] + ahead
-        state["torn"] = state["torn"] or ahead > 0
+        state["broken"] = state["broken"] or ahead > 0
+        if is_stop:
+            state["next"] = first
+            return None
+        state["torn"] = False
         for body in bodies(kind, payload):
             state["head"] = leaf(state["head"], body)
         state["next"] = first + len(bodies(kind, payload))

@@ -110,6 +110,8 @@ pub struct Recorder<R, const N: usize, const BODY: usize> {
     dropped: u64,
     /// A start was tried.
     is_begun: bool,
+    /// A start has returned: before that nothing is written.
+    is_started: bool,
     /// What was being written, from which index on: whether it is there is not known where the future was dropped.
     under: Option<(u64, Under)>,
 }
@@ -136,6 +138,7 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
             lost: 0,
             dropped: 0,
             is_begun: false,
+            is_started: false,
             under: None,
         }
     }
@@ -164,8 +167,9 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
         };
         let Software { name, build, device, .. } = software;
         for is_last in [false, true] {
-            // The log looks again where something was under way.
+            // The log looks again where something was under way, and what was there of a flush is taken off before anything follows.
             let seq = sink.append(&[]).await.map_err(StartError::Sink)?;
+            self.settle(seq);
             let body = if is_last {
                 self.body(seq, now, Severity::Info, &Lifecycle::Start { software: name, build, device })?
             } else if seq == 0 {
@@ -187,6 +191,7 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
                 done => drop(done.map_err(StartError::Sink)?),
             }
         }
+        self.is_started = true;
         Ok(())
     }
 
@@ -230,8 +235,15 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
 
     /// Puts a body into the queue, and counts it, and what is lost by that.
     fn enqueue(&mut self, body: heapless::Vec<u8, BODY>, now: i64) -> Recorded {
-        let mut lost = 0;
-        let recorded = match self.queue.push(body, 1, now, |_| lost += 1) {
+        let (mut lost, under) = (0, &mut self.under);
+        let gone = |_| {
+            lost += 1;
+            // What is under way stands at the front. Whether it is in storage is not known: it is told as lost in any case.
+            if let Some((from, Under::Entries(count))) = under {
+                (*from, *count) = (*from + 1, count.saturating_sub(1));
+            }
+        };
+        let recorded = match self.queue.push(body, 1, now, gone) {
             Pushed::Queued => Recorded::Queued,
             Pushed::Lost(_, reason) => {
                 lost += 1;
@@ -249,12 +261,16 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
         self.queue.len()
     }
 
-    /// Writes what waits, up to four entries at once, and gaps first; how many left the queue. Call it until it returns 0.
+    /// Writes what waits, up to four entries at once, and gaps first; how many left the queue, a gap counted as one. Call it until it
+    /// returns 0, as it does before a start.
     ///
     /// # Errors
     ///
     /// Those of storage; what it did not take stays in the queue.
     pub async fn flush<S: FlashSink>(&mut self, sink: &mut S, now: Now) -> Result<usize, S::Error> {
+        if !self.is_started {
+            return Ok(0);
+        }
         // The log looks again where something was under way.
         let next = sink.append(&[]).await?;
         self.settle(next);
@@ -333,7 +349,9 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
         while self.flush(sink, now).await? > 0 {}
         let seq = sink.status().next;
         let stop = Lifecycle::Stop { received: self.received, written: self.written, lost: self.lost };
-        if let Ok(body) = self.body(seq, now, Severity::Info, &stop) {
+        if self.is_started
+            && let Ok(body) = self.body(seq, now, Severity::Info, &stop)
+        {
             sink.append(&[&body]).await?;
         }
         sink.stop().await

@@ -41,8 +41,8 @@ pub enum Frame<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Note {
-    /// Nothing was under way when power went.
-    Stop,
+    /// Nothing was under way when power went; the lowest 16 bits of the index of the next entry, so that the loss of the last one shows.
+    Stop(u16),
     /// The sector is about to be erased: what stands before in it was never there, and nothing is to be written behind.
     Void,
     /// Where the log stood at a start of the firmware: what follows does not depend on what stands before.
@@ -163,9 +163,12 @@ impl Note {
     pub fn emit(&self, place: &Place, write: usize, buffer: &mut [u8]) -> Option<usize> {
         let mut bytes = [0; BOOT_LENGTH];
         let (length, index) = match self {
-            Self::Stop | Self::Void => {
-                let code = if *self == Self::Stop { STOP } else { VOID };
-                bytes.iter_mut().take(1).for_each(|slot| *slot = code);
+            Self::Stop(next) => {
+                frame::put_all(&mut bytes, &[&[STOP]]);
+                (1, u64::from(*next))
+            }
+            Self::Void => {
+                frame::put_all(&mut bytes, &[&[VOID]]);
                 (1, 0)
             }
             Self::Boot(boot) => {
@@ -178,9 +181,9 @@ impl Note {
         finish(place, NOTE, index, length, write, buffer)
     }
 
-    fn parse(payload: &[u8]) -> Option<Self> {
+    fn parse(index: u16, payload: &[u8]) -> Option<Self> {
         match payload.split_first()? {
-            (&STOP, []) => Some(Self::Stop),
+            (&STOP, []) => Some(Self::Stop(index)),
             (&VOID, []) => Some(Self::Void),
             (&BOOT, rest) => {
                 let (torn, rest) = rest.split_first()?;
@@ -222,7 +225,7 @@ fn seen<'a>(place: &Place, write: usize, bytes: &'a [u8]) -> Option<Seen<'a>> {
             let count = frame::count_prefixed(payload).and_then(|count| u16::try_from(count).ok()).filter(|count| *count > 0)?;
             Frame::Entries { index, count, payload, is_batch: true }
         }
-        NOTE => Frame::Note(Note::parse(payload)?),
+        NOTE => Frame::Note(Note::parse(index, payload)?),
         ENTRY => return None,
         _ => Frame::Other,
     };

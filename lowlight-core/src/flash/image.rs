@@ -57,6 +57,9 @@ pub struct Image<'a> {
     sectors: u32,
     newest: SectorHeader,
     end: u64,
+    /// The leaf before `end`, as the device knows it.
+    head: Digest,
+    is_torn: bool,
 }
 
 impl<'a> Image<'a> {
@@ -79,7 +82,17 @@ impl<'a> Image<'a> {
         let (sector, (start, sectors)) = found.ok_or(ImageError::Size)?;
         let length = sector * (sectors as usize);
         let bytes = bytes.get(start * sector..start * sector + length).ok_or(ImageError::Size)?;
-        let mut image = Self { bytes, sector, write: 1 << newest.log2_write, max: newest.max, sectors, newest, end: 0 };
+        let mut image = Self {
+            bytes,
+            sector,
+            write: 1 << newest.log2_write,
+            max: newest.max,
+            sectors,
+            newest,
+            end: 0,
+            head: newest.anchor,
+            is_torn: false,
+        };
         for _ in 0..=MOST_BAD {
             match image.header(image.newest.seq.saturating_add(1)) {
                 Some(header) => image.newest = header,
@@ -88,7 +101,8 @@ impl<'a> Image<'a> {
         }
         let pass = image.pass(&image.newest);
         let is_empty = pass.frames == 0 || pass.is_void;
-        image.end = if is_empty { image.newest.first } else { pass.next };
+        let known = if is_empty { Pass::new(&image.newest) } else { pass };
+        (image.end, image.head, image.is_torn) = (known.next, known.head, known.lost_its_head());
         Ok(image)
     }
 
@@ -271,7 +285,7 @@ impl<'a> Iterator for FoundIn<'a> {
                 return Some(entry);
             }
             let Some(mut pass) = self.pass.filter(|pass| self.image.is_inside(pass)) else {
-                let header = self.image.first_of(self.seq)?;
+                let Some(header) = self.image.first_of(self.seq) else { return self.at_end() };
                 (self.seq, self.end, self.pass) = (header.seq + 1, None, Some(Pass::new(&header)));
                 self.next = self.next.max(header.first);
                 return Some(Found::Anchor { index: header.first, head: header.anchor, is_torn: header.is_torn });
@@ -298,6 +312,13 @@ impl<'a> Iterator for FoundIn<'a> {
 }
 
 impl<'a> FoundIn<'a> {
+    /// Where the log ends behind what is there, as the note of a stop may say.
+    fn at_end(&mut self) -> Option<Found<'a>> {
+        let Image { end, head, is_torn, .. } = self.image;
+        let is_behind = core::mem::replace(&mut self.next, end) < end;
+        is_behind.then_some(Found::Anchor { index: end, head, is_torn })
+    }
+
     fn take_held(&mut self) -> Option<Found<'a>> {
         let (frame, index, given) = self.held?;
         let end = *self.end.get_or_insert_with(|| self.pass.map_or(0, |pass| self.image.true_end(&pass)));

@@ -78,12 +78,7 @@ impl Pass {
         (self.is_stopped, self.is_void) = (false, false);
         match frame {
             Frame::Entries { index, count, .. } => {
-                #[expect(clippy::cast_possible_truncation, reason = "the lowest 16 bits are compared")]
-                let ahead = index.wrapping_sub(self.next as u16);
-                if ahead >= 1 << 15 {
-                    // Written before, at a place that failed.
-                    return None;
-                }
+                let ahead = self.ahead(*index)?;
                 let first = self.next + u64::from(ahead);
                 self.is_broken |= ahead > 0;
                 self.is_torn = false;
@@ -95,15 +90,39 @@ impl Pass {
                 (self.next, self.head, self.run) = (boot.next, boot.head, boot.run);
                 (self.is_torn, self.is_broken) = (boot.is_torn, false);
             }
-            Frame::Note(Note::Stop) => self.is_stopped = true,
+            Frame::Note(Note::Stop(next)) => {
+                self.is_stopped = true;
+                let ahead = self.ahead(*next).unwrap_or(0);
+                self.next += u64::from(ahead);
+                self.is_broken |= ahead > 0;
+            }
             Frame::Note(Note::Void) => self.is_void = true,
             Frame::Other => {}
         }
         None
     }
 
+    /// How far an index with these lowest 16 bits is ahead; `None` where it lies behind, and was written before, at a place that failed.
+    fn ahead(&self, index: u16) -> Option<u16> {
+        #[expect(clippy::cast_possible_truncation, reason = "the lowest 16 bits are compared")]
+        let ahead = index.wrapping_sub(self.next as u16);
+        Some(ahead).filter(|ahead| *ahead < 1 << 15)
+    }
+
+    /// Whether `head` is not the leaf of the entry before `next`.
+    pub fn lost_its_head(&self) -> bool {
+        self.is_broken || self.is_torn
+    }
+
     /// The header of the next sector, if all of this one was seen: what it says when it can no longer be read itself.
     pub fn following(&self, header: &SectorHeader) -> SectorHeader {
-        SectorHeader { seq: header.seq.saturating_add(1), is_torn: false, run: self.run, first: self.next, anchor: self.head, ..*header }
+        SectorHeader {
+            seq: header.seq.saturating_add(1),
+            is_torn: self.is_torn,
+            run: self.run,
+            first: self.next,
+            anchor: self.head,
+            ..*header
+        }
     }
 }

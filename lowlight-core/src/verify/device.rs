@@ -35,6 +35,8 @@ pub struct DeviceVerifier<const P: usize> {
     head: Option<Digest>,
     /// Entries before `next` are known elsewhere, so that one that is not there is a gap.
     continues: bool,
+    /// Where the device said last that it lost entries before.
+    torn_at: Option<u64>,
     result: DeviceVerdict<P>,
 }
 
@@ -93,7 +95,7 @@ impl<const P: usize> DeviceVerifier<P> {
             end: (next, head),
         };
         let head = if next == 0 { Some(log_id.genesis()) } else { head };
-        Self { log_id, next, head, continues: next > 0, result }
+        Self { log_id, next, head, torn_at: None, continues: next > 0, result }
     }
 
     /// Index of the next entry.
@@ -123,7 +125,10 @@ impl<const P: usize> DeviceVerifier<P> {
         if !is_torn && self.head.is_some_and(|known| known != head) {
             self.report(index.checked_sub(1), ProblemKind::Modified, "the chain up to here is not what the device said it was");
         }
-        self.result.torn += u64::from(is_torn);
+        // It says so again as long as no entry follows.
+        if is_torn && self.torn_at.replace(index) != Some(index) {
+            self.result.torn += 1;
+        }
         self.head = Some(head);
     }
 

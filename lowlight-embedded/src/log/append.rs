@@ -34,6 +34,8 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             let (done, after) = rest.split_at_checked(count).unwrap_or((rest, &[]));
             self.head = done.iter().fold(self.head, |head, body| leaf(&head, body));
             self.next += done.len() as u64;
+            // Until here every note and header says so, for the one before may be the last that can be read.
+            self.is_torn = false;
             rest = after;
         }
         Ok(index)
@@ -51,14 +53,16 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         }
         self.window.1 = 0;
         let (place, left) = (self.place(), self.left());
-        match Note::Stop.emit(&place, F::WRITE_SIZE, self.buffer.get_mut(..left.min(MAX)).unwrap_or_default()) {
+        #[expect(clippy::cast_possible_truncation, reason = "the lowest 16 bits are what it has")]
+        let note = Note::Stop(self.next as u16);
+        match note.emit(&place, F::WRITE_SIZE, self.buffer.get_mut(..left.min(MAX)).unwrap_or_default()) {
             Some(size) => self.program_frame(size).await.map(drop),
             // A full sector needs no note: the next start opens another.
             None => Ok(()),
         }
     }
 
-    /// Erases the sector that is opened next, if it is not yet; `false` when there was nothing to do.
+    /// Erases the sector that is opened next, if that is near and not done yet; `false` when it was not to be done, or has failed.
     ///
     /// # Errors
     ///
@@ -66,11 +70,12 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     pub async fn prepare(&mut self) -> Result<bool, FlashError> {
         self.ready().await?;
         if self.doubt != Doubt::None {
-            self.settle().await;
-            return Ok(true);
+            return self.settle().await.map(|()| true);
         }
         let seq = self.seq.map_or(0, |seq| seq + 1);
-        if self.is_erased || (self.options.when_full == WhenFull::Stop && self.is_needed(seq).await) {
+        // A start knows nothing of what was erased before it: done at once, it would be done again at each of them.
+        let is_early = self.is_open && self.offset < Self::SIZE / 4 * 3;
+        if is_early || self.is_erased || (self.options.when_full == WhenFull::Stop && self.is_needed(seq).await) {
             return Ok(false);
         }
         self.is_erased = self.erase(seq).await;
@@ -113,9 +118,14 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     }
 
     /// Settles what a start has left in doubt.
-    async fn settle(&mut self) {
+    async fn settle(&mut self) -> Result<(), FlashError> {
+        let next = self.seq.map_or(0, |seq| seq + 1);
+        // What could not be read as a header may have been one, with entries behind it.
+        if self.doubt == Doubt::Next && self.options.when_full == WhenFull::Stop && self.is_needed(next).await {
+            return Err(FlashError::Full);
+        }
         match core::mem::replace(&mut self.doubt, Doubt::None) {
-            Doubt::None => return,
+            Doubt::None => return Ok(()),
             Doubt::Next => {}
             Doubt::Newest { is_clear } => {
                 // Where it cannot be said, the sector is passed over; not if the only other one holds all there is.
@@ -125,11 +135,12 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             }
         }
         self.is_erased = self.erase(self.seq.map_or(0, |seq| seq + 1)).await;
+        Ok(())
     }
 
     /// Makes sure that a sector is open, and that it says where the log stands.
     async fn room(&mut self, bodies: &[&[u8]]) -> Result<(), FlashError> {
-        self.settle().await;
+        self.settle().await?;
         let least = bodies.first().map_or(0, |body| (flash::FRAME_HEAD + body.len()).next_multiple_of(F::WRITE_SIZE));
         loop {
             if !self.is_open || self.left() < least {
@@ -142,10 +153,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             let boot = Boot { run: self.run, next: self.next, head: self.head, is_torn: self.is_torn };
             let (place, left) = (self.place(), self.left());
             match Note::Boot(boot).emit(&place, F::WRITE_SIZE, self.buffer.get_mut(..left.min(MAX)).unwrap_or_default()) {
-                Some(size) => {
-                    self.needs_boot = !self.program_frame(size).await?;
-                    self.is_torn &= self.needs_boot;
-                }
+                Some(size) => self.needs_boot = !self.program_frame(size).await?,
                 None => self.is_open = false,
             }
         }
@@ -244,7 +252,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             if self.program(self.address(seq), flash::HEADER).await {
                 let [a, b, c, d, ..] = self.head.0;
                 (self.anchor, self.offset, self.seq) = ([a, b, c, d], Self::HEADER, Some(seq));
-                (self.is_open, self.needs_boot, self.is_torn, self.bad) = (true, false, false, 0);
+                (self.is_open, self.needs_boot, self.bad) = (true, false, 0);
                 return Ok(());
             }
         }

@@ -120,7 +120,7 @@ pub struct FlashLog<F, const MAX: usize> {
     is_erased: bool,
     /// The next frame is to be a note that says where the log stands.
     needs_boot: bool,
-    /// The head is not that of all entries: some could not be read at the start, and nothing that says so was written yet.
+    /// The head is not that of all entries: some could not be read at a start, and none was written since.
     is_torn: bool,
     doubt: Doubt,
     /// An operation was begun and its end not seen.

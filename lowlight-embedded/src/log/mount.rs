@@ -59,7 +59,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         // A header that reads as whole now may not do so the next time: without a frame behind it, its sector is opened anew.
         let is_empty = pass.frames == 0 || pass.is_void;
         let known = if is_empty { Pass::new(&newest) } else { pass };
-        (self.next, self.head, self.is_torn) = (known.next, known.head, known.is_broken);
+        (self.next, self.head, self.is_torn) = (known.next, known.head, known.lost_its_head());
         self.run = known.run.max(newest.run).saturating_add(1);
         self.acked = self.acked.max(newest.acked).min(self.next);
         self.dropped = self.dropped.max(newest.dropped);

@@ -112,6 +112,8 @@ pub struct Sim<const W: usize, const S: usize> {
     pub skips_erased: bool,
     /// Operations that fail, counted from here on.
     pub fails: Option<Failing>,
+    /// Reads that fail, counted from here on; nothing is torn by that.
+    pub fails_reads: Option<Failing>,
     random: Random,
     is_off: bool,
 }
@@ -130,6 +132,7 @@ impl<const W: usize, const S: usize> Sim<W, S> {
             journal: None,
             skips_erased: false,
             fails: None,
+            fails_reads: None,
             random: Random(seed),
             is_off: false,
         }
@@ -282,17 +285,6 @@ impl<const W: usize, const S: usize> Sim<W, S> {
         }
     }
 
-    /// Whether the operation fails; `Some(true)` leaves something torn.
-    fn fails(&mut self) -> Option<bool> {
-        let failing = self.fails.as_mut().filter(|failing| failing.count > 0)?;
-        if failing.after > 0 {
-            failing.after -= 1;
-            return None;
-        }
-        failing.count -= 1;
-        Some(failing.tears)
-    }
-
     fn note(&mut self, operation: Operation) {
         if let Some(mut journal) = self.journal.take() {
             journal.push((self.clone(), operation));
@@ -316,6 +308,17 @@ impl<const W: usize, const S: usize> Sim<W, S> {
     }
 }
 
+/// Whether the next operation fails; `Some(true)` leaves something torn.
+fn fails(failing: &mut Option<Failing>) -> Option<bool> {
+    let failing = failing.as_mut().filter(|failing| failing.count > 0)?;
+    if failing.after > 0 {
+        failing.after -= 1;
+        return None;
+    }
+    failing.count -= 1;
+    Some(failing.tears)
+}
+
 impl<const W: usize, const S: usize> ErrorType for Sim<W, S> {
     type Error = NorFlashErrorKind;
 }
@@ -327,7 +330,8 @@ impl<const W: usize, const S: usize> ReadNorFlash for Sim<W, S> {
         self.check(offset, bytes.len(), W)?;
         self.reads = (self.reads.0 + 1, self.reads.1 + bytes.len() as u64);
         let at = offset as usize;
-        if self.words.iter().skip(at / W).take(bytes.len() / W).any(|word| *word == Word::Poison) {
+        let is_poison = self.words.iter().skip(at / W).take(bytes.len() / W).any(|word| *word == Word::Poison);
+        if fails(&mut self.fails_reads).is_some() || is_poison {
             return Err(NorFlashErrorKind::Other);
         }
         bytes.iter_mut().zip(self.bytes.iter().skip(at)).for_each(|(to, from)| *to = *from);
@@ -347,7 +351,7 @@ impl<const W: usize, const S: usize> NorFlash for Sim<W, S> {
         self.check(from, to.saturating_sub(from) as usize, S)?;
         for block in (from..to).step_by(S) {
             self.note(Operation::Erase(block));
-            if let Some(tears) = self.fails() {
+            if let Some(tears) = fails(&mut self.fails) {
                 if tears {
                     self.tear_erase(block, Tear::Any);
                 }
@@ -369,7 +373,7 @@ impl<const W: usize, const S: usize> NorFlash for Sim<W, S> {
             return Err(NorFlashErrorKind::Other);
         }
         self.note(Operation::Write(offset, bytes.to_vec()));
-        if let Some(tears) = self.fails() {
+        if let Some(tears) = fails(&mut self.fails) {
             if tears {
                 self.tear_write(offset, bytes, Tear::Any);
             }

@@ -212,15 +212,12 @@ impl<F: NorFlash> Witness<F> {
         let reply = match *ask {
             Ask::Provision { seeds, name, vkey } => self.provision_asked(seeds, name, vkey).await,
             Ask::Add { time, request } => self.add(time, request).await,
-            Ask::Info => self.ready().await.map(|_| Reply { status: 200, body: Body::Info }),
+            Ask::Info => self.info().await,
             Ask::Latest { origin } => self.log_of(origin).await.map(|log| match log {
                 Some((_, record)) => Reply { status: 200, body: Body::Latest(record) },
                 None => Refusal::UnknownOrigin.into(),
             }),
-            Ask::Attest { nonce, origin } => self.log_of(origin).await.map(|log| match log {
-                Some((log_id, record)) => Reply { status: 200, body: Body::Attestation(log_id, record, nonce) },
-                None => Refusal::UnknownOrigin.into(),
-            }),
+            Ask::Attest { nonce, origin } => self.attest(nonce, origin).await,
         };
         reply.unwrap_or_else(Reply::from)
     }
@@ -229,10 +226,21 @@ impl<F: NorFlash> Witness<F> {
     ///
     /// # Errors
     ///
-    /// When it does not fit `out`.
+    /// When it does not fit `out`, or is to be signed and there is no state any more.
     pub fn write(&self, reply: &Reply, out: &mut impl core::fmt::Write) -> core::fmt::Result {
-        let header = if let Condition::Ready(state) = &self.condition { Some((&state.header, state.write_seq)) } else { None };
+        let header = if let Condition::Ready(state) = &self.condition { Some(&state.header) } else { None };
         reply.write(header, out)
+    }
+
+    async fn info(&mut self) -> Result<Reply, WitnessError> {
+        let write_seq = self.ready().await?.write_seq;
+        Ok(Reply { status: 200, body: Body::Info(write_seq) })
+    }
+
+    async fn attest(&mut self, nonce: [u8; 32], origin: &str) -> Result<Reply, WitnessError> {
+        let Some((log_id, record)) = self.log_of(origin).await? else { return Ok(Refusal::UnknownOrigin.into()) };
+        let write_seq = self.ready().await?.write_seq;
+        Ok(Reply { status: 200, body: Body::Attestation(log_id, record, nonce, write_seq) })
     }
 
     /// The log of an origin, and what is remembered of it; `None` when it is none that is witnessed.
@@ -277,7 +285,7 @@ impl<F: NorFlash> Witness<F> {
         };
         let log = Key::parse(vkey).map_err(|_| WitnessError::Name)?;
         self.provision(&log, name, seeds).await?;
-        Ok(Reply { status: 200, body: Body::Info })
+        self.info().await
     }
 }
 

@@ -32,9 +32,10 @@ pub(super) enum Body {
     Cosignature(WitnessRecord),
     /// The newest checkpoint, if there is one.
     Latest(Option<WitnessRecord>),
-    /// What is remembered, for a nonce.
-    Attestation(LogId, Option<WitnessRecord>, [u8; 32]),
-    Info,
+    /// What is remembered, for a nonce, and how often was written until then.
+    Attestation(LogId, Option<WitnessRecord>, [u8; 32], u64),
+    /// The keys, and how often was written until then.
+    Info(u64),
 }
 
 impl From<Refusal> for Reply {
@@ -68,25 +69,25 @@ impl Reply {
         Self { status, body: Body::Reason(reason) }
     }
 
-    /// Writes the text; `header` is that of the state, with how often it was written.
-    pub(super) fn write(&self, header: Option<(&WitnessHeader, u64)>, out: &mut impl Write) -> Result {
+    /// Writes the text; `header` is that of the state.
+    pub(super) fn write(&self, header: Option<&WitnessHeader>, out: &mut impl Write) -> Result {
         match (self.body, header) {
             (Body::Reason(reason), _) => writeln!(out, "{reason}"),
             (Body::Size(size), _) => writeln!(out, "{size}"),
             (Body::Latest(None), _) => Ok(()),
             (_, None) => Err(core::fmt::Error),
-            (Body::Info, Some((header, write_seq))) => {
+            (Body::Info(write_seq), Some(header)) => {
                 let name = attest_name(header)?;
                 let (cosign, attest) = (key(header, Use::Cosign, &name)?, key(header, Use::Attest, &name)?);
                 writeln!(out, r#"{{"version":1,"witness":"{cosign}","attest":"{attest}","write_seq":{write_seq}}}"#)
             }
-            (Body::Cosignature(record), Some((header, _))) => cosign(header, &record, out),
-            (Body::Latest(Some(record)), Some((header, _))) => {
+            (Body::Cosignature(record), Some(header)) => cosign(header, &record, out),
+            (Body::Latest(Some(record)), Some(header)) => {
                 writeln!(out, "{}", text(header, &record)?)?;
                 write_signature(out, header.names().0, record.key_id, &record.signature)?;
                 cosign(header, &record, out)
             }
-            (Body::Attestation(log_id, record, nonce), Some((header, write_seq))) => {
+            (Body::Attestation(log_id, record, nonce, write_seq), Some(header)) => {
                 let seen = record.map_or(Seen::nothing(), |record| Seen { size: record.size, root: record.root });
                 let origin = origin(header, log_id)?;
                 let mut text = String::<TEXT>::new();
