@@ -88,7 +88,7 @@ fn what_had_to_go_while_it_was_written_takes_no_newer_entry_with_it() {
         while wait(recorder.flush(&mut log, now(0))).unwrap() > 0 {}
         let mut log = mount::<4, S, MAX>(log.into_flash().flash);
         let there = contents(&mut log).unwrap();
-        let times_of = there.iter().map(|(_, body)| decode(body).unwrap().header.recorded);
+        let times_of = there.values().map(|body| decode(body).unwrap().header.recorded);
         let recorded: Vec<_> = times_of.filter(|time| *time >= 1000).collect();
         // The oldest may be there or not.
         let newer = recorded.iter().skip_while(|time| **time == 1000).collect::<Vec<_>>();

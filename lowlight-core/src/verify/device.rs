@@ -132,6 +132,11 @@ impl<const P: usize> DeviceVerifier<P> {
         self.head = Some(head);
     }
 
+    /// The device does not know the leaf before the next entry: that it follows on the one before cannot be checked.
+    pub fn forget(&mut self) {
+        self.head = None;
+    }
+
     /// Notes that entries before `index` are not there, if so.
     fn skip(&mut self, index: u64, is_anchored: bool) {
         if index <= self.next {

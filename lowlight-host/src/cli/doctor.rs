@@ -249,12 +249,11 @@ fn taken_in(dir: &Path, add: &mut Add<'_>) {
     let (mut devices_read, mut entries) = (0, 0_u64);
     for name in names_of_devices(dir) {
         let home = devices(dir).join(&name);
-        // An import makes it, then what is in it.
-        let is_empty = home.join("device.db").metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0);
-        let stretches = if is_empty { Ok(Vec::new()) } else { DeviceStore::read(&home).and_then(|store| store.stretches()) };
+        let is_unmade = DeviceStore::is_unmade(&home);
+        let stretches = if is_unmade { Ok(Vec::new()) } else { DeviceStore::read(&home).and_then(|store| store.stretches()) };
         match stretches {
             Err(error) => add("devices", Level::Wrong, error.to_string()),
-            Ok(stretches) if stretches.is_empty() || stretches.iter().any(|stretch| stretch.seq.is_none()) => {
+            Ok(stretches) if is_unmade || stretches.iter().any(|stretch| stretch.seq.is_none()) => {
                 add("devices", Level::Warning, format!("{name}: an import is under way, or did not end: then run `lowlight import` again"));
             }
             Ok(stretches) => {

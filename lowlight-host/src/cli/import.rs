@@ -12,11 +12,14 @@ use std::io::Write;
 use std::os::unix::fs::FileTypeExt as _;
 use std::time::{Duration, Instant};
 
+/// Longest that an answer is waited for.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 pub(super) fn run(cli: &Cli, args: &ImportArgs) -> Outcome {
     let name = args.source.display().to_string();
     let failed = |error: std::io::Error| Failure::Usage(format!("{name}: {error}"));
     let kind = args.source.metadata().map_err(failed)?.file_type();
-    let patience = Duration::try_from_secs_f64(args.timeout).map_err(|error| Failure::Usage(format!("--timeout: {error}")))?;
+    let patience = Duration::try_from_secs_f64(args.timeout).map_err(|error| Failure::Usage(format!("--timeout: {error}")))?.min(LONGEST);
     let image = if kind.is_socket() || kind.is_char_device() {
         None
     } else if kind.is_file() {
@@ -78,10 +81,16 @@ fn tell(cli: &Cli, taken: &Taken, name: &str, time: Duration) -> Outcome {
             let gone =
                 if status.reclaimed > 0 { format!(", {} overwritten before anybody had them", status.reclaimed) } else { String::new() };
             let lost = if status.dropped > 0 { format!(", {} lost before they reached flash", status.dropped) } else { String::new() };
-            writeln!(out, "on the device: entries {} to {}{gone}{lost}", status.first, status.next.saturating_sub(1))?;
+            let there = match status.next.checked_sub(1) {
+                Some(newest) if newest >= status.first => format!("entries {} to {newest}", status.first),
+                _ => "no entries".to_owned(),
+            };
+            writeln!(out, "on the device: {there}{gone}{lost}")?;
         }
-        print_details(&report, taken.known, &mut out)?;
-        writeln!(out, "`lowlight query --device {}` lists them", &report.log_id[..8])?;
+        print_details(&report, taken.before, &mut out)?;
+        if taken.entries > 0 {
+            writeln!(out, "`lowlight query --device {}` lists them", &report.log_id[..8])?;
+        }
     }
     out.flush()?;
     if taken.noise > 0 {
@@ -92,16 +101,16 @@ fn tell(cli: &Cli, taken: &Taken, name: &str, time: Duration) -> Outcome {
     }
     if taken.is_forked {
         say(&format!(
-            "{name}: the device has other entries than this host took in before, or lost some of them; both are kept: run `lowlight verify`"
+            "{name}: the device has other entries than this host took in before, or fewer; all of them are kept: run `lowlight verify`"
         ));
     }
     Ok(u8::from(!is_fine))
 }
 
-/// What is worth knowing of a device's log, of which so many entries were there before.
-pub(super) fn print_details(report: &DeviceReport, known: u64, out: &mut impl Write) -> std::io::Result<()> {
+/// What is worth knowing of a device's log, of which what is below the index `before` was taken in earlier.
+pub(super) fn print_details(report: &DeviceReport, before: u64, out: &mut impl Write) -> std::io::Result<()> {
     print_problems(&report.problems, report.problems_total, out)?;
-    if let Some(first) = report.first.filter(|first| *first > known) {
+    if let Some(first) = report.first.filter(|first| *first > before) {
         writeln!(out, "  0 to {} are not here: overwritten before, or taken in elsewhere", first - 1)?;
     }
     for gap in report.gaps.iter().take(10) {

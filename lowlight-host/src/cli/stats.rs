@@ -91,7 +91,7 @@ pub(super) fn run(cli: &Cli, args: &DeviceArgs) -> Outcome {
         "log_id": reader.log_id().to_string(),
         "entries": reader.tip().size,
         "kinds": kinds(&reader)?,
-        "lost_total": lost.values().filter_map(Value::as_u64).sum::<u64>(),
+        "lost_total": lost.values().filter_map(Value::as_u64).fold(0, u64::saturating_add),
         "lost": lost,
         "models": models(&reader)?,
         "alarms": alarms(&reader)?,
@@ -181,9 +181,15 @@ fn kinds(reader: &Reader) -> Result<Map<String, Value>, Failure> {
 }
 
 fn losses(reader: &Reader) -> Result<Map<String, Value>, Failure> {
-    let rows = pairs(reader, "SELECT reason, sum(lost) FROM entry NOT INDEXED WHERE kind = 5 AND reason IS NOT NULL GROUP BY reason")?;
+    // No sum in SQL: it fails where it overflows.
+    let rows = pairs(reader, "SELECT reason, lost FROM entry NOT INDEXED WHERE kind = 5 AND reason IS NOT NULL AND lost IS NOT NULL")?;
+    let mut sums = BTreeMap::<i64, u64>::new();
+    rows.into_iter().for_each(|(reason, lost)| {
+        let sum = sums.entry(reason).or_default();
+        *sum = sum.saturating_add(lost);
+    });
     let name = |number: i64| usize::try_from(number).ok().and_then(|number| GAP_REASONS.get(number)).map_or("malformed", |row| row.1);
-    Ok(rows.into_iter().map(|(reason, lost)| (name(reason).to_owned(), lost.into())).collect())
+    Ok(sums.into_iter().map(|(reason, lost)| (name(reason).to_owned(), lost.into())).collect())
 }
 
 /// How many alarms of each kind the log has, and the newest of them.

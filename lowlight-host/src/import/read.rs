@@ -5,6 +5,7 @@ use super::store::{DeviceStore, devices};
 use super::verify::names_of_devices;
 use crate::store::{Reader, Scratch};
 use lowlight_core::chain::leaf;
+use lowlight_core::entry::MAX_SIZE;
 use std::path::Path;
 
 /// The entries that were taken in of a device, and how many of them it had differently before: those are told as they came in last.
@@ -25,17 +26,24 @@ pub fn open_device(dir: &Path, id: &str) -> Result<(Reader, u64), ImportError> {
             (false, false) => format!("give more of the id: {}", list(&mut found.into_iter())),
         }));
     };
-    let store = DeviceStore::read(&devices(dir).join(name))?;
+    let home = devices(dir).join(name);
+    let nothing = || ImportError::Device(format!("nothing was taken in of device {name} yet: run `lowlight import`"));
+    if DeviceStore::is_unmade(&home) {
+        return Err(nothing());
+    }
+    let store = DeviceStore::read(&home)?;
+    let stretches = store.stretches()?;
+    if stretches.is_empty() {
+        return Err(nothing());
+    }
     let mut scratch = Scratch::new(store.path(), store.log_id())?;
     // Later ones over earlier ones.
-    for stretch in store.stretches()? {
+    for stretch in stretches {
         let (mut head, mut done) = (stretch.import.head_before, Ok(()));
         store.bodies(stretch.id, |index, body| {
             head = leaf(&head, body);
-            if done.is_ok()
-                && let Ok(seq) = i64::try_from(index)
-            {
-                done = scratch.put(seq, &head, body);
+            if done.is_ok() && index < MAX_SIZE {
+                done = scratch.put(index.cast_signed(), &head, body);
             }
         })?;
         done?;

@@ -8,7 +8,7 @@
 //! 2. A stretch without the seq of its import entry gets one at the next import: at worst there are two that say the same.
 
 use super::ImportError;
-use crate::store::{PrivateCopy, connect_other, private_dir, schema};
+use crate::store::{PrivateCopy, connect_other, create_database, is_orphaned, private_dir, private_file, schema, sync_parent};
 use lowlight_core::chain::leaf;
 use lowlight_core::entry::Import;
 use lowlight_core::{Digest, LogId};
@@ -16,7 +16,6 @@ use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags, params};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// "LWLD".
@@ -93,23 +92,28 @@ impl DeviceStore {
         private_dir(&devices(dir))?;
         let home = devices(dir).join(log_id.to_string());
         private_dir(&home)?;
-        let private = |name: &str| File::options().create(true).truncate(false).write(true).mode(0o600).open(home.join(name));
-        let lock = private("device.lock")?;
+        let path = home.join("device.db");
+        let lock = private_file(&home.join("device.lock"))?;
         // SQLite would make it readable for others.
-        drop(private("device.db")?);
-        crate::store::sync_parent(&home)?;
-        crate::store::sync_parent(&home.join("device.db"))?;
+        create_database(&path)?;
+        sync_parent(&home)?;
         lock.try_lock().map_err(|error| match error {
             std::fs::TryLockError::WouldBlock => ImportError::Busy(log_id),
             std::fs::TryLockError::Error(error) => error.into(),
         })?;
-        let path = home.join("device.db");
+        if is_orphaned(&path) {
+            let why = "is gone or empty, and its journal (-wal) is there: put back a copy of both, or move them aside".to_owned();
+            return Err(ImportError::Store { path, why });
+        }
+        let is_unmade = Self::is_unmade(&home);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags)?;
         schema::distrust(&connection)?;
-        connection.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=1000")?;
-        let version: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-        if version == 0 {
+        if is_unmade {
+            connection.execute_batch("PRAGMA journal_mode=WAL")?;
+        }
+        connection.execute_batch("PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=1000")?;
+        if is_unmade {
             let made = format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version=1;");
             connection.execute_batch(&made)?;
             connection.execute("INSERT INTO device VALUES (1, 1, ?1)", [log_id.0])?;
@@ -118,6 +122,20 @@ impl DeviceStore {
         let store = Self { connection, path, log_id, open: None, pending: 0, _lock: Some(lock), _copy: None };
         store.check()?;
         Ok(store)
+    }
+
+    /// Whether an import that is under way, or did not end, has made no more than the place for the database in `home`.
+    pub(crate) fn is_unmade(home: &Path) -> bool {
+        let path = home.join("device.db");
+        match path.symlink_metadata() {
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+            Ok(meta) if !meta.is_file() => false,
+            Ok(meta) if meta.len() == 0 => !is_orphaned(&path),
+            Ok(_) => {
+                let sql = "SELECT (SELECT count(*) FROM sqlite_schema) = 0 AND (SELECT application_id = 0 FROM pragma_application_id)";
+                connect_other(&path).is_ok_and(|(connection, _)| connection.query_row(sql, [], |row| row.get(0)).unwrap_or(false))
+            }
+        }
     }
 
     /// Opens the database in `home` for reading; nothing is written beside it.
@@ -173,8 +191,14 @@ impl DeviceStore {
     ///
     /// What the database says.
     pub fn doubled(&self) -> Result<u64, ImportError> {
-        let sql = "SELECT count(*) FROM (SELECT 1 FROM entry GROUP BY idx HAVING min(body) <> max(body))";
+        let sql = "SELECT count(*) FROM (SELECT 1 FROM entry WHERE stretch IN (SELECT id FROM stretch) GROUP BY idx HAVING min(body) <> max(body))";
         Ok(self.connection.query_row(sql, [], |row| row.get::<_, i64>(0))?.cast_unsigned())
+    }
+
+    /// The lowest index of entries that are in no stretch.
+    pub(crate) fn stray(&self) -> Result<Option<u64>, ImportError> {
+        let sql = "SELECT min(idx) FROM entry WHERE stretch NOT IN (SELECT id FROM stretch)";
+        Ok(self.connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0))?.map(i64::cast_unsigned))
     }
 
     /// Id of the device's log.
@@ -223,7 +247,7 @@ impl DeviceStore {
     ///
     /// What the database says.
     pub(crate) fn find(&self, index: u64, body: &[u8]) -> Result<Here, ImportError> {
-        let sql = "SELECT count(*), coalesce(sum(body = ?2), 0) FROM entry WHERE idx = ?1";
+        let sql = "SELECT count(*), coalesce(sum(body = ?2), 0) FROM entry WHERE idx = ?1 AND stretch IN (SELECT id FROM stretch)";
         let found = self.connection.prepare_cached(sql)?.query_row(params![index.cast_signed(), body], |row| {
             Ok(match (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?) {
                 (0, _) => Here::Nothing,

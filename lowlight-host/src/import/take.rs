@@ -50,6 +50,8 @@ pub struct Taken {
     pub entries: u64,
     /// Entries that were there already.
     pub known: u64,
+    /// Index behind the newest entry that was there already.
+    pub before: u64,
     /// What they are in, in the order of the host's entries about them.
     pub stretches: Vec<Stretch>,
     /// What the entries themselves showed, while they came in.
@@ -76,6 +78,8 @@ struct Taking<'a> {
     verifier: DeviceVerifier<MAX_PROBLEMS>,
     /// Index behind the newest entry that was there before.
     known_to: u64,
+    /// The same when the import began.
+    before: u64,
     /// Index of the entry that comes next and the leaf before it, as their source says.
     chain: Option<(u64, Digest)>,
     is_torn: bool,
@@ -119,6 +123,7 @@ impl<'a> Import<'a> {
             store,
             verifier: DeviceVerifier::new(log_id, 0, None),
             known_to: 0,
+            before: 0,
             chain: None,
             is_torn: false,
             is_forked: false,
@@ -132,6 +137,7 @@ impl<'a> Import<'a> {
         taking.tell()?;
         taking.stretches.clear();
         taking.known_to = taking.store.stretches()?.iter().map(|stretch| stretch.import.end).max().unwrap_or(0);
+        taking.before = taking.known_to;
         Ok(taking)
     }
 
@@ -300,6 +306,11 @@ impl Taking<'_> {
         }
         match entries.before {
             Some(before) if index >= next => self.anchor(index, before),
+            // That they follow on what this host has is not said.
+            None if is_first => {
+                self.chain = None;
+                self.verifier.forget();
+            }
             // Where the device does not know the leaf, the chain goes on only from what was there before.
             before if before.is_some() || index != next => self.chain = before.map(|before| (index, before.leaf)),
             _ => {}
@@ -369,6 +380,7 @@ impl Taking<'_> {
             log_id: self.store.log_id(),
             entries: self.entries,
             known: self.known,
+            before: self.before,
             stretches: self.stretches,
             verdict: self.verifier.finish(),
             status,

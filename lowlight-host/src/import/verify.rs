@@ -6,7 +6,7 @@ use crate::store::{Filter, Reader, StoreError};
 use crate::verify::ReportedProblem;
 use lowlight_core::LogId;
 use lowlight_core::entry::codec::decode;
-use lowlight_core::entry::{Event, Import};
+use lowlight_core::entry::{Event, Import, Kind};
 use lowlight_core::source::{EntrySource as _, Item};
 use lowlight_core::verify::{DeviceVerdict, DeviceVerifier, MAX_PROBLEMS};
 use serde::Serialize;
@@ -112,7 +112,8 @@ impl DeviceReport {
 pub fn verify_devices(dir: &Path, reader: &Reader) -> Result<Vec<DeviceReport>, StoreError> {
     let said = imports(reader)?;
     let mut names: BTreeSet<String> = said.keys().map(ToString::to_string).collect();
-    names.extend(names_of_devices(dir));
+    // Of an import that made no more than the place there is nothing to say.
+    names.extend(names_of_devices(dir).into_iter().filter(|name| !DeviceStore::is_unmade(&devices(dir).join(name))));
     let report = |name: &String| {
         let own = said.iter().find(|(log_id, _)| log_id.to_string() == *name).map_or(&[][..], |(_, own)| own);
         verify_one(&devices(dir).join(name), own, reader.tip().size).unwrap_or_else(|error| DeviceReport::unreadable(name.clone(), &error))
@@ -123,7 +124,7 @@ pub fn verify_devices(dir: &Path, reader: &Reader) -> Result<Vec<DeviceReport>, 
 /// The import entries of the host's log, by device.
 fn imports(reader: &Reader) -> Result<BTreeMap<LogId, Vec<(u64, Import)>>, StoreError> {
     let mut filter = Filter::default();
-    filter.and("kind = ?", [rusqlite::types::Value::Integer(9)]);
+    filter.and("kind = ?", [rusqlite::types::Value::Integer(Kind::Import.number().into())]);
     let mut source = reader.source(0..reader.tip().size, &filter, false);
     let mut found: BTreeMap<LogId, Vec<(u64, Import)>> = BTreeMap::new();
     while let Some(item) = source.next()? {
@@ -150,7 +151,7 @@ fn is_log_id(name: &str) -> bool {
 }
 
 fn verify_one(home: &Path, said: &[(u64, Import)], size: u64) -> Result<DeviceReport, ImportError> {
-    if !home.join("device.db").exists()
+    if DeviceStore::is_unmade(home)
         && let Some((_, import)) = said.first()
     {
         let nothing = DeviceVerifier::new(import.log_id, 0, None).finish();
@@ -165,8 +166,9 @@ fn verify_one(home: &Path, said: &[(u64, Import)], size: u64) -> Result<DeviceRe
     let mut verifier = DeviceVerifier::<MAX_PROBLEMS>::new(store.log_id(), 0, None);
     let mut wrong = Vec::new();
     for stretch in &stretches {
-        if stretch.import.head_before != UNKNOWN {
-            verifier.anchor(stretch.import.first, stretch.import.head_before, stretch.is_torn);
+        match stretch.import.head_before {
+            UNKNOWN => verifier.forget(),
+            before => verifier.anchor(stretch.import.first, before, stretch.is_torn),
         }
         if !store.is_whole(stretch, |index, body| verifier.entry(index, body))? {
             wrong.push(stretch.import.first);
@@ -176,6 +178,9 @@ fn verify_one(home: &Path, said: &[(u64, Import)], size: u64) -> Result<DeviceRe
     for first in wrong {
         report.add(Some(first), "modified", "the entries are not those that were taken in".to_owned());
     }
+    if let Some(index) = store.stray()? {
+        report.add(Some(index), "inserted", "entries are here that no import has taken in".to_owned());
+    }
     report.missing(said.iter().filter(|(_, import)| !stretches.iter().any(|stretch| stretch.import == *import)));
     // Of what came in since the log was read nothing can be said.
     let (told, untold): (Vec<&Stretch>, Vec<&Stretch>) = stretches.iter().partition(|stretch| stretch.seq.is_some_and(|seq| seq < size));
@@ -183,6 +188,6 @@ fn verify_one(home: &Path, said: &[(u64, Import)], size: u64) -> Result<DeviceRe
         let what = "no entry of the host's log says that it was taken in".to_owned();
         report.add(Some(stretch.import.first), "inserted", what);
     }
-    report.untold = untold.iter().map(|stretch| stretch.entries()).sum();
+    report.untold = untold.iter().map(|stretch| stretch.entries()).fold(0, u64::saturating_add);
     Ok(report)
 }

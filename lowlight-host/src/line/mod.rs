@@ -48,8 +48,9 @@ pub enum LineError {
 #[derive(Debug)]
 pub struct Aside {
     path: Option<PathBuf>,
-    /// Bytes since the last zero.
+    /// Bytes since the last zero, as far as they are kept, and how many.
     bytes: Vec<u8>,
+    run: u64,
     /// How many bytes were no frame.
     pub count: u64,
 }
@@ -57,32 +58,40 @@ pub struct Aside {
 impl Aside {
     /// Keeps them in the file at `path`, behind what is there; without one they are counted.
     pub fn new(path: Option<PathBuf>) -> Self {
-        Self { path, bytes: Vec::new(), count: 0 }
+        Self { path, bytes: Vec::new(), run: 0, count: 0 }
     }
 
     /// A byte came; `is_frame` when it was the last of one.
     fn push(&mut self, byte: u8, is_frame: bool) {
         if byte != 0 {
+            self.run += 1;
             if self.bytes.len() < 2 * MAX_MESSAGE {
                 self.bytes.push(byte);
             }
+        } else if is_frame {
+            (self.run, self.bytes) = (0, Vec::new());
+        } else {
+            self.end();
+        }
+    }
+
+    /// What came since the last zero is no frame.
+    fn end(&mut self) {
+        self.count += std::mem::take(&mut self.run);
+        let bytes = std::mem::take(&mut self.bytes);
+        let Some(path) = self.path.as_ref().filter(|_| !bytes.is_empty()) else { return };
+        let room = path.metadata().map_or(MAX_ASIDE, |meta| MAX_ASIDE.saturating_sub(meta.len()));
+        let kept = bytes.get(..usize::try_from(room.saturating_sub(1)).unwrap_or(0)).unwrap_or(&bytes);
+        if kept.is_empty() {
             return;
         }
-        if !is_frame && !self.bytes.is_empty() {
-            self.count += self.bytes.len() as u64;
-            let Some(path) = &self.path else { return self.bytes.clear() };
-            let room = path.metadata().map_or(MAX_ASIDE, |meta| MAX_ASIDE.saturating_sub(meta.len()));
-            let kept = self.bytes.get(..usize::try_from(room.saturating_sub(1)).unwrap_or(0)).unwrap_or(&self.bytes);
-            if kept.is_empty() {
-                return self.bytes.clear();
-            }
-            // What is kept of a fault is a help and no evidence: it stops no import.
-            let _ = File::options().create(true).append(true).mode(0o600).open(path).and_then(|mut file| {
-                file.write_all(kept)?;
-                file.write_all(&[0])
-            });
-        }
-        self.bytes.clear();
+        // What is kept of a fault is a help and no evidence: it stops no import. Nor does a pipe in its place.
+        let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
+        let file = File::options().create(true).append(true).mode(0o600).custom_flags(flags).open(path);
+        let _ = file.and_then(|mut file| {
+            file.write_all(kept)?;
+            file.write_all(&[0])
+        });
     }
 }
 
@@ -179,7 +188,8 @@ impl<P: Port> Line<P> {
         Err(self.silent())
     }
 
-    fn silent(&self) -> LineError {
+    fn silent(&mut self) -> LineError {
+        self.aside.end();
         if self.aside.count > 0 { LineError::Noise(self.aside.count) } else { LineError::Silent }
     }
 

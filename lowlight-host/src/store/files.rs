@@ -94,7 +94,7 @@ fn check_mode(path: &Path, meta: &std::fs::Metadata, mode: u32) -> Result<(), St
     Err(StoreError::Unsafe { path: path.to_path_buf(), why })
 }
 
-/// Opens a file of ours for reading and writing, creating it 0600; refuses a symbolic link and a file others can read.
+/// Opens a file of ours for reading and writing, creating it 0600; refuses a symbolic link, what is no file, and a file others can read.
 pub fn private_file(path: &Path) -> Result<File, StoreError> {
     let nofollow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(nofollow).open(path);
@@ -106,6 +106,9 @@ pub fn private_file(path: &Path) -> Result<File, StoreError> {
         _ => StoreError::from_io(path, source),
     })?;
     let meta = file.metadata().map_err(|source| StoreError::from_io(path, source))?;
+    if !meta.is_file() {
+        return Err(StoreError::Unsafe { path: path.to_path_buf(), why: "is no file; move it away".to_owned() });
+    }
     check_mode(path, &meta, 0o600)?;
     Ok(file)
 }

@@ -57,7 +57,7 @@ pub(super) fn open(uri: &str) -> rusqlite::Result<Connection> {
 }
 
 /// Whether there is a journal of a database that is gone, or empty. SQLite would delete it, with all that only stands there.
-pub(super) fn is_orphaned(path: &Path) -> bool {
+pub(crate) fn is_orphaned(path: &Path) -> bool {
     let length = |path: &Path| path.symlink_metadata().map_or(0, |meta| meta.len());
     length(path) == 0 && length(&with_suffix(path, "-wal")) > 0
 }
