@@ -312,3 +312,22 @@ fn a_device_that_lost_entries_says_so_and_is_no_forger() {
     }
     assert!(torn > 0);
 }
+
+#[test]
+fn what_a_device_does_not_know_of_its_chain_is_not_taken_for_what_is_here() {
+    let (dir, mut board) = (scratch(), Board::new(8));
+    record(&mut board, 4);
+    let older = board.image();
+    record(&mut board, 3);
+    let there = import(dir.path(), board.cable()).unwrap().entries;
+    // Older flash is put back, and it goes past what was taken in; where that went on, a frame before has rotten.
+    board.restore(&older);
+    record(&mut board, 3);
+    assert!(board.status().next > there, "{:?}", board.status());
+    board.rot(there - 2);
+    assert_eq!(board.leaf_before(there), None);
+    let taken = import(dir.path(), board.cable()).unwrap();
+    let verdict = verdict(dir.path());
+    assert!(taken.is_forked || verdict.unchained > 0, "{taken:?}, {verdict:?}");
+    assert!(taken.stretches.iter().all(|stretch| stretch.import.first != there || stretch.import.head_before.0 == [0; 32]), "{taken:?}");
+}

@@ -110,6 +110,11 @@ impl Board {
         self.log = Some(mount(flash));
     }
 
+    /// The leaf before an entry, as the device knows it.
+    pub fn leaf_before(&mut self, index: u64) -> Option<Digest> {
+        wait(self.log().leaf_before(index)).map(|before| before.leaf)
+    }
+
     /// Past the recorder.
     pub fn append(&mut self, body: &[u8]) {
         wait(self.log().append(&[body])).unwrap();

@@ -241,7 +241,8 @@ fn of_devices(cli: &Cli) -> Value {
         let entries = stretches.iter().map(Stretch::entries).fold(0, u64::saturating_add);
         json!({ "log_id": id, "entries": entries, "end": stretches.iter().map(|stretch| stretch.import.end).max() })
     };
-    names_of_devices(&cli.path).into_iter().map(of_one).collect()
+    let is_made = |id: &String| !DeviceStore::is_unmade(&devices(&cli.path).join(id));
+    names_of_devices(&cli.path).into_iter().filter(is_made).map(of_one).collect()
 }
 
 fn times(reader: &Reader) -> Result<Value, Failure> {

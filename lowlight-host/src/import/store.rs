@@ -247,8 +247,10 @@ impl DeviceStore {
     ///
     /// What the database says.
     pub(crate) fn find(&self, index: u64, body: &[u8]) -> Result<Here, ImportError> {
-        let sql = "SELECT count(*), coalesce(sum(body = ?2), 0) FROM entry WHERE idx = ?1 AND stretch IN (SELECT id FROM stretch)";
-        let found = self.connection.prepare_cached(sql)?.query_row(params![index.cast_signed(), body], |row| {
+        let sql = "SELECT count(*), coalesce(sum(body = ?2), 0) FROM entry \
+            WHERE idx = ?1 AND (stretch = ?3 OR stretch IN (SELECT id FROM stretch))";
+        let open = self.open.as_ref().map(|open| open.id);
+        let found = self.connection.prepare_cached(sql)?.query_row(params![index.cast_signed(), body, open], |row| {
             Ok(match (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?) {
                 (0, _) => Here::Nothing,
                 (_, 0) => Here::Other,

@@ -194,6 +194,96 @@ fn a_device_that_is_not_there_is_named_with_those_that_are() {
     assert!(place.run(&["stats", "--device", "zz"]).expect(2).err.contains(&id));
     std::fs::create_dir(place.dir().join("logs/devices").join("f".repeat(32))).unwrap();
     assert!(place.run(&["query", "--device", ""]).expect(2).err.contains("give more of the id"));
-    assert!(place.run(&["query", "--device", "ffff"]).expect(2).err.contains("device.db"));
+    assert!(place.run(&["query", "--device", "ffff"]).expect(2).err.contains("nothing was taken in"));
+    assert_eq!(device(&place), id);
+    std::fs::write(place.dir().join("logs/devices").join("f".repeat(32)).join("device.db"), "garbage").unwrap();
     assert!(place.run(&["stats"]).expect(0).out.contains("device.db"));
+}
+
+/// The directory of the one device in a log.
+fn home(place: &Place) -> std::path::PathBuf {
+    let id = device(place);
+    place.dir().join("logs/devices").join(id)
+}
+
+#[test]
+fn an_import_that_was_cut_before_it_took_anything_is_no_fault() {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    for made in ["nothing", "lock", "empty", "header"] {
+        let place = Place::with(&[r#"{"model":"m"}"#]);
+        let (path, count) = image(&place, "full");
+        let id = "03b56fe934e482b91ac846c8768d01cc";
+        let home = place.dir().join("logs/devices").join(id);
+        std::fs::create_dir_all(&home).unwrap();
+        for dir in [&home, home.parent().unwrap()] {
+            std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        }
+        let file = |name: &str| std::fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(home.join(name)).unwrap();
+        if made != "nothing" {
+            file("device.lock");
+        }
+        if ["empty", "header"].contains(&made) {
+            file("device.db");
+        }
+        if made == "header" {
+            let database = rusqlite::Connection::open(home.join("device.db")).unwrap();
+            database.execute_batch("PRAGMA journal_mode=WAL").unwrap();
+        }
+        let report = place.run(&["verify", "--json"]).expect(0).object();
+        assert!(report.get("devices").is_none_or(|devices| devices.as_array().unwrap().is_empty()), "{made}: {report}");
+        assert!(place.run(&["doctor"]).expect(0).out.contains("did not end"), "{made}");
+        assert!(place.run(&["query", "--device", id]).expect(2).err.contains("nothing was taken in"), "{made}");
+        assert_eq!(place.run(&["import", &path, "--json"]).expect(0).object()["entries"], count, "{made}");
+        assert_eq!(place.run(&["verify", "--json"]).expect(0).object()["devices"][0]["verdict"], "intact", "{made}");
+    }
+}
+
+#[test]
+fn what_stands_where_a_file_of_a_device_belongs_is_refused_and_left_alone() {
+    let place = Place::new();
+    let (path, _) = image(&place, "full");
+    place.run(&["import", &path]).expect(0);
+    let home = home(&place);
+    let photos = place.dir().join("photos.db");
+    rusqlite::Connection::open(&photos).unwrap().execute_batch("CREATE TABLE photos (a); PRAGMA user_version=7").unwrap();
+    let before = std::fs::read(&photos).unwrap();
+    for name in ["device.lock", "device.db"] {
+        let kept = std::fs::read(home.join(name)).unwrap();
+        std::fs::remove_file(home.join(name)).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, home.join(name), rustix::fs::Mode::RWXU).unwrap();
+        assert!(place.run(&["import", &path]).expect(2).err.contains(name));
+        std::fs::remove_file(home.join(name)).unwrap();
+        std::os::unix::fs::symlink(&photos, home.join(name)).unwrap();
+        assert!(place.run(&["import", &path]).expect(2).err.contains("symbolic link"));
+        std::fs::remove_file(home.join(name)).unwrap();
+        if name == "device.db" {
+            std::fs::copy(&photos, home.join(name)).unwrap();
+            std::fs::set_permissions(home.join(name), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+            assert!(place.run(&["import", &path]).expect(2).err.contains("is not the database of a device"));
+            assert_eq!(std::fs::read(home.join(name)).unwrap(), before);
+        }
+        std::fs::write(home.join(name), kept).unwrap();
+        std::fs::set_permissions(home.join(name), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    }
+    assert_eq!(std::fs::read(&photos).unwrap(), before);
+    place.run(&["import", &path]).expect(0);
+}
+
+#[test]
+fn entries_that_no_import_took_in_are_told_and_read_by_nobody() {
+    let place = Place::new();
+    let (path, count) = image(&place, "full");
+    place.run(&["import", &path]).expect(0);
+    let home = home(&place);
+    let database = rusqlite::Connection::open(home.join("device.db")).unwrap();
+    database.execute("INSERT INTO entry SELECT 77, 39, body FROM entry WHERE idx = 25", []).unwrap();
+    drop(database);
+    let id = home.file_name().unwrap().to_str().unwrap();
+    let ran = place.run(&["query", "--device", id, "--json"]).expect(0);
+    assert!(ran.err.is_empty() && ran.json().len() == count, "{ran:?}");
+    let report = place.run(&["verify", "--json"]).expect(1).object();
+    assert_eq!(
+        (&report["devices"][0]["problems"][0]["kind"], &report["devices"][0]["problems"][0]["seq"]),
+        (&"inserted".into(), &39.into())
+    );
 }
