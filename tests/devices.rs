@@ -57,7 +57,7 @@ fn what_a_device_recorded_is_taken_in_once_and_verified_with_the_log() {
     assert_eq!(board.status().acked, all.len() as u64, "the device may forget them");
     // Again, with nothing new, and then with something new.
     let taken = import(dir.path(), board.cable()).unwrap();
-    assert_eq!((taken.entries, taken.known), (0, 0));
+    assert_eq!((taken.entries, taken.known, taken.before), (0, 0, all.len() as u64));
     record(&mut board, 30);
     board.restart();
     record(&mut board, 5);
@@ -330,4 +330,27 @@ fn what_a_device_does_not_know_of_its_chain_is_not_taken_for_what_is_here() {
     let verdict = verdict(dir.path());
     assert!(taken.is_forked || verdict.unchained > 0, "{taken:?}, {verdict:?}");
     assert!(taken.stretches.iter().all(|stretch| stretch.import.first != there || stretch.import.head_before.0 == [0; 32]), "{taken:?}");
+}
+
+#[test]
+fn what_a_device_lost_before_it_was_stored_is_told() {
+    let (dir, mut board) = (scratch(), Board::new(8));
+    let lost = board.overflow();
+    import(dir.path(), board.cable()).unwrap();
+    assert!(lost > 0);
+    assert_eq!((verdict(dir.path()).dropped, verdict(dir.path()).verdict), (lost, "intact"));
+}
+
+#[test]
+fn a_second_history_is_told_in_one_line() {
+    let (dir, mut board) = (scratch(), Board::new(20));
+    let old = board.image();
+    record(&mut board, 40);
+    import(dir.path(), board.cable()).unwrap();
+    board.restore(&old);
+    record(&mut board, 30);
+    assert!(import(dir.path(), board.cable()).unwrap().is_forked);
+    let report = verdict(dir.path());
+    assert!(report.verdict == "broken" && report.problems_total <= 3, "{:?}", report.problems);
+    assert!(report.problems.iter().any(|problem| problem.detail.contains("entries)")), "{:?}", report.problems);
 }

@@ -110,6 +110,18 @@ impl Board {
         self.log = Some(mount(flash));
     }
 
+    /// More comes than the queue holds: how many are lost.
+    pub fn overflow(&mut self) -> u64 {
+        let now = now(self.time);
+        let mut lost = 0;
+        for _ in 0..20 {
+            let header = self.recorder.header(now, Severity::Info);
+            lost += u64::from(matches!(self.recorder.record(header, &Inference::new("detect", "earshot", "ok"), &[]), Recorded::Lost(_)));
+        }
+        while wait(self.recorder.flush(self.log.as_mut().unwrap(), now)).unwrap() > 0 {}
+        lost
+    }
+
     /// The leaf before an entry, as the device knows it.
     pub fn leaf_before(&mut self, index: u64) -> Option<Digest> {
         wait(self.log().leaf_before(index)).map(|before| before.leaf)

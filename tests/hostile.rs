@@ -158,7 +158,7 @@ fn mutated_policies_are_refused_or_demand_something() {
         if let Ok(policy) = VerifyPolicy::parse(text) {
             assert!(!policy.keys().is_empty());
             let mut report = Report { verdict: "intact", ..Report::unreadable("") };
-            policy.judge(&mut report, Some(&"0".repeat(32)), &[], 0);
+            policy.judge(&mut report, Some(&"0".repeat(32)), Ok(&[]), 0);
             assert_eq!(report.verdict, "unreadable", "{text}");
         }
     });

@@ -23,6 +23,9 @@ pub enum ImageError {
     /// The length does not fit the sectors.
     #[error("it is not made of whole sectors: give the erase size of the flash and the region that the log was mounted on")]
     Size,
+    /// Frames of a sector stand behind its end.
+    #[error("entries stand behind the end of a sector: its sectors are larger than the size that was given")]
+    Larger,
 }
 
 /// One thing that stands in an image.
@@ -72,12 +75,12 @@ impl<'a> Image<'a> {
     pub fn new(bytes: &'a [u8], sector: Option<usize>) -> Result<Self, ImageError> {
         let newest = headers(bytes).map(|(_, header)| header).max_by_key(|header| header.seq).ok_or(ImageError::NoLog)?;
         let least = HEADER + 2 * (newest.max as usize);
+        let is_whole = |size| headers(bytes).all(|(at, header)| header.log_id != newest.log_id || at.is_multiple_of(size));
+        let fits = |size| region(bytes, size, &newest).map(|region| (size, region));
         let found = match sector {
-            Some(size) => region(bytes, size, &newest).filter(|_| size >= least).map(|region| (size, region)),
-            None => (7..=24).rev().map(|shift| 1 << shift).filter(|size| *size >= least).find_map(|size| {
-                let is_whole = headers(bytes).all(|(at, header)| header.log_id != newest.log_id || at.is_multiple_of(size));
-                is_whole.then(|| region(bytes, size, &newest)).flatten().map(|region| (size, region))
-            }),
+            Some(size) if reaches_behind(bytes, size, &newest) => return Err(ImageError::Larger),
+            Some(size) => Some(size).filter(|size| *size >= least && is_whole(*size)).and_then(fits),
+            None => (7..=24).rev().map(|shift| 1 << shift).filter(|size| *size >= least && is_whole(*size)).find_map(fits),
         };
         let (sector, (start, sectors)) = found.ok_or(ImageError::Size)?;
         let length = sector * (sectors as usize);
@@ -222,6 +225,26 @@ fn header_in(bytes: &[u8], at: usize) -> Option<SectorHeader> {
 /// All that parses as a header of a sector, and where.
 fn headers(bytes: &[u8]) -> impl Iterator<Item = (usize, SectorHeader)> {
     (0..bytes.len()).step_by(32).filter_map(|at| header_in(bytes, at).map(|header| (at, header)))
+}
+
+/// Whether a frame of a sector of the log of `newest` stands `size` bytes behind where the sector begins, or further.
+fn reaches_behind(bytes: &[u8], size: usize, newest: &SectorHeader) -> bool {
+    let own = || headers(bytes).filter(|(_, header)| header.log_id == newest.log_id && header.max == newest.max);
+    own().any(|(start, header)| {
+        let end = own().map(|(at, _)| at).find(|at| *at > start).unwrap_or(bytes.len());
+        let (mut pass, max) = (Pass::new(&header), header.max as usize);
+        loop {
+            let at = start.saturating_add(pass.place.offset as usize);
+            if at >= end {
+                return false;
+            }
+            let seen = parse(&pass.place, 1 << header.log2_write, bytes.get(at..end.min(at + max)).unwrap_or_default());
+            if at - start >= size && matches!(seen, Seen::Frame(..)) {
+                return true;
+            }
+            pass.take(&seen, 1 << header.log2_write, header.max);
+        }
+    })
 }
 
 /// The first sector and the number of sectors of the region in which each header of the log of `newest` proves its place: the largest

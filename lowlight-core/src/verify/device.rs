@@ -35,6 +35,8 @@ pub struct DeviceVerifier<const P: usize> {
     head: Option<Digest>,
     /// Entries before `next` are known elsewhere, so that one that is not there is a gap.
     continues: bool,
+    /// What follows an entry that stands after later ones.
+    behind: Option<u64>,
     /// Where the device said last that it lost entries before.
     torn_at: Option<u64>,
     result: DeviceVerdict<P>,
@@ -51,6 +53,8 @@ pub struct DeviceVerdict<const P: usize> {
     pub gaps_total: u64,
     /// Entries in them.
     pub lost: u64,
+    /// Entries that the device lost before they were stored, as its own entries say.
+    pub dropped: u64,
     /// Entries that are there.
     pub entries: u64,
     /// Those a user wrote.
@@ -85,6 +89,7 @@ impl<const P: usize> DeviceVerifier<P> {
             gaps: heapless::Vec::new(),
             gaps_total: 0,
             lost: 0,
+            dropped: 0,
             entries: 0,
             records: 0,
             not_understood: 0,
@@ -95,7 +100,7 @@ impl<const P: usize> DeviceVerifier<P> {
             end: (next, head),
         };
         let head = if next == 0 { Some(log_id.genesis()) } else { head };
-        Self { log_id, next, head, torn_at: None, continues: next > 0, result }
+        Self { log_id, next, head, behind: None, torn_at: None, continues: next > 0, result }
     }
 
     /// Index of the next entry.
@@ -157,6 +162,9 @@ impl<const P: usize> DeviceVerifier<P> {
             return self.report(None, ProblemKind::Malformed, "an index is beyond the largest log");
         }
         if index < self.next {
+            if self.behind.replace(index + 1) == Some(index) {
+                return self.result.problems.lengthen_newest(1);
+            }
             return self.report(Some(index), ProblemKind::Reordered, "an entry stands after later ones");
         }
         self.skip(index, false);
@@ -167,6 +175,9 @@ impl<const P: usize> DeviceVerifier<P> {
             Ok(entry) if entry.header.seq == index => {
                 self.result.records += u64::from(entry.event.kind().is_record());
                 self.result.boots += u64::from(matches!(entry.event, Event::Lifecycle(Lifecycle::Start { .. })));
+                if let Event::Gap(gap) = &entry.event {
+                    self.result.dropped = self.result.dropped.saturating_add(gap.lost);
+                }
                 let opens = matches!(&entry.event, Event::Open(open) if open.log_id == self.log_id);
                 if index == 0 && !opens {
                     self.report(Some(0), ProblemKind::Malformed, "entry 0 does not open this log");

@@ -39,7 +39,7 @@ pub enum Command {
     Export(ExportArgs),
     /// Take in the log of a device: over a serial line, from a capture of one, from an image of flash
     #[command(
-        after_help = "What was taken in before is not taken in again. The entries stand in devices/ beside the log, an entry of the log says so, and `lowlight verify` checks both; query, tail, show and stats read them with --device.\n\nExample: lowlight import /dev/ttyACM0 --baud 921600\nExample: lowlight import flash.img --sector 4096"
+        after_help = "What was taken in before is not taken in again. The entries stand in devices/ beside the log, an entry of the log says so, and `lowlight verify` checks both; query, tail, show and stats read them with --device.\n\nExample: lowlight import /dev/ttyACM0 --baud 921600\nExample: lowlight import flash.img"
     )]
     Import(ImportArgs),
     /// List records

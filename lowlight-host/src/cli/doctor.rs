@@ -250,13 +250,22 @@ fn taken_in(dir: &Path, add: &mut Add<'_>) {
     for name in names_of_devices(dir) {
         let home = devices(dir).join(&name);
         let is_unmade = DeviceStore::is_unmade(&home);
-        let stretches = if is_unmade { Ok(Vec::new()) } else { DeviceStore::read(&home).and_then(|store| store.stretches()) };
-        match stretches {
+        let read = |store: DeviceStore| Ok((store.stretches()?, store.doubled()?));
+        let found = if is_unmade { Ok((Vec::new(), 0)) } else { DeviceStore::read(&home).and_then(read) };
+        match found {
             Err(error) => add("devices", Level::Wrong, error.to_string()),
-            Ok(stretches) if is_unmade || stretches.iter().any(|stretch| stretch.seq.is_none()) => {
+            Ok((_, doubled)) if doubled > 0 => {
+                let entries = text::plural(doubled, "entry", "entries");
+                add(
+                    "devices",
+                    Level::Wrong,
+                    format!("{name} had {entries} differently before, as when older flash is put back; run `lowlight verify`"),
+                );
+            }
+            Ok((stretches, _)) if is_unmade || stretches.iter().any(|stretch| stretch.seq.is_none()) => {
                 add("devices", Level::Warning, format!("{name}: an import is under way, or did not end: then run `lowlight import` again"));
             }
-            Ok(stretches) => {
+            Ok((stretches, _)) => {
                 devices_read += 1;
                 entries = stretches.iter().map(Stretch::entries).fold(entries, u64::saturating_add);
             }

@@ -121,6 +121,9 @@ pub(super) fn print_details(report: &DeviceReport, before: u64, out: &mut impl W
     if report.gaps_total > 10 {
         writeln!(out, "  gap: ... {} gaps in all, {} entries", report.gaps_total, report.lost)?;
     }
+    if report.dropped > 0 {
+        writeln!(out, "  {} lost before they were stored, says the device", text::plural(report.dropped, "entry", "entries"))?;
+    }
     if report.boots > 0 {
         writeln!(out, "  starts of the firmware: {}", report.boots)?;
     }

@@ -114,6 +114,11 @@ pub(super) fn run(cli: &Cli, args: &QueryArgs) -> Outcome {
         contains: args.contains.clone(),
         all: args.all,
     };
+    if let (Some(since), Some(until)) = (conditions.since, conditions.until)
+        && since >= until
+    {
+        return Err(Failure::Usage("--since is not before --until: no record can match".to_owned()));
+    }
     conditions.check(cli)?;
     let limit = args.limit.or((!cli.json).then_some(DEFAULT_LIMIT));
     let mut out = stdout();

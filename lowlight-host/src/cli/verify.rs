@@ -36,14 +36,9 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> Outcome {
     if args.against.is_some() && (proof.is_some() || (!source.is_dir() && !is_database(source))) {
         return Err(Failure::Usage(format!("--against holds a log against its copy, and {} is none", source.display())));
     }
-    let vetted = match &policy {
-        Some(policy) => match evidence(policy, &kept, source, proof.as_deref()) {
-            Ok(vetted) => vetted,
-            // Who demands a witness is not content without its answer.
-            Err(why) => return tell(cli, &Report::unreadable(format!("the policy is not met: {why}")), source, true),
-        },
-        None => Vec::new(),
-    };
+    let mut vetted = Vec::new();
+    // Who demands a witness is not content without its answer; what the log itself shows is looked at all the same.
+    let asked = policy.as_ref().map_or(Ok(()), |policy| evidence(policy, &kept, source, proof.as_deref(), &mut vetted));
     for vetted in vetted.iter().filter(|_| proof.is_none()) {
         // The same may lie at several places: then it is said once, of the one that says most.
         if !kept.iter().any(|known| known.is_same(&vetted.kept)) {
@@ -71,7 +66,7 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> Outcome {
     }
     if let Some(policy) = &policy {
         let log = report.log.clone();
-        policy.judge(&mut report, log.as_deref(), &vetted, u64::try_from(now() / 1_000_000_000).unwrap_or(0));
+        policy.judge(&mut report, log.as_deref(), asked.map(|()| &vetted[..]), u64::try_from(now() / 1_000_000_000).unwrap_or(0));
     }
     tell(cli, &report, source, !kept.is_empty())
 }
@@ -94,17 +89,17 @@ fn policy(file: &Path) -> Result<VerifyPolicy, Failure> {
     VerifyPolicy::parse(&text).map_err(failed)
 }
 
-/// Checkpoints that may meet a policy: those given, those that witnesses have when they are asked, the newest one that lies
-/// beside the log, the one of a proof.
-fn evidence(policy: &VerifyPolicy, kept: &[Kept], source: &Path, proof: Option<&[u8]>) -> Result<Vec<Vetted>, String> {
-    let mut found: Vec<_> = kept.iter().filter_map(|kept| policy.vet(kept.note()?, Place::Elsewhere)).collect();
+/// Finds the checkpoints that may meet a policy: those given, those that witnesses have when they are asked, the newest one that lies
+/// beside the log, the one of a proof. Where one cannot be asked, those that were found until then are there.
+fn evidence(policy: &VerifyPolicy, kept: &[Kept], source: &Path, proof: Option<&[u8]>, found: &mut Vec<Vetted>) -> Result<(), String> {
+    found.extend(kept.iter().filter_map(|kept| policy.vet(kept.note()?, Place::Elsewhere)));
     if let Some(proof) = proof {
         let split = proof.windows(2).position(|pair| pair == b"\n\n").map_or(&[][..], |at| &proof[at + 2..]);
         let own = std::str::from_utf8(split).ok().and_then(|note| policy.vet(note, Place::Beside));
         // What is shown is the checkpoint of the proof: another, such as that where a growth begins, says nothing of it.
         found.retain(|other| own.as_ref().is_some_and(|own| own.kept.is_same(&other.kept)));
         found.extend(own);
-        return Ok(found);
+        return Ok(());
     }
     let dir = if source.is_dir() { Some(source) } else { source.parent() };
     if let Some(dir) = dir.filter(|_| source.is_dir() || is_database(source)) {
@@ -114,9 +109,9 @@ fn evidence(policy: &VerifyPolicy, kept: &[Kept], source: &Path, proof: Option<&
         let own = Checkpoints::open(dir).and_then(|journal| journal.of(reader.log_id()).newest(reader.tip().size));
         let own = own.map_err(|error| error.to_string())?.and_then(|own| own.note);
         found.extend(own.and_then(|own| policy.vet(&own, Place::Beside)));
-        found.extend(policy.ask(&reader.log_id().to_string())?);
+        policy.ask(&reader.log_id().to_string(), found)?;
     }
-    Ok(found)
+    Ok(())
 }
 
 /// The bytes of a file or an input that is a proof; nothing of another is consumed.
@@ -163,7 +158,9 @@ fn image(source: &Path, sector: Option<usize>) -> Option<Report> {
     }
     match read(source).and_then(|bytes| verify_image(&bytes, sector)) {
         Ok(device) => Some(Report::of_device(device)),
-        Err(ImportError::Image(ImageError::Size)) => Some(Report::unreadable(format!("{}: {}", source.display(), ImageError::Size))),
+        Err(ImportError::Image(error @ (ImageError::Size | ImageError::Larger))) => {
+            Some(Report::unreadable(format!("{}: {error}", source.display())))
+        }
         // It is something else, and said by what reads that.
         Err(_) => None,
     }

@@ -8,7 +8,7 @@
 //! 2. A stretch without the seq of its import entry gets one at the next import: at worst there are two that say the same.
 
 use super::ImportError;
-use crate::store::{PrivateCopy, connect_other, create_database, is_orphaned, private_dir, private_file, schema, sync_parent};
+use crate::store::{PrivateCopy, StoreError, connect_other, create_database, is_orphaned, private_dir, private_file, schema, sync_parent};
 use lowlight_core::chain::leaf;
 use lowlight_core::entry::Import;
 use lowlight_core::{Digest, LogId};
@@ -106,6 +106,11 @@ impl DeviceStore {
             return Err(ImportError::Store { path, why });
         }
         let is_unmade = Self::is_unmade(&home);
+        let store = Self::connect(path, log_id, lock, is_unmade);
+        store.map_err(|error| damaged(&home.join("device.db"), error))
+    }
+
+    fn connect(path: PathBuf, log_id: LogId, lock: File, is_unmade: bool) -> Result<Self, ImportError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags)?;
         schema::distrust(&connection)?;
@@ -153,9 +158,9 @@ impl DeviceStore {
         if path.metadata().is_ok_and(|meta| !meta.is_file()) {
             return Err(ImportError::Store { path, why: "is no file: move it away".to_owned() });
         }
-        let (connection, copy) = connect_other(&path)?;
+        let (connection, copy) = connect_other(&path).map_err(|error| damaged(&path, error.into()))?;
         let store = Self { connection, path, log_id, open: None, pending: 0, _lock: None, _copy: copy };
-        store.check()?;
+        store.check().map_err(|error| damaged(&store.path, error))?;
         Ok(store)
     }
 
@@ -380,6 +385,20 @@ impl DeviceStore {
         self.connection.execute("UPDATE stretch SET seq = ?2 WHERE id = ?1", params![stretch, seq.cast_signed()])?;
         Ok(())
     }
+}
+
+/// What to do about a database that is damaged: unlike the log, nothing moves it aside by itself.
+fn damaged(path: &Path, error: ImportError) -> ImportError {
+    let what = match error {
+        ImportError::Log(StoreError::Corrupt { why, .. }) => why,
+        ImportError::Sqlite(error) => match StoreError::from_sqlite(path, error) {
+            StoreError::Corrupt { why, .. } => why,
+            other => return other.into(),
+        },
+        other => return other,
+    };
+    let then = "put back a copy of it, or move its directory aside and import again: what the device has not overwritten comes again";
+    ImportError::Store { path: path.to_path_buf(), why: format!("is damaged ({what}): {then}") }
 }
 
 /// What is there under an index.

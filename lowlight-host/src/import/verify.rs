@@ -31,6 +31,8 @@ pub struct DeviceReport {
     pub gaps: Vec<DeviceGapReport>,
     pub gaps_total: u64,
     pub lost: u64,
+    /// Entries that the device lost before they were stored, as its own entries say.
+    pub dropped: u64,
     /// Entries of a later version or kind.
     pub not_understood: u64,
     /// Entries whose link to the one before could not be checked.
@@ -71,6 +73,7 @@ impl DeviceReport {
             gaps: gaps.collect(),
             gaps_total: verdict.gaps_total,
             lost: verdict.lost,
+            dropped: verdict.dropped,
             not_understood: verdict.not_understood,
             unchained: verdict.unchained,
             torn: verdict.torn,
@@ -171,12 +174,12 @@ fn verify_one(home: &Path, said: &[(u64, Import)], size: u64) -> Result<DeviceRe
             before => verifier.anchor(stretch.import.first, before, stretch.is_torn),
         }
         if !store.is_whole(stretch, |index, body| verifier.entry(index, body))? {
-            wrong.push(stretch.import.first);
+            wrong.push((stretch.import.first, stretch.import.end.saturating_sub(1)));
         }
     }
     let mut report = DeviceReport::new(store.log_id(), &verifier.finish());
-    for first in wrong {
-        report.add(Some(first), "modified", "the entries are not those that were taken in".to_owned());
+    for (first, last) in wrong {
+        report.add(Some(first), "modified", format!("the entries from here to {last} are not those that were taken in"));
     }
     if let Some(index) = store.stray()? {
         report.add(Some(index), "inserted", "entries are here that no import has taken in".to_owned());

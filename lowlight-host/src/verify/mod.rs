@@ -232,7 +232,7 @@ impl Report {
 impl ReportedProblem {
     pub(crate) fn new(problem: &Problem) -> Self {
         let detail = match (problem.kind, problem.span) {
-            (ProblemKind::Missing | ProblemKind::Truncated | ProblemKind::UnexplainedGap, span) if span > 1 => {
+            (ProblemKind::Missing | ProblemKind::Truncated | ProblemKind::UnexplainedGap | ProblemKind::Reordered, span) if span > 1 => {
                 format!("{} ({span} entries)", problem.detail)
             }
             _ => problem.detail.to_owned(),

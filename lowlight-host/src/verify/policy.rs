@@ -113,13 +113,13 @@ impl VerifyPolicy {
         self.keys.iter().filter_map(|vkey| Key::parse(vkey).ok()).collect()
     }
 
-    /// Asks the witnesses that can be asked for their newest checkpoint of that log, with a fresh attestation of its size.
+    /// Asks the witnesses that can be asked for their newest checkpoint of that log, with a fresh attestation of its size, and adds those
+    /// to `found`.
     ///
     /// # Errors
     ///
     /// Why one could not be asked, or what it says does not fit together.
-    pub fn ask(&self, log: &str) -> Result<Vec<Vetted>, String> {
-        let mut found = Vec::new();
+    pub fn ask(&self, log: &str, found: &mut Vec<Vetted>) -> Result<(), String> {
         for (witness, endpoint, attest) in self.witnesses.iter().filter_map(|known| known.ask.as_ref().map(|(at, key)| (known, at, key))) {
             let failed = |why: &dyn std::fmt::Display| format!("witness {}: {why}", witness.vkey);
             let attest = Key::parse(attest).map_err(|error| failed(&error))?;
@@ -142,7 +142,7 @@ impl VerifyPolicy {
                 return Err(failed(&"has not seen this log"));
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// A checkpoint, if one of the log's keys signed it and no signature of a witness in it is wrong.
@@ -184,15 +184,14 @@ impl VerifyPolicy {
         self.quorum.checked_sub(1).and_then(|last| times.get(last)).copied()
     }
 
-    /// Holds a report against the policy; `checked` are the checkpoints that the log was compared with and that count, `log` is
-    /// the id of the log, hex, `now` is Unix seconds.
-    pub fn judge(&self, report: &mut Report, log: Option<&str>, checked: &[Vetted], now: u64) {
+    /// Holds a report against the policy; `checked` are the checkpoints that the log was compared with and that count, or why a witness
+    /// could not be asked, `log` is the id of the log, hex, `now` is Unix seconds.
+    pub fn judge(&self, report: &mut Report, log: Option<&str>, checked: Result<&[Vetted], String>, now: u64) {
         if report.verdict != "intact" {
             return;
         }
-        let met = self.met(log, checked, now);
-        match met {
-            Ok(best) => {
+        match checked.and_then(|checked| Ok((self.met(log, checked, now)?, checked))) {
+            Ok((best, checked)) => {
                 report.level = if self.quorum > 0 { "witnessed" } else { "checkpoint" };
                 report.not_checked.retain(|what| *what != "rewrite" && *what != "rollback");
                 let from = |place: Place| checked.iter().any(|vetted| vetted.kept.place() == place);

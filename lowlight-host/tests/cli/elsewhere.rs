@@ -141,6 +141,19 @@ fn a_policy_is_about_the_checkpoint_that_a_proof_of_growth_shows() {
 }
 
 #[test]
+fn a_policy_whose_witness_is_silent_hides_no_fault() {
+    let (place, vkey, keys) = place();
+    let origin = place.run(&["checkpoint"]).expect(0).out.lines().next().unwrap().to_owned();
+    let command = format!("command = [\"{BIN}\", \"witness\", \"--state\", \"nowhere\", \"serve\"]");
+    place.write("policy", format!("origins = [\"{origin}\"]\nkeys = [\"{vkey}\"]\n[[witness]]\n{keys}{command}\n"));
+    let report = place.run(&["verify", "--json", "--policy", "policy"]).expect(2).object();
+    assert!(report["error"].as_str().unwrap().contains("policy is not met: witness") && report["root"].is_string(), "{report}");
+    rusqlite::Connection::open(place.path("logs/lowlight.db")).unwrap().execute("UPDATE entry SET model = 'x' WHERE seq = 3", []).unwrap();
+    let report = place.run(&["verify", "--json", "--policy", "policy"]).expect(1).object();
+    assert_eq!(report["verdict"], "broken");
+}
+
+#[test]
 fn a_log_that_was_taken_away_is_named_by_the_next() {
     let place = Place::new();
     place.record(&[LINE, LINE]);

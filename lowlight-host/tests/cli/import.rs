@@ -181,6 +181,7 @@ fn of_two_histories_the_later_is_read_and_it_is_said() {
     drop(database);
     let ran = place.run(&["query", "--device", &id, "--json"]).expect(0);
     assert!(ran.err.contains("1 entry differently before"), "{ran:?}");
+    assert!(place.run(&["doctor"]).expect(1).out.contains("1 entry differently before"));
     assert_eq!(ran.json().last().unwrap()["kind"], "inference");
 }
 
@@ -286,4 +287,43 @@ fn entries_that_no_import_took_in_are_told_and_read_by_nobody() {
         (&report["devices"][0]["problems"][0]["kind"], &report["devices"][0]["problems"][0]["seq"]),
         (&"inserted".into(), &39.into())
     );
+}
+
+#[test]
+fn a_damaged_database_of_a_device_says_what_to_do() {
+    let place = Place::new();
+    let (path, count) = image(&place, "full");
+    place.run(&["import", &path]).expect(0);
+    let home = home(&place);
+    std::fs::write(home.join("device.db"), vec![b'x'; 8192]).unwrap();
+    for args in [&["import", &path][..], &["verify"], &["doctor"]] {
+        let ran = place.run(args);
+        let said = ran.out.clone() + &ran.err;
+        assert!(ran.code > 0 && said.contains("move its directory aside") && !said.contains("recorder"), "{ran:?}");
+    }
+    std::fs::rename(&home, place.path("aside")).unwrap();
+    assert_eq!(place.run(&["import", &path, "--json"]).expect(0).object()["entries"], count);
+    place.run(&["verify"]).expect(0);
+}
+
+#[test]
+fn a_size_of_sectors_that_does_not_fit_an_image_is_refused() {
+    let place = Place::new();
+    let (path, _) = image(&place, "batch");
+    for size in ["512", "256", "2048"] {
+        let said = place.run(&["verify", &path, "--sector", size]).expect(2).out;
+        assert!(said.contains("sectors"), "{size}: {said}");
+        place.run(&["import", &path, "--sector", size]).expect(2);
+    }
+    // The entries of this vector open no log.
+    assert_eq!(place.run(&["verify", &path, "--sector", "1024", "--json"]).expect(1).object()["entries"], 7);
+}
+
+#[test]
+fn a_second_import_does_not_say_that_what_is_here_is_not() {
+    let place = Place::new();
+    let (path, _) = image(&place, "torn");
+    assert!(!place.run(&["import", &path]).expect(1).out.contains("are not here"));
+    let (path, _) = image(&place, "full");
+    assert!(place.run(&["import", &path]).out.contains("are not here"));
 }
