@@ -3,7 +3,7 @@
 use super::{Bodies, ID, contents, mount};
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 use lowlight_embedded::sim::{Failing, Operation, Random, Sim, Tear};
-use lowlight_embedded::{Blocking, FlashError, FlashLog, FlashSink, Options, WhenFull, wait};
+use lowlight_embedded::{Blocking, FlashError, FlashLog, Options, WhenFull, blocking, wait};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -191,22 +191,23 @@ fn an_append_that_is_dropped_anywhere_leaves_a_log_that_goes_on() {
     assert!(dropped > 1_000, "{dropped}");
 }
 
-/// One step of a run beside a model.
-fn step(log: &mut Log<Blocking<Small>>, all: &mut Vec<Vec<u8>>, acked: &mut u64, random: &mut Random, options: Options) {
+/// One step of a run beside a model, of the log that is made of the same source without futures.
+fn step(log: &mut blocking::FlashLog<Small, MAX>, all: &mut Vec<Vec<u8>>, acked: &mut u64, random: &mut Random, options: Options) {
     let sink = log;
+    use blocking::FlashSink as _;
     match random.below(8) {
         0 => {
             sink.acknowledge(random.below(all.len() + 3) as u64);
             *acked = sink.status().acked.max(*acked);
         }
         1 => {
-            let worn = wait(sink.maintain()).unwrap();
-            assert!(!worn || !wait(sink.maintain()).unwrap(), "there is something to do only once");
+            let worn = sink.maintain().unwrap();
+            assert!(!worn || !sink.maintain().unwrap(), "there is something to do only once");
         }
         2 => {
             let (mut buffer, first) = ([0; MAX], sink.status().first);
             let index = random.below(all.len() + 2) as u64;
-            let stored = wait(sink.read_from(index, &mut buffer)).unwrap();
+            let stored = sink.read_from(index, &mut buffer).unwrap();
             let wanted = (index.max(first) < all.len() as u64).then_some(index.max(first));
             assert_eq!(stored.map(|stored| stored.index), wanted);
             if let Some(stored) = stored {
@@ -216,7 +217,7 @@ fn step(log: &mut Log<Blocking<Small>>, all: &mut Vec<Vec<u8>>, acked: &mut u64,
         _ => {
             let batch: Vec<Vec<u8>> = (0..random.below(4)).map(|_| vec![random.number().to_le_bytes()[0]; 1 + random.below(150)]).collect();
             let (parts, before) = (slices(&batch), sink.status());
-            match wait(sink.append(&parts)) {
+            match sink.append(&parts) {
                 Ok(index) => {
                     assert_eq!(index, all.len() as u64);
                     all.extend(batch.clone());
@@ -242,21 +243,21 @@ fn the_log_does_what_a_list_does() {
     for seed in 0..300 {
         let options = Options { when_full: if seed % 2 == 0 { WhenFull::Overwrite } else { WhenFull::Stop }, verify: seed % 3 > 0 };
         let (mut random, mut all, mut acked) = (Random(seed), Vec::new(), 0);
-        let mut log: Log<Blocking<Small>> = wait(FlashLog::mount(Blocking(Small::new(4, seed)), 0..4096, options, ID)).unwrap();
+        let mut log: blocking::FlashLog<Small, MAX> = blocking::FlashLog::mount(Small::new(4, seed), 0..4096, options, ID).unwrap();
         for number in 0..300 {
             step(&mut log, &mut all, &mut acked, &mut random, options);
             if number % 40 == 17 {
                 let (status, run) = (log.status(), log.status().run);
                 if seed % 5 == 0 {
-                    wait(log.stop()).unwrap();
+                    log.stop().unwrap();
                 }
-                log = wait(FlashLog::mount(log.into_flash(), 0..4096, options, ID)).unwrap();
+                log = blocking::FlashLog::mount(log.into_flash(), 0..4096, options, ID).unwrap();
                 let again = log.status();
                 assert_eq!((again.first, again.next), (status.first, status.next), "seed {seed}");
                 assert!(again.acked <= status.acked && log.status().run >= run, "seed {seed}: {again:?}, {status:?}, {run}");
             }
         }
-        let flash = log.into_flash().0;
+        let flash = log.into_flash();
         // What was erased ahead is erased again at a start, and that is done where a sector is nearly full.
         let spread = flash.wear.iter().max().unwrap() - flash.wear.iter().min().unwrap();
         assert!(spread <= 8 && flash.violations == 0, "seed {seed}: {:?}, {}", flash.wear, flash.violations);

@@ -9,9 +9,10 @@
 //! 1. Nothing is kept between two requests; what is asked again is answered again.
 //! 2. Noise is dropped, and never answered; the log is changed by nothing but an acknowledgement.
 
-use crate::blocking::{Blocking, wait};
-use crate::sink::{FlashSink, Stored};
-use embedded_io_async::Write;
+use super::{FlashSink, Write, bisync, only_blocking};
+#[cfg(feature = "witness")]
+use super::{NorFlash, Witness};
+use crate::Stored;
 use lowlight_core::chain::leaf;
 use lowlight_core::frame::{HEAD, MAX_MESSAGE, OVERHEAD, Receiver, seal, wire};
 #[cfg(feature = "witness")]
@@ -24,7 +25,7 @@ const CHUNK: usize = 64;
 /// One end of the link, with a buffer of `N` bytes: at least 160, and the longest body plus [`ENTRY_OVERHEAD`]: an entry for which
 /// there is no room is refused to the host.
 ///
-/// A main loop calls [`poll`](Self::poll). In a task of its own: read from the port, [`push`](Self::push) each byte, and where that
+/// A main loop calls [`poll`](crate::blocking::Link::poll). In a task of its own: read from the port, [`push`](Self::push) each byte, and where that
 /// says so lock the log that the recorder writes to, and [`answer`](Self::answer).
 #[derive(Debug)]
 pub struct Link<const N: usize> {
@@ -37,6 +38,7 @@ impl<const N: usize> Default for Link<N> {
     }
 }
 
+#[bisync]
 impl<const N: usize> Link<N> {
     const CHECKED: () = assert!(
         N >= 160 && 160 >= STATUS_LENGTH + OVERHEAD && 160 > ENTRY_OVERHEAD,
@@ -88,18 +90,18 @@ impl<const N: usize> Link<N> {
     ///
     /// Those of the port.
     #[cfg(feature = "witness")]
-    pub async fn answer_witness<F, P>(&mut self, witness: &mut crate::Witness<F>, port: &mut P) -> Result<bool, P::Error>
+    pub async fn answer_witness<F, P>(&mut self, witness: &mut Witness<F>, port: &mut P) -> Result<bool, P::Error>
     where
-        F: embedded_storage_async::nor_flash::NorFlash,
+        F: NorFlash,
         P: Write,
     {
         const { assert!(N >= 2_048, "the buffer must hold a proof of growth: give at least 2,048 bytes") };
         let Some(message) = self.receiver.message().filter(|message| Ask::is_kind(message.kind)) else { return Ok(false) };
         let (kind, number) = (message.kind, message.request);
-        let reply = match Ask::parse(kind, message.payload) {
-            Some(ask) => Some(witness.answer(&ask).await),
-            None => None,
-        };
+        let mut reply = None;
+        if let Some(ask) = Ask::parse(kind, message.payload) {
+            reply = Some(witness.answer(&ask).await);
+        }
         let length = reply.and_then(|reply| {
             let payload = self.receiver.buffer().get_mut(HEAD..N.min(MAX_MESSAGE) - 4)?;
             let (status, text) = payload.split_first_chunk_mut()?;
@@ -213,12 +215,13 @@ impl<const N: usize> Link<N> {
     /// # Errors
     ///
     /// Those of the port.
+    #[only_blocking]
     pub fn poll<S: FlashSink, P>(&mut self, sink: &mut S, port: &mut P) -> Result<(), P::Error>
     where
         P: embedded_io::Read + embedded_io::ReadReady + embedded_io::Write,
     {
         while self.receive(port)? {
-            wait(self.answer(sink, &mut Blocking(&mut *port)))?;
+            self.answer(sink, port)?;
         }
         Ok(())
     }

@@ -10,11 +10,12 @@
 //! 2. What is lost is said by a gap entry before the next one that is written.
 //! 3. An entry leaves the queue when storage has it, not before.
 
-use crate::sink::FlashSink;
+use super::{FlashSink, bisync};
+use crate::{Now, Recorded, Software, StartError};
 use embedded_io::{Error as _, ErrorKind};
 use lowlight_core::entry::codec::{encode_payload, peek_run, renumbered};
-use lowlight_core::entry::{Clock, Gap, GapReason, Lifecycle, Open, Retention, Role, Severity, Slot, SlotState, Slots};
 use lowlight_core::entry::{EntryError, Header, Payload, uuid_v7};
+use lowlight_core::entry::{Gap, GapReason, Lifecycle, Open, Retention, Role, Severity, Slot, SlotState, Slots};
 use lowlight_core::queue::{OverflowPolicy, Pushed, Ring};
 use lowlight_core::{Commitment, FieldId, Salt};
 
@@ -23,76 +24,6 @@ const BATCH: usize = 4;
 
 /// Room for an entry that tells of losses, whatever its numbers are: 94 bytes, and 8 as for any other.
 const LEAST: usize = 104;
-
-/// What the clocks of the device say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Now {
-    /// ns since 1970-01-01T00:00:00Z, as far as `clock` can be trusted; 0 where it was never set.
-    pub wall: i64,
-    /// ns since power on.
-    pub monotonic: u64,
-    /// How much `wall` can be trusted.
-    pub clock: Clock,
-}
-
-/// What the firmware says about itself at a start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Software<'a> {
-    /// Name and version, at most 64 bytes.
-    pub name: &'a str,
-    /// Id of the build, at most 64 bytes.
-    pub build: Option<&'a str>,
-    /// Id of the device, at most 64 bytes.
-    pub device: Option<&'a str>,
-    /// The random bytes are from a true random source. If not, a commitment may be guessed: it is not erasure-safe, and entry 0
-    /// says so.
-    pub true_random: bool,
-}
-
-/// What became of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[must_use]
-pub enum Recorded {
-    /// It waits to be written.
-    Queued,
-    /// It was lost, and is counted.
-    Lost(GapReason),
-    /// The queue is full and the policy is to wait: flush, then try again. It is not counted.
-    Full,
-    /// It breaks the format, or is larger than `BODY` - 8.
-    Refused(EntryError),
-}
-
-/// Why a recorder could not start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum StartError<E> {
-    /// A text of [`Software`] is too long, or `BODY` is too small for the entries of a start.
-    Entry(EntryError),
-    /// Storage failed.
-    Sink(E),
-}
-
-impl<E> From<EntryError> for StartError<E> {
-    fn from(error: EntryError) -> Self {
-        Self::Entry(error)
-    }
-}
-
-impl<E: core::fmt::Display> core::fmt::Display for StartError<E> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Entry(error) => error.fmt(f),
-            Self::Sink(error) => error.fmt(f),
-        }
-    }
-}
-
-impl<E: core::fmt::Debug + core::fmt::Display> core::error::Error for StartError<E> {}
 
 /// A recorder with a queue of `N` entries whose bodies (`docs/format.md`, section 2) have at most `BODY` - 8 bytes, and whose random
 /// bytes come from `R`.
@@ -125,6 +56,7 @@ enum Under {
     Gap(Gap),
 }
 
+#[bisync]
 impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY> {
     /// A recorder that was not started; `random` fills a slice with random bytes. Can be static, since it is large.
     pub const fn new(policy: OverflowPolicy, random: R) -> Self {
@@ -386,6 +318,7 @@ fn is_refused<E: embedded_io::Error>(error: &E) -> bool {
 }
 
 /// The run of the newest entry, if it is not that of a clean stop.
+#[bisync]
 async fn last_run<S: FlashSink>(sink: &mut S) -> Result<Option<u64>, S::Error> {
     let mut buffer = [0; 256];
     let newest = sink.status().next.saturating_sub(1);

@@ -8,6 +8,8 @@
 //! 2. An index that was returned by `append` is either readable later or counted as reclaimed, whatever happens to power.
 //! 3. Nothing that was never appended is ever returned by `read_from`.
 
+use super::bisync;
+use crate::Stored;
 use embedded_io::Error;
 use lowlight_core::link::{Before, DeviceStatus};
 
@@ -20,7 +22,7 @@ use lowlight_core::link::{Before, DeviceStatus};
 ///
 /// Errors are [`embedded_io::Error`], so that callers can tell "no space" from "broken" by
 /// [`kind`](embedded_io::Error::kind) without knowing the driver.
-#[expect(async_fn_in_trait, reason = "the futures of a microcontroller need not be sent to another thread")]
+#[bisync]
 pub trait FlashSink {
     /// Why storage failed.
     type Error: Error;
@@ -70,14 +72,4 @@ pub trait FlashSink {
 
     /// Where the log stands. Must agree with what `read_from` returns.
     fn status(&self) -> DeviceStatus;
-}
-
-/// An entry that was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Stored {
-    /// Its index; larger than asked for when entries in between were reclaimed.
-    pub index: u64,
-    /// Length of its body in the buffer, bytes.
-    pub length: usize,
 }

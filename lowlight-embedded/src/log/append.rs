@@ -1,10 +1,11 @@
 //! Appending, erasing ahead, and what happens when flash fails.
 
-use super::{Doubt, FlashError, FlashLog, WhenFull};
-use embedded_storage_async::nor_flash::NorFlash;
+use super::{Doubt, FlashLog, NorFlash, bisync};
+use crate::{FlashError, WhenFull};
 use lowlight_core::chain::leaf;
 use lowlight_core::flash::{self, Boot, MOST_BAD, Note, Place, SectorHeader};
 
+#[bisync]
 impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     /// Appends encoded bodies in order and returns the index of the first; several go into one frame where they fit. When it has
     /// returned, all of them survive power loss.

@@ -17,84 +17,13 @@ mod append;
 mod mount;
 mod read;
 
-use crate::sink::{FlashSink, Stored};
+use super::{FlashSink, NorFlash, bisync};
+use crate::{FlashError, Options, Stored};
 use core::ops::Range;
-use embedded_io::ErrorKind;
-use embedded_storage_async::nor_flash::{NorFlash, NorFlashError, NorFlashErrorKind};
+use embedded_storage::nor_flash::NorFlashError as _;
 use lowlight_core::flash::{self, MOST_BAD, Place, SectorHeader};
 use lowlight_core::link::{Before, DeviceStatus};
 use lowlight_core::{Digest, LogId};
-
-/// What happens when flash is full of entries that nobody has acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum WhenFull {
-    /// The oldest go; they are counted.
-    #[default]
-    Overwrite,
-    /// Nothing more is appended until some are acknowledged.
-    Stop,
-}
-
-/// How a log treats its flash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Options {
-    /// What happens when it is full.
-    pub when_full: WhenFull,
-    /// Whether what was programmed is read back and compared.
-    pub verify: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { when_full: WhenFull::default(), verify: true }
-    }
-}
-
-/// Why the log could not do what it was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum FlashError {
-    /// The region is not whole sectors, or fewer than two.
-    Region,
-    /// An entry is longer than a frame holds, or empty.
-    TooLarge,
-    /// The buffer is shorter than the entry.
-    Buffer,
-    /// Flash is full, and what is there must be acknowledged first.
-    Full,
-    /// Five places in a row could not be programmed or erased; fewer in a ring of so few sectors. Only a new mount tries again.
-    Failed,
-    /// Flash could not be read.
-    Flash(NorFlashErrorKind),
-}
-
-impl core::fmt::Display for FlashError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::Region => "the region must begin and end at an erase block and have at least two of them",
-            Self::TooLarge => "the entry is empty or longer than a frame holds: raise MAX, or write less into it",
-            Self::Buffer => "the buffer is shorter than the entry: give one of MAX bytes",
-            Self::Full => "flash is full: acknowledge what was drained, or choose WhenFull::Overwrite",
-            Self::Failed => "flash could not be programmed at five places in a row: it is worn out or write-protected",
-            Self::Flash(_) => "flash could not be read",
-        })
-    }
-}
-
-impl core::error::Error for FlashError {}
-
-impl embedded_io::Error for FlashError {
-    fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Region | Self::TooLarge | Self::Buffer => ErrorKind::InvalidInput,
-            Self::Full => ErrorKind::OutOfMemory,
-            Self::Failed | Self::Flash(_) => ErrorKind::Other,
-        }
-    }
-}
 
 /// A log on the flash `F` in frames of at most `MAX` bytes.
 ///
@@ -162,6 +91,7 @@ struct Cursor {
     end: u64,
 }
 
+#[bisync]
 impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     const CHECKED: () = {
         assert!(F::WRITE_SIZE.is_power_of_two() && F::WRITE_SIZE <= 32, "write sizes of 1, 2, 4, 8, 16 and 32 bytes are supported");
@@ -322,19 +252,20 @@ fn is_whole(bytes: &[u8]) -> bool {
     bytes.len() >= flash::FRAME_HEAD && (word == u16::MAX || bytes.len() >= flash::FRAME_HEAD + usize::from(word & 0xFFF))
 }
 
+#[bisync]
 impl<F: NorFlash, const MAX: usize> FlashSink for FlashLog<F, MAX> {
     type Error = FlashError;
 
-    fn append(&mut self, batch: &[&[u8]]) -> impl Future<Output = Result<u64, FlashError>> {
-        Self::append(self, batch)
+    async fn append(&mut self, batch: &[&[u8]]) -> Result<u64, FlashError> {
+        Self::append(self, batch).await
     }
 
-    fn read_from(&mut self, index: u64, buffer: &mut [u8]) -> impl Future<Output = Result<Option<Stored>, FlashError>> {
-        self.read(index, buffer)
+    async fn read_from(&mut self, index: u64, buffer: &mut [u8]) -> Result<Option<Stored>, FlashError> {
+        self.read(index, buffer).await
     }
 
-    fn leaf_before(&mut self, index: u64) -> impl Future<Output = Option<Before>> {
-        Self::leaf_before(self, index)
+    async fn leaf_before(&mut self, index: u64) -> Option<Before> {
+        Self::leaf_before(self, index).await
     }
 
     fn acknowledge(&mut self, upto: u64) {
@@ -345,12 +276,12 @@ impl<F: NorFlash, const MAX: usize> FlashSink for FlashLog<F, MAX> {
         Self::set_dropped(self, dropped);
     }
 
-    fn maintain(&mut self) -> impl Future<Output = Result<bool, FlashError>> {
-        self.prepare()
+    async fn maintain(&mut self) -> Result<bool, FlashError> {
+        self.prepare().await
     }
 
-    fn stop(&mut self) -> impl Future<Output = Result<(), FlashError>> {
-        Self::stop(self)
+    async fn stop(&mut self) -> Result<(), FlashError> {
+        Self::stop(self).await
     }
 
     fn status(&self) -> DeviceStatus {

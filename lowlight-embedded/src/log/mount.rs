@@ -1,11 +1,12 @@
 //! Finding the end of a log at a start.
 
-use super::{Cursor, Doubt, FlashError, FlashLog, Options};
+use super::{Cursor, Doubt, FlashLog, NorFlash, bisync};
+use crate::{FlashError, Options};
 use core::ops::{Range, RangeInclusive};
-use embedded_storage_async::nor_flash::NorFlash;
 use lowlight_core::LogId;
 use lowlight_core::flash::{self, MOST_BAD, Pass, Place, SectorHeader, Seen};
 
+#[bisync]
 impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     /// Finds the log in a region of the flash, or begins one named `new_id` where there is none.
     ///

@@ -1,8 +1,7 @@
 //! Reading entries by their index.
 
-use super::{Cursor, FlashError, FlashLog};
-use crate::sink::Stored;
-use embedded_storage_async::nor_flash::NorFlash;
+use super::{Cursor, FlashLog, NorFlash, bisync};
+use crate::{FlashError, Stored};
 use lowlight_core::Digest;
 use lowlight_core::chain::leaf;
 use lowlight_core::flash::{self, Pass, SectorHeader, Seen};
@@ -11,9 +10,10 @@ use lowlight_core::link::Before;
 /// A reader that is further behind than this looks for its sector anew.
 const NEAR: u64 = 1 << 10;
 
+#[bisync]
 impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     /// Reads the entry at `index`, or the oldest one after it that is still there, into `buffer`; see
-    /// [`FlashSink::read_from`](crate::FlashSink::read_from).
+    /// [`FlashSink::read_from`](super::FlashSink::read_from).
     ///
     /// # Errors
     ///
@@ -140,7 +140,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         let place = pass.place;
         let bytes = self.bytes(place.seq, place.offset).await?;
         let Seen::Frame(frame, _) = flash::parse(&place, F::WRITE_SIZE, bytes) else {
-            return Err(FlashError::Flash(embedded_storage_async::nor_flash::NorFlashErrorKind::Other));
+            return Err(FlashError::Flash(embedded_storage::nor_flash::NorFlashErrorKind::Other));
         };
         let skip = usize::try_from(index - first).unwrap_or(usize::MAX);
         let body = frame.bodies().nth(skip).unwrap_or_default();

@@ -15,7 +15,7 @@ mod line;
 
 pub use line::Lossy;
 
-use crate::blocking::wait;
+use crate::wait;
 use embedded_storage::nor_flash as blocking;
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash};
 use std::vec::Vec;

@@ -11,63 +11,18 @@
 //! 2. A state that is lost or damaged is never begun anew under its keys: they were in it. What is provisioned then is another witness.
 //! 3. After an error, or a future that was dropped, the state is read again before anything is said.
 
-mod reply;
 mod state;
 
-pub use reply::Reply;
-
+use super::{NorFlash, bisync};
+use crate::reply::Body;
+use crate::{Provisioning, Reply, WitnessError};
 use core::ops::Range;
-use embedded_storage_async::nor_flash::NorFlash;
 use lowlight_core::LogId;
 use lowlight_core::flash::{WitnessHeader, WitnessRecord};
 use lowlight_core::link::Ask;
 use lowlight_core::note::witness::{Refusal, Request, Seen};
 use lowlight_core::note::{Algorithm, Checkpoint, Key, Note, hex};
-use reply::Body;
 use state::{Halves, State};
-
-/// Why a witness cannot do what it is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum WitnessError {
-    /// The region is not two equal halves of whole erase blocks, of at least 3,072 bytes each.
-    Region,
-    /// It has keys and a state.
-    Provisioned,
-    /// It has none, or what it had cannot be read any more.
-    Blank,
-    /// A name is none, or both together are longer than 128 bytes; or the key is none of a log.
-    Name,
-    /// It remembers no log of that id.
-    Unknown,
-    /// Flash could not be programmed or erased.
-    Failed,
-}
-
-impl core::fmt::Display for WitnessError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::Region => "the region must be two equal halves of whole erase blocks, of 3072 bytes or more each",
-            Self::Provisioned => "the witness has keys already: erase it first, and it is another witness",
-            Self::Blank => "the witness is not provisioned, or its state is lost: it signs nothing until it is provisioned as another",
-            Self::Name => "a name is empty, has white space or a plus, or is too long; or the key is not one of a log",
-            Self::Unknown => "the witness remembers no log of that id",
-            Self::Failed => "flash could not be programmed or erased",
-        })
-    }
-}
-
-impl core::error::Error for WitnessError {}
-
-/// How a witness comes to its keys.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Provisioning {
-    /// Whether a host may provision it over the line while it is blank: only where somebody holds a button, for instance.
-    pub over_the_line: bool,
-    /// A **true** random source that it makes its keys with; without one, seeds must be given.
-    pub random: Option<fn(&mut [u8])>,
-}
 
 /// What a witness is.
 #[derive(Debug)]
@@ -86,6 +41,7 @@ pub struct Witness<F> {
     condition: Condition,
 }
 
+#[bisync]
 impl<F: NorFlash> Witness<F> {
     /// Finds the state in `region`, which is split into two halves. Only a region that cannot be one is an error: what flash does not
     /// let it do now is tried again at each request.

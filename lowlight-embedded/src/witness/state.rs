@@ -10,9 +10,9 @@
 //! 3. A word that power was cut in is not programmed again; where that left no trace in the first record after a start, reading it
 //!    back is what is left.
 
-use super::WitnessError;
+use super::{NorFlash, bisync};
+use crate::WitnessError;
 use core::ops::Range;
-use embedded_storage_async::nor_flash::NorFlash;
 use lowlight_core::LogId;
 use lowlight_core::flash::{MOST_BAD, WITNESS_HEADER, WITNESS_RECORD, WITNESS_SLOTS, WitnessHeader, WitnessRecord};
 
@@ -36,6 +36,7 @@ pub(super) struct Halves<F> {
     half: u32,
 }
 
+#[bisync]
 impl<F: NorFlash> Halves<F> {
     const CHECKED: () = assert!(
         CHUNK.is_multiple_of(F::WRITE_SIZE) && CHUNK.is_multiple_of(F::READ_SIZE),

@@ -41,7 +41,12 @@ mod firmware {
     use super::uart::Uart;
     use lowlight_core::entry::{Clock, FieldId, Inference, Severity};
     use lowlight_core::{LogId, OverflowPolicy};
-    use lowlight_embedded::{Blocking, FlashLog, Link, Now, Options, Recorder, Software, wait};
+    #[cfg(feature = "witness")]
+    use lowlight_embedded::Provisioning;
+    #[cfg(feature = "witness")]
+    use lowlight_embedded::blocking::Witness;
+    use lowlight_embedded::blocking::{FlashLog, Link, Recorder};
+    use lowlight_embedded::{Now, Options, Software};
 
     fn now() -> Now {
         Now { wall: i64::from(counter()), monotonic: u64::from(counter()), clock: Clock::Unset }
@@ -54,33 +59,36 @@ mod firmware {
     pub fn run(flash: RamFlash<'_>, uart: &mut Uart) {
         let (flash, witness) = flash.0.split_at_mut(6 * BLOCK);
         let (flash, end) = (RamFlash(flash), 6 * BLOCK as u32);
-        let Ok(mut log) = wait(FlashLog::<_, 256>::mount(Blocking(flash), 0..end, Options::default(), LogId([1; 16]))) else { return };
+        let Ok(mut log) = FlashLog::<_, 256>::mount(flash, 0..end, Options::default(), LogId([1; 16])) else { return };
         let software = Software { name: "app", build: Some("1.0"), device: None, true_random: false };
         let mut recorder = Recorder::<_, 16, 160>::new(OverflowPolicy::DropOldest, random);
-        let Ok(()) = wait(recorder.start(&mut log, software, now())) else { return };
+        let Ok(()) = recorder.start(&mut log, software, now()) else { return };
         #[cfg(not(feature = "witness"))]
         let (mut link, _) = (Link::<768>::new(), witness);
         #[cfg(feature = "witness")]
-        let (mut link, witness) = (Link::<2048>::new(), Blocking(RamFlash(witness)));
+        let (mut link, witness) = (Link::<2048>::new(), RamFlash(witness));
         #[cfg(feature = "witness")]
-        let provisioning = lowlight_embedded::Provisioning { over_the_line: true, random: Some(random) };
+        let provisioning = Provisioning { over_the_line: true, random: None };
         #[cfg(feature = "witness")]
-        let Ok(mut witness) = wait(lowlight_embedded::Witness::mount(witness, 0..2 * BLOCK as u32, provisioning)) else { return };
+        let Ok(mut witness) = Witness::mount(witness, 0..2 * BLOCK as u32, provisioning) else { return };
         loop {
             let (slot, _) = recorder.commit(FieldId::RESPONSE, &counter().to_le_bytes());
             let event = Inference { duration_ns: Some(1), ..Inference::new("detect", "model", "ok") };
             let header = recorder.header(now(), Severity::Info);
             let _ = recorder.record(header, &event, &[slot]);
-            if wait(recorder.flush(&mut log, now())).is_err() {
-                return;
-            }
+            // What fails is tried again, and a host may make room.
+            let _ = recorder.flush(&mut log, now()).and_then(|_| log.prepare());
             while let Ok(true) = link.receive(uart) {
-                let mut port = Blocking(&mut *uart);
+                let mut port = &mut *uart;
                 #[cfg(feature = "witness")]
-                if let Ok(true) = wait(link.answer_witness(&mut witness, &mut port)) {
+                if let Ok(true) = link.answer_witness(&mut witness, &mut port) {
                     continue;
                 }
-                let Ok(()) = wait(link.answer(&mut log, &mut port));
+                let Ok(()) = link.answer(&mut log, &mut port);
+            }
+            if core::hint::black_box(false) {
+                let _ = recorder.stop(&mut log, now());
+                return;
             }
         }
     }

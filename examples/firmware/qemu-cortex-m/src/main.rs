@@ -21,7 +21,8 @@ use lowlight_core::entry::{Clock, FieldId, Inference, Severity};
 use lowlight_core::frame::{HEAD, seal, wire};
 use lowlight_core::link::{DeviceStatus, Request};
 use lowlight_core::{Digest, LogId, OverflowPolicy};
-use lowlight_embedded::{Blocking, FlashLog, FlashSink, Link, Now, Options, Recorded, Recorder, Software, Stored, wait};
+use lowlight_embedded::blocking::{FlashLog, FlashSink, Link, Recorder};
+use lowlight_embedded::{Now, Options, Recorded, Software, Stored};
 use uart::Uart;
 
 const SECTORS: usize = 8;
@@ -35,7 +36,7 @@ const TIMES: u32 = 64;
 
 static mut FLASH: [u8; SECTORS * BLOCK] = [0xFF; SECTORS * BLOCK];
 
-type Log = FlashLog<Blocking<RamFlash<'static>>, MAX>;
+type Log = FlashLog<RamFlash<'static>, MAX>;
 type Rng = fn(&mut [u8]);
 
 fn now() -> Now {
@@ -67,17 +68,17 @@ struct Nowhere(u64);
 impl FlashSink for Nowhere {
     type Error = Infallible;
 
-    async fn append(&mut self, batch: &[&[u8]]) -> Result<u64, Infallible> {
+    fn append(&mut self, batch: &[&[u8]]) -> Result<u64, Infallible> {
         let first = self.0;
         self.0 += batch.len() as u64;
         Ok(first)
     }
 
-    async fn read_from(&mut self, _: u64, _: &mut [u8]) -> Result<Option<Stored>, Infallible> {
+    fn read_from(&mut self, _: u64, _: &mut [u8]) -> Result<Option<Stored>, Infallible> {
         Ok(None)
     }
 
-    async fn leaf_before(&mut self, _: u64) -> Option<lowlight_core::link::Before> {
+    fn leaf_before(&mut self, _: u64) -> Option<lowlight_core::link::Before> {
         None
     }
 
@@ -85,11 +86,11 @@ impl FlashSink for Nowhere {
 
     fn set_dropped(&mut self, _: u64) {}
 
-    async fn maintain(&mut self) -> Result<bool, Infallible> {
+    fn maintain(&mut self) -> Result<bool, Infallible> {
         Ok(false)
     }
 
-    async fn stop(&mut self) -> Result<(), Infallible> {
+    fn stop(&mut self) -> Result<(), Infallible> {
         Ok(())
     }
 
@@ -158,7 +159,7 @@ fn record(recorder: &mut Recorder<Rng, QUEUE, BODY>) {
 }
 
 fn mount(flash: RamFlash<'static>) -> Log {
-    match wait(FlashLog::mount(Blocking(flash), 0..(SECTORS * BLOCK) as u32, Options::default(), LogId([1; 16]))) {
+    match FlashLog::mount(flash, 0..(SECTORS * BLOCK) as u32, Options::default(), LogId([1; 16])) {
         Ok(log) => log,
         Err(_) => loop {
             check(false, 2);
@@ -172,7 +173,7 @@ const fn fresh() -> Recorder<Rng, QUEUE, BODY> {
 
 fn start(recorder: &mut Recorder<Rng, QUEUE, BODY>, sink: &mut impl FlashSink) {
     let software = Software { name: "vad 1.0", build: Some("1.0"), device: Some("mps2"), true_random: false };
-    check(wait(recorder.start(sink, software, now())).is_ok(), 3);
+    check(recorder.start(sink, software, now()).is_ok(), 3);
 }
 
 /// What a device does, with its stack: the result is the log, so that a host may be answered.
@@ -188,10 +189,10 @@ fn work() -> (u64, usize) {
     for number in 0..600_u32 {
         record(&mut recorder);
         if number % 5 == 0 {
-            while wait(recorder.flush(&mut log, now())).is_ok_and(|count| count > 0) {}
+            while recorder.flush(&mut log, now()).is_ok_and(|count| count > 0) {}
         }
     }
-    while wait(recorder.flush(&mut log, now())).is_ok_and(|count| count > 0) {}
+    while recorder.flush(&mut log, now()).is_ok_and(|count| count > 0) {}
     let (first, next) = (log.status().first, log.status().next);
     check(first > 0 && next > 600, 4);
     let mut received = 0;
@@ -236,7 +237,7 @@ fn instructions() -> Log {
     start(&mut recorder, &mut nowhere);
     let to_nowhere = count(|| {
         record(&mut recorder);
-        check(wait(recorder.flush(&mut nowhere, now())).is_ok(), 6);
+        check(recorder.flush(&mut nowhere, now()).is_ok(), 6);
     });
     // SAFETY: `work` has ended, and with it the log that had the flash.
     let mut log = mount(RamFlash(unsafe { &mut *addr_of_mut!(FLASH) }));
@@ -244,7 +245,7 @@ fn instructions() -> Log {
     start(&mut recorder, &mut log);
     let to_flash = count(|| {
         record(&mut recorder);
-        check(wait(recorder.flush(&mut log, now())).is_ok(), 7);
+        check(recorder.flush(&mut log, now()).is_ok(), 7);
     });
     let mut link = Link::<LINK>::new();
     let from = log.status().next - 4;
@@ -254,7 +255,7 @@ fn instructions() -> Log {
     let (next, mut kept) = (log.status().next, Some(log));
     let mounted = count(|| {
         if let Some(log) = kept.take() {
-            let log = mount(log.into_flash().0);
+            let log = mount(log.into_flash());
             check(log.status().next == next, 8);
             kept = Some(log);
         }
@@ -283,7 +284,7 @@ fn serve(mut log: Log) -> ! {
     let (mut link, mut uart) = (Link::<LINK>::new(), Uart::new());
     loop {
         record(&mut recorder);
-        check(wait(recorder.flush(&mut log, now())).is_ok(), 10);
+        check(recorder.flush(&mut log, now()).is_ok(), 10);
         for _ in 0..100_000 {
             let Ok(()) = link.poll(&mut log, &mut uart);
         }

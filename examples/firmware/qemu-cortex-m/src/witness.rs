@@ -17,7 +17,8 @@ use lowlight_core::link::Ask;
 use lowlight_core::note::base64::Base64;
 use lowlight_core::note::{Algorithm, Checkpoint, Ed25519, Key, Signer as _};
 use lowlight_core::tree::node;
-use lowlight_embedded::{Blocking, Provisioning, Witness, wait};
+use lowlight_embedded::Provisioning;
+use lowlight_embedded::blocking::Witness;
 
 const ORIGIN: &str = "lowlight/01010101010101010101010101010101";
 
@@ -46,22 +47,22 @@ fn request(size: u64, text: &mut Text) -> Option<()> {
 #[inline(never)]
 fn ask(witness: &mut Board, ask: &Ask<'_>) -> Option<u32> {
     start_counter();
-    let reply = wait(witness.answer(ask));
+    let reply = witness.answer(ask);
     let mut text = Text::new();
     let is_written = witness.write(&reply, &mut text).is_ok();
     (is_written && reply.status == 200).then(|| (LARGEST - counter()) * 40)
 }
 
-type Board = Witness<Blocking<RamFlash<'static>>>;
+type Board = Witness<RamFlash<'static>>;
 
 /// A witness that is provisioned.
 fn provisioned() -> Option<Board> {
     // SAFETY: taken once, and nothing else knows of it.
     let flash = RamFlash(unsafe { &mut *addr_of_mut!(FLASH) });
     let provisioning = Provisioning { over_the_line: false, random: None };
-    let mut witness = wait(Witness::mount(Blocking(flash), 0..2 * BLOCK as u32, provisioning)).ok()?;
+    let mut witness = Witness::mount(flash, 0..2 * BLOCK as u32, provisioning).ok()?;
     let key = Key { name: "lowlight", algorithm: Algorithm::Ed25519, public: Ed25519::from_seed(&[9; 32]).public() };
-    wait(witness.provision(&key, "board", [5; 64])).ok().map(|()| witness)
+    witness.provision(&key, "board", [5; 64]).ok().map(|()| witness)
 }
 
 /// Lets a log grow twice, and asks what is known of it; prints what that takes.

@@ -1,6 +1,5 @@
-//! What a witness answers; its text is signed only when it is written, which is after what it says was persisted.
+//! How a witness comes to its keys, why it fails, and what it answers, whose text is signed only when it is written, which is after what it says was persisted.
 
-use super::WitnessError;
 use core::fmt::{Result, Write};
 use lowlight_core::LogId;
 use lowlight_core::flash::{WITNESS_NAMES, WitnessHeader, WitnessRecord};
@@ -13,18 +12,61 @@ const ORIGIN: usize = WITNESS_NAMES + 33;
 /// A text that is signed: an origin, the first line of an attestation, a size, a root, a nonce, a number.
 const TEXT: usize = ORIGIN + 27 + 21 + 45 + 65 + 21;
 
+/// Why a witness cannot do what it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum WitnessError {
+    /// The region is not two equal halves of whole erase blocks, of at least 3,072 bytes each.
+    Region,
+    /// It has keys and a state.
+    Provisioned,
+    /// It has none, or what it had cannot be read any more.
+    Blank,
+    /// A name is none, or both together are longer than 128 bytes; or the key is none of a log.
+    Name,
+    /// It remembers no log of that id.
+    Unknown,
+    /// Flash could not be programmed or erased.
+    Failed,
+}
+
+impl core::fmt::Display for WitnessError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Region => "the region must be two equal halves of whole erase blocks, of 3072 bytes or more each",
+            Self::Provisioned => "the witness has keys already: erase it first, and it is another witness",
+            Self::Blank => "the witness is not provisioned, or its state is lost: it signs nothing until it is provisioned as another",
+            Self::Name => "a name is empty, has white space or a plus, or is too long; or the key is not one of a log",
+            Self::Unknown => "the witness remembers no log of that id",
+            Self::Failed => "flash could not be programmed or erased",
+        })
+    }
+}
+
+impl core::error::Error for WitnessError {}
+
+/// How a witness comes to its keys.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Provisioning {
+    /// Whether a host may provision it over the line while it is blank: only where somebody holds a button, for instance.
+    pub over_the_line: bool,
+    /// A **true** random source that it makes its keys with; without one, seeds must be given.
+    pub random: Option<fn(&mut [u8])>,
+}
+
 /// An answer, not yet written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Reply {
     /// As in HTTP.
     pub status: u16,
-    pub(super) body: Body,
+    pub(crate) body: Body,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub(super) enum Body {
+pub(crate) enum Body {
     /// Why it is refused.
     Reason(&'static str),
     /// The size that is remembered.
@@ -65,12 +107,12 @@ impl From<WitnessError> for Reply {
 }
 
 impl Reply {
-    pub(super) fn refusal(status: u16, reason: &'static str) -> Self {
+    pub(crate) fn refusal(status: u16, reason: &'static str) -> Self {
         Self { status, body: Body::Reason(reason) }
     }
 
     /// Writes the text; `header` is that of the state.
-    pub(super) fn write(&self, header: Option<&WitnessHeader>, out: &mut impl Write) -> Result {
+    pub(crate) fn write(&self, header: Option<&WitnessHeader>, out: &mut impl Write) -> Result {
         match (self.body, header) {
             (Body::Reason(reason), _) => writeln!(out, "{reason}"),
             (Body::Size(size), _) => writeln!(out, "{size}"),
