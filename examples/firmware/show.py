@@ -94,7 +94,10 @@ def show(shell, board, home, cuts):
     device = next(path.name for path in (home / "logs" / "devices").iterdir() if path.is_dir())[:8]
     said = shell.run("stats", "--device", device)
     check(f"{cuts} unclean stops on record" in said, "the cuts are not told")
-    check("earshot" in shell.run("query", "--device", device, "--limit", "5"), "the inferences are not told")
+    shell.run("query", "--device", device, "--limit", "5")
+    heard = "SELECT finish_reason AS heard, count(*) FROM entries WHERE kind = 'inference' GROUP BY heard ORDER BY heard"
+    said = shell.run("query", "--device", device, "--sql", heard)
+    check("silence" in said and "speech" in said, "what was heard is not told")
     shutil.copytree(home / "logs", home / "older")
 
     print("\n# The host records something, and then an older copy of its log is put in place.", flush=True)

@@ -74,3 +74,8 @@ pub use lowlight_core::link::DeviceStatus;
 #[cfg(feature = "witness")]
 pub use reply::{Provisioning, Reply, WitnessError};
 pub use types::{FlashError, Now, Options, Recorded, Software, StartError, Stored, WhenFull};
+
+/// The guide's code is compiled with the tests.
+#[cfg(all(doctest, feature = "witness"))]
+#[doc = include_str!("../../docs/firmware.md")]
+struct Guide;

@@ -68,7 +68,7 @@ struct Outcome {
 const HELP: &str =
     "Records each workload once under strace, replays every prefix of its calls with what a device may lose of it, and opens what is left.
 
-  --images N    so many different images over all workloads [default: 200000]
+  --images N    so many different images over all workloads, at least one of every kind for each call [default: 200000]
   --seed N      of the random numbers [default: 1]
   --workload    this one only
   --controls    planted mistakes, each of which must be caught
