@@ -24,7 +24,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         let (mut pass, mut end) = match self.near(index, newest) {
             Some(near) => near,
             None => match self.sector_of(index, newest).await {
-                Some(header) => (Pass::new(&header), None),
+                Some(header) => (Pass { is_blind: true, ..Pass::new(&header) }, None),
                 None => return Ok(None),
             },
         };
@@ -51,7 +51,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             }
             let Some(header) = self.first_of(pass.place.seq + 1..=newest).await else { return Ok(None) };
             index = index.max(header.first);
-            (pass, end) = (Pass::new(&header), None);
+            (pass, end) = (Pass { is_blind: true, ..Pass::new(&header) }, None);
         }
     }
 
@@ -69,6 +69,8 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         let mut found = known(&pass);
         // What stands later takes back what was said before.
         while pass.place.offset < self.end_of(pass.place.seq) {
+            // What stands behind the index is hashed by nobody, unless a note goes back to before it, which says its own leaf.
+            pass.is_blind = pass.next > index;
             let (before, first) = (pass, self.pass_one(&mut pass).await);
             if let Some(first) = first.filter(|first| *first < index && index < pass.next) {
                 found = self.fold(&before, index - first).await.filter(|_| !pass.is_broken).map(Before::from);
@@ -95,7 +97,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     fn near(&self, index: u64, newest: u32) -> Option<(Pass, Option<u64>)> {
         let Cursor { place, next, end } = self.cursor;
         let is_there = newest.wrapping_sub(place.seq) < self.sectors;
-        (is_there && next <= index && index - next < NEAR).then(|| (Pass::at(place, next, self.head), Some(end)))
+        (is_there && next <= index && index - next < NEAR).then(|| (Pass { is_blind: true, ..Pass::at(place, next, Digest([0; 32])) }, Some(end)))
     }
 
     /// The last sector that begins at or before `index`.
