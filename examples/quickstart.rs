@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let report = verify::log(&dir)?;
     println!("   {}: {} entries, {} records, root {}", report.verdict, report.entries, report.records, short(report.root.as_deref()));
     assert_eq!(report.verdict, "intact");
-    println!("\n4. tamper with a copy: entry 40 gets another result");
+    println!("\n4. tamper with a copy: entry 40 gets another result, entry 60 another status");
     tamper(&dir, &scratch.path().join("copy.db"))
 }
 

@@ -6,6 +6,7 @@ The attackers work with the second implementation (docs/vectors), so that a defe
 them. Each row says what `verify` has to answer: exit code and first kind, "-" for none. docs/threat-model.md has the table.
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -184,9 +185,16 @@ def attack(box, change):
     return left, none, signed, kept, without, held
 
 
+def program():
+    """Path of the command, the only argument."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("lowlight", help="the command, such as target/release/lowlight")
+    return parser.parse_args().lowlight
+
+
 def main():
     """Exits 1 when an answer is another than the table has."""
-    lowlight, wrong = os.path.abspath(sys.argv[1]), 0
+    lowlight, wrong = os.path.abspath(program()), 0
     with tempfile.TemporaryDirectory() as folder:
         box = Box(lowlight, folder)
         assert box.verdict("logs", "--checkpoint", box.at("kept"), "--key", box.vkey) == (0, "-"), "an honest log"

@@ -7,6 +7,7 @@ A library put before the C library's own adds what a file says to the wall clock
 line is acknowledged and there, the log verifies, each step of the clock stands in the log, and
 retention, which is on, takes nothing for old that a step made old.
 """
+import argparse
 import json
 import os
 import pathlib
@@ -40,8 +41,15 @@ STEPS = [0, 10 * YEAR, -20 * YEAR, 3600, 200 * YEAR, -55 * YEAR, -3600, 0]
 RETENTION = '[retention]\nmax_age = "30d"\ninterval_s = 1\n'
 
 
+def program():
+    """Path of the command, the only argument."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("lowlight", help="the command, such as target/release/lowlight")
+    return parser.parse_args().lowlight
+
+
 def main():
-    lowlight = pathlib.Path(sys.argv[1]).resolve()
+    lowlight = pathlib.Path(program()).resolve()
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         (folder / "shim.c").write_text(SHIM)

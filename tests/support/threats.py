@@ -9,6 +9,7 @@ auditor; D the witness is asked; files: the auditor knows the witness's key and 
 verify: 0 intact (not noticed, or nothing to notice), 1 broken, 2 could not tell.
 """
 
+import argparse
 import json
 import os
 import shutil
@@ -329,9 +330,16 @@ def gone(box):
     yield "everything gone", box.answers(), {"A": 2, "A+": 2, "B": 2, "D": 2, "files": 2}
 
 
+def program():
+    """Path of the command, the only argument."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("lowlight", help="the command, such as target/release/lowlight")
+    return parser.parse_args().lowlight
+
+
 def main():
     """Exits 1 when a cell is another than the table has."""
-    lowlight, wrong, cells = os.path.abspath(sys.argv[1]), 0, 0
+    lowlight, wrong, cells = os.path.abspath(program()), 0, 0
     with tempfile.TemporaryDirectory(prefix="lowlight-threats-") as folder:
         box = Box(lowlight, folder)
         box.keep("now")

@@ -97,7 +97,8 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     fn near(&self, index: u64, newest: u32) -> Option<(Pass, Option<u64>)> {
         let Cursor { place, next, end } = self.cursor;
         let is_there = newest.wrapping_sub(place.seq) < self.sectors;
-        (is_there && next <= index && index - next < NEAR).then(|| (Pass { is_blind: true, ..Pass::at(place, next, Digest([0; 32])) }, Some(end)))
+        (is_there && next <= index && index - next < NEAR)
+            .then(|| (Pass { is_blind: true, ..Pass::at(place, next, Digest([0; 32])) }, Some(end)))
     }
 
     /// The last sector that begins at or before `index`.

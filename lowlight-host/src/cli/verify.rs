@@ -175,7 +175,12 @@ pub(super) fn report(source: &Path, threads: Threads, against: Against<'_>) -> R
     }
     if !source.is_dir() && !is_database(source) {
         return match std::fs::File::open(source) {
-            Ok(file) => verify_export_with(BufReader::with_capacity(64 << 10, file), against, &mut at),
+            Ok(file) => {
+                let mut report = verify_export_with(BufReader::with_capacity(64 << 10, file), against, &mut at);
+                let blank = if is_blank(source) { " (nothing but 0xFF: erased flash?)" } else { "" };
+                report.error = report.error.map(|why| format!("{}{blank}: {why}", source.display()));
+                report
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Report::unreadable(crate::store::StoreError::Missing(source.to_path_buf()))
             }
@@ -183,6 +188,13 @@ pub(super) fn report(source: &Path, threads: Threads, against: Against<'_>) -> R
         };
     }
     verify::log_and_devices(source, threads, against, &mut at).unwrap_or_else(Report::unreadable)
+}
+
+/// Whether a file begins like erased flash.
+fn is_blank(path: &Path) -> bool {
+    let mut start = Vec::with_capacity(4096);
+    let read = std::fs::File::open(path).and_then(|file| file.take(4096).read_to_end(&mut start));
+    read.is_ok_and(|count| count > 0) && start.iter().all(|byte| *byte == 0xFF)
 }
 
 /// Whether a file begins like an SQLite database. Only for commands, which have no database open.
