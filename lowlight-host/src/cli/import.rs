@@ -33,12 +33,19 @@ pub(super) fn run(cli: &Cli, args: &ImportArgs) -> Outcome {
     } else {
         return Err(Failure::Usage(format!("{name}: give a serial device, a pty, a Unix socket, a capture or an image of flash")));
     };
-    let recorder = load_config(cli)?.config.builder(&cli.path).upkeep().open()?;
+    let config = load_config(cli)?.config;
+    let open = || OpenPort::open(&args.source, args.baud).map_err(failed);
+    // First, so that a line that is not there costs the log nothing; but the recorder asks its witness at its start, which may be at
+    // the other end of the same line.
+    let has_witness = config.witness.as_ref().is_some_and(|witness| witness.serial.is_some());
+    let early = if image.is_none() && !has_witness { Some(open()?) } else { None };
+    let recorder = config.builder(&cli.path).upkeep().open()?;
     let moved = warn_at_start(&recorder);
-    // Only now: the recorder may have a witness at the other end of the same line, which it asks at its start.
-    let source = match image {
-        Some(source) => source,
-        None => Source::Line(OpenPort::open(&args.source, args.baud).map_err(failed)?, patience.max(Duration::from_millis(50))),
+    let line = |port| Source::Line(port, patience.max(Duration::from_millis(50)));
+    let source = match (image, early) {
+        (Some(source), _) => source,
+        (None, Some(port)) => line(port),
+        (None, None) => line(open()?),
     };
     let (begun, mut progress) = (Instant::now(), Progress::new("taking in"));
     let taken = Import::new(&cli.path, &recorder).run(source, &mut |done, total| match total {

@@ -102,10 +102,12 @@ fn what_is_no_source_is_said_and_changes_nothing() {
     let place = Place::new();
     let (path, _) = image(&place, "one");
     std::fs::write(place.dir().join("noise"), [0x5A; 3000]).unwrap();
-    for (source, said) in [("nowhere", "No such file"), ("noise", "nor a capture"), (".", "give a serial device")] {
+    drop(std::os::unix::net::UnixListener::bind(place.dir().join("dead.sock")).unwrap());
+    for (source, said) in [("dead.sock", "refused"), ("nowhere", "No such file"), ("noise", "nor a capture"), (".", "give a serial device")] {
         let ran = place.run(&["import", source]).expect(2);
         assert!(ran.err.contains(said), "{ran:?}");
     }
+    assert!(!place.path("logs/lowlight.db").exists(), "no log is begun for what is not there");
     let ran = place.run(&["import", &path, "--sector", "100"]).expect(2);
     assert!(ran.err.contains("erase size"), "{ran:?}");
     assert!(!place.dir().join("logs/devices").read_dir().is_ok_and(|mut found| found.next().is_some()));
