@@ -329,6 +329,7 @@ fn a_device_that_starts_often_does_not_wear_out_the_sector_that_comes_next() {
 
 #[test]
 fn that_entries_are_lost_is_said_until_an_entry_follows_wherever_power_goes() {
+    let mut told = 0;
     for (tear, times) in [Tear::Before, Tear::After, Tear::Any].into_iter().flat_map(|tear| (1..30).map(move |times| (tear, times))) {
         // In a sector with room, in one that has none for a note, and in one that has room for a note and no more.
         for filled in [3, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36] {
@@ -336,15 +337,20 @@ fn that_entries_are_lost_is_said_until_an_entry_follows_wherever_power_goes() {
             for number in 0..filled {
                 wait(log.append(&[&[number; 17]])).unwrap();
             }
+            let before = log.flash().image().to_vec();
             wait(log.stop()).unwrap();
+            let is_full = log.flash().image() == before;
             let mut flash = log.into_flash();
             let at = flash.image().iter().rposition(|byte| *byte == filled - 1).unwrap();
             flash.flip(at * 8);
             let mut log: Log<Slow> = wait(FlashLog::mount(Slow { flash, tear }, 0..8 * 1024, Options::default(), ID)).unwrap();
             if !log.status().is_torn {
-                // The last frame of a full sector: nothing says that it was there.
+                // Nothing says that the last frame was there in a sector that had no room for the note of a stop.
+                assert!(is_full, "{filled}");
                 continue;
             }
+            told += 1;
+            assert_eq!(log.status().next, u64::from(filled));
             for _ in 0..2 {
                 let _ = poll_some(log.append(&[&[200; 60]]), times);
                 log = wait(FlashLog::mount(log.into_flash(), 0..8 * 1024, Options::default(), ID)).unwrap();
@@ -360,4 +366,5 @@ fn that_entries_are_lost_is_said_until_an_entry_follows_wherever_power_goes() {
             }
         }
     }
+    assert!(told > 500, "{told}");
 }

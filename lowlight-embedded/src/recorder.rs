@@ -75,7 +75,8 @@ impl<R: FnMut(&mut [u8]), const N: usize, const BODY: usize> Recorder<R, N, BODY
         }
     }
 
-    /// Starts recording, before anything else: opens an empty log, says whether power went at the last run, and what runs now.
+    /// Starts recording, before anything else: opens an empty log, says whether power went at the last run, and what runs now. Until it
+    /// has returned `Ok` nothing is written, and the queue fills: where storage failed, call it again.
     ///
     /// # Errors
     ///

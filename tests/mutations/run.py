@@ -35,6 +35,8 @@ TIMEOUT_S = 400
 def run(command, tree, target, timeout=None):
     """Exit code and output of a command; None as exit code when it took too long."""
     environment = {**os.environ, "CARGO_TARGET_DIR": str(target)}
+    # More rounds of cuts are for a run with optimisation.
+    environment.pop("LOWLIGHT_ROUNDS", None)
     try:
         done = subprocess.run(
             command, cwd=tree, env=environment, timeout=timeout, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

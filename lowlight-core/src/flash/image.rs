@@ -229,22 +229,21 @@ fn headers(bytes: &[u8]) -> impl Iterator<Item = (usize, SectorHeader)> {
 
 /// Whether a frame of a sector of the log of `newest` stands `size` bytes behind where the sector begins, or further.
 fn reaches_behind(bytes: &[u8], size: usize, newest: &SectorHeader) -> bool {
-    let own = || headers(bytes).filter(|(_, header)| header.log_id == newest.log_id && header.max == newest.max);
-    own().any(|(start, header)| {
-        let end = own().map(|(at, _)| at).find(|at| *at > start).unwrap_or(bytes.len());
-        let (mut pass, max) = (Pass::new(&header), header.max as usize);
-        loop {
-            let at = start.saturating_add(pass.place.offset as usize);
-            if at >= end {
-                return false;
-            }
-            let seen = parse(&pass.place, 1 << header.log2_write, bytes.get(at..end.min(at + max)).unwrap_or_default());
+    let mut own = headers(bytes).filter(|(_, header)| header.log_id == newest.log_id && header.max == newest.max).peekable();
+    while let Some((start, header)) = own.next() {
+        let end = own.peek().map_or(bytes.len(), |(at, _)| *at);
+        let (mut pass, write) = (Pass { is_blind: true, ..Pass::new(&header) }, 1 << header.log2_write);
+        while let at = start.saturating_add(pass.place.offset as usize)
+            && at < end
+        {
+            let seen = parse(&pass.place, write as usize, bytes.get(at..end.min(at + header.max as usize)).unwrap_or_default());
             if at - start >= size && matches!(seen, Seen::Frame(..)) {
                 return true;
             }
-            pass.take(&seen, 1 << header.log2_write, header.max);
+            pass.take(&seen, write, header.max);
         }
-    })
+    }
+    false
 }
 
 /// The first sector and the number of sectors of the region in which each header of the log of `newest` proves its place: the largest

@@ -35,8 +35,10 @@ pub struct DeviceVerifier<const P: usize> {
     head: Option<Digest>,
     /// Entries before `next` are known elsewhere, so that one that is not there is a gap.
     continues: bool,
-    /// What follows an entry that stands after later ones.
+    /// What follows an entry that stands after later ones, where that is the newest problem.
     behind: Option<u64>,
+    /// How many entries came since it was assumed that they follow on what was before.
+    assumed: Option<u64>,
     /// Where the device said last that it lost entries before.
     torn_at: Option<u64>,
     result: DeviceVerdict<P>,
@@ -100,7 +102,7 @@ impl<const P: usize> DeviceVerifier<P> {
             end: (next, head),
         };
         let head = if next == 0 { Some(log_id.genesis()) } else { head };
-        Self { log_id, next, head, behind: None, torn_at: None, continues: next > 0, result }
+        Self { log_id, next, head, behind: None, assumed: None, torn_at: None, continues: next > 0, result }
     }
 
     /// Index of the next entry.
@@ -127,8 +129,19 @@ impl<const P: usize> DeviceVerifier<P> {
             return self.report(Some(index), ProblemKind::Reordered, "the device went back to an index that it had used");
         }
         self.skip(index, true);
-        if !is_torn && self.head.is_some_and(|known| known != head) {
-            self.report(index.checked_sub(1), ProblemKind::Modified, "the chain up to here is not what the device said it was");
+        let assumed = self.assumed.take();
+        match self.head {
+            Some(known) if known == head => self.result.unchained -= assumed.unwrap_or(0).min(self.result.unchained),
+            Some(_) if !is_torn => {
+                let what = match assumed {
+                    None => "the chain up to here is not what the device said it was",
+                    Some(_) => {
+                        "what came in up to here does not follow on what was here: older flash was put back, or the note of a loss was lost too"
+                    }
+                };
+                self.report(index.checked_sub(1), ProblemKind::Modified, what);
+            }
+            _ => {}
         }
         // It says so again as long as no entry follows.
         if is_torn && self.torn_at.replace(index) != Some(index) {
@@ -137,9 +150,10 @@ impl<const P: usize> DeviceVerifier<P> {
         self.head = Some(head);
     }
 
-    /// The device does not know the leaf before the next entry: that it follows on the one before cannot be checked.
-    pub fn forget(&mut self) {
-        self.head = None;
+    /// The device does not know the leaf before the next entry: that it follows on the one before is assumed until the next anchor, which
+    /// shows it or the contrary.
+    pub fn assume(&mut self) {
+        self.assumed = Some(0);
     }
 
     /// Notes that entries before `index` are not there, if so.
@@ -153,7 +167,7 @@ impl<const P: usize> DeviceVerifier<P> {
             self.result.lost += index - self.next;
             let _ = self.result.gaps.push(DeviceGap { first: self.next, end: index, is_anchored });
         }
-        (self.next, self.head) = (index, None);
+        (self.next, self.head, self.assumed) = (index, None, None);
     }
 
     /// The next entry.
@@ -170,7 +184,9 @@ impl<const P: usize> DeviceVerifier<P> {
         self.skip(index, false);
         self.result.first.get_or_insert(index);
         self.result.entries += 1;
-        self.result.unchained += u64::from(self.head.is_none());
+        self.result.unchained += u64::from(self.head.is_none() || self.assumed.is_some());
+        self.assumed = self.assumed.map(|count| count + 1);
+        self.behind = None;
         match decode(body) {
             Ok(entry) if entry.header.seq == index => {
                 self.result.records += u64::from(entry.event.kind().is_record());
@@ -194,5 +210,51 @@ impl<const P: usize> DeviceVerifier<P> {
     pub fn finish(mut self) -> DeviceVerdict<P> {
         self.result.end = (self.next, self.head);
         self.result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: LogId = LogId([3; 16]);
+
+    /// An entry of a later version.
+    fn body(index: u64) -> [u8; 2] {
+        [2, u8::try_from(index).unwrap()]
+    }
+
+    /// Six entries, of which the device did not know the leaf before the third, then an anchor.
+    fn run(agrees: bool, is_torn: bool) -> DeviceVerdict<8> {
+        let mut verifier = DeviceVerifier::<8>::new(ID, 0, None);
+        let mut head = ID.genesis();
+        for index in 0..6 {
+            if index == 2 {
+                verifier.assume();
+            }
+            head = leaf(&head, &body(index));
+            verifier.entry(index, &body(index));
+        }
+        verifier.anchor(6, if agrees { head } else { Digest([9; 32]) }, is_torn);
+        verifier.finish()
+    }
+
+    #[test]
+    fn what_is_assumed_to_follow_is_shown_by_the_next_anchor_or_told() {
+        let (agreed, torn, other) = (run(true, false), run(false, true), run(false, false));
+        assert!(agreed.is_intact() && torn.is_intact() && !other.is_intact());
+        assert_eq!((agreed.unchained, torn.unchained, other.unchained), (0, 4, 4));
+        assert_eq!(other.problems.kept().first().map(|problem| (problem.seq, problem.kind)), Some((Some(5), ProblemKind::Modified)));
+    }
+
+    #[test]
+    fn entries_in_a_row_that_stand_after_later_ones_are_one_problem() {
+        let mut verifier = DeviceVerifier::<8>::new(ID, 0, None);
+        for index in (0..9).chain(3..8).chain([9, 5]) {
+            verifier.entry(index, &body(index));
+        }
+        let verdict = verifier.finish();
+        let found = verdict.problems.kept().iter().map(|problem| (problem.seq, problem.span));
+        assert!(found.eq([(Some(3), 5), (Some(5), 1)]));
     }
 }

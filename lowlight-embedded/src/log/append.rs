@@ -71,7 +71,10 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     pub async fn prepare(&mut self) -> Result<bool, FlashError> {
         self.ready().await?;
         if self.doubt != Doubt::None {
-            return self.settle().await.map(|()| true);
+            return match self.settle().await {
+                Err(FlashError::Full) => Ok(false),
+                settled => settled.map(|()| true),
+            };
         }
         let seq = self.seq.map_or(0, |seq| seq + 1);
         // A start knows nothing of what was erased before it: done at once, it would be done again at each of them.

@@ -114,10 +114,10 @@ fn tell(cli: &Cli, taken: &Taken, name: &str, time: Duration) -> Outcome {
     Ok(u8::from(!is_fine))
 }
 
-/// What is worth knowing of a device's log, of which what is below the index `before` was taken in earlier.
+/// What is worth knowing of a device's log; `before` is the index behind what was taken in earlier.
 pub(super) fn print_details(report: &DeviceReport, before: u64, out: &mut impl Write) -> std::io::Result<()> {
     print_problems(&report.problems, report.problems_total, out)?;
-    if let Some(first) = report.first.filter(|first| *first > before) {
+    if let Some(first) = report.first.filter(|first| before == 0 && *first > 0) {
         writeln!(out, "  0 to {} are not here: overwritten before, or taken in elsewhere", first - 1)?;
     }
     for gap in report.gaps.iter().take(10) {
@@ -145,11 +145,7 @@ pub(super) fn print_details(report: &DeviceReport, before: u64, out: &mut impl W
         )?;
     }
     if report.unchained > 0 {
-        writeln!(
-            out,
-            "  {} after a gap: their link to the one before cannot be checked",
-            text::plural(report.unchained, "entry", "entries")
-        )?;
+        writeln!(out, "  {} whose link to what was before cannot be checked", text::plural(report.unchained, "entry", "entries"))?;
     }
     if report.not_understood > 0 {
         writeln!(out, "  not understood, of a later version: {}", report.not_understood)?;

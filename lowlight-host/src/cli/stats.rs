@@ -182,12 +182,15 @@ fn kinds(reader: &Reader) -> Result<Map<String, Value>, Failure> {
 
 fn losses(reader: &Reader) -> Result<Map<String, Value>, Failure> {
     // No sum in SQL: it fails where it overflows.
-    let rows = pairs(reader, "SELECT reason, lost FROM entry NOT INDEXED WHERE kind = 5 AND reason IS NOT NULL AND lost IS NOT NULL")?;
+    let failed = |source| sqlite(reader, source);
+    let sql = "SELECT reason, lost FROM entry NOT INDEXED WHERE kind = 5 AND reason IS NOT NULL AND lost IS NOT NULL";
+    let mut select = reader.connection().prepare(sql).map_err(failed)?;
+    let mut rows = select.query([]).map_err(failed)?;
     let mut sums = BTreeMap::<i64, u64>::new();
-    rows.into_iter().for_each(|(reason, lost)| {
-        let sum = sums.entry(reason).or_default();
-        *sum = sum.saturating_add(lost);
-    });
+    while let Some(row) = rows.next().map_err(failed)? {
+        let sum = sums.entry(row.get(0).map_err(failed)?).or_default();
+        *sum = sum.saturating_add(row.get::<_, i64>(1).map_err(failed)?.cast_unsigned());
+    }
     let name = |number: i64| usize::try_from(number).ok().and_then(|number| GAP_REASONS.get(number)).map_or("malformed", |row| row.1);
     Ok(sums.into_iter().map(|(reason, lost)| (name(reason).to_owned(), lost.into())).collect())
 }

@@ -309,7 +309,7 @@ impl Taking<'_> {
             // That they follow on what this host has is not said.
             None if is_first => {
                 self.chain = None;
-                self.verifier.forget();
+                self.verifier.assume();
             }
             // Where the device does not know the leaf, the chain goes on only from what was there before.
             before if before.is_some() || index != next => self.chain = before.map(|before| (index, before.leaf)),

@@ -170,7 +170,7 @@ fn verify_one(home: &Path, said: &[(u64, Import)], size: u64) -> Result<DeviceRe
     let mut wrong = Vec::new();
     for stretch in &stretches {
         match stretch.import.head_before {
-            UNKNOWN => verifier.forget(),
+            UNKNOWN => verifier.assume(),
             before => verifier.anchor(stretch.import.first, before, stretch.is_torn),
         }
         if !store.is_whole(stretch, |index, body| verifier.entry(index, body))? {

@@ -1,14 +1,14 @@
 //! Entries from elsewhere in a database of our schema that nobody else sees, so that they are read as those of a log are.
 //!
-//! Limit: one row in memory; the file is in the folder for temporary files, and takes a little more room than the bodies had.
+//! Limit: a few MiB of memory; the file is in the folder for temporary files, has no name there, so that nothing of it is left, and takes a
+//! little more room than the bodies had.
 //!
 //! 1. It is for looking at, and no evidence: nothing in it is verified, and it has no tree.
 //! 2. What cannot be decoded stands there as bytes that are not understood.
 
 use super::columns::{self, COUNT, Col, Value};
-use super::open::{Opened, PrivateCopy, open, private_folder};
+use super::open::Opened;
 use super::reader::Reader;
-use super::writer::uri;
 use super::{StoreError, schema};
 use lowlight_core::entry::codec::{self, Buffer};
 use lowlight_core::entry::{Kind, MAX_BODY};
@@ -19,7 +19,6 @@ use std::path::{Path, PathBuf};
 /// A database that is being filled.
 pub(crate) struct Scratch {
     connection: Connection,
-    folder: PrivateCopy,
     /// What it is made from, for messages.
     of: PathBuf,
     insert: String,
@@ -29,9 +28,9 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// An empty one for the log `log_id`, made from the file `of`.
     pub fn new(of: &Path, log_id: LogId) -> Result<Self, StoreError> {
-        let folder = private_folder()?;
         let sqlite = |source| StoreError::from_sqlite(of, source);
-        let connection = Connection::open(folder.database()).map_err(sqlite)?;
+        // A database without a name is a file that SQLite deletes as it makes it.
+        let connection = Connection::open("").map_err(sqlite)?;
         let prepare = || {
             connection.execute_batch("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; BEGIN")?;
             schema::create(&connection)?;
@@ -40,7 +39,7 @@ impl Scratch {
         };
         prepare().map_err(sqlite)?;
         let insert = format!("INSERT OR REPLACE INTO entry VALUES ({})", vec!["?"; COUNT].join(","));
-        Ok(Self { connection, folder, of: of.to_path_buf(), insert, encoded: Box::new([[0; MAX_BODY]; 2]) })
+        Ok(Self { connection, of: of.to_path_buf(), insert, encoded: Box::new([[0; MAX_BODY]; 2]) })
     }
 
     /// Puts an entry under `seq`, over one that is there.
@@ -72,9 +71,7 @@ impl Scratch {
         let set = "UPDATE log SET size = (SELECT coalesce(max(seq), -1) + 1 FROM entry), \
             head = coalesce((SELECT leaf FROM entry ORDER BY seq DESC LIMIT 1), head); COMMIT";
         self.connection.execute_batch(set).map_err(sqlite)?;
-        self.connection.close().map_err(|(_, source)| sqlite(source))?;
-        let uri = uri(&self.folder.database(), "immutable=1");
-        let connection = open(&uri).map_err(|source| StoreError::from_sqlite(&self.of, source))?;
-        Reader::pin(self.of, Opened { connection, uri, copy: Some(self.folder), live: false }, false)
+        // Nobody can open it a second time.
+        Reader::pin(self.of, Opened { connection: self.connection, uri: String::new(), copy: None, live: false }, false)
     }
 }

@@ -103,7 +103,8 @@ fn what_is_no_source_is_said_and_changes_nothing() {
     let (path, _) = image(&place, "one");
     std::fs::write(place.dir().join("noise"), [0x5A; 3000]).unwrap();
     drop(std::os::unix::net::UnixListener::bind(place.dir().join("dead.sock")).unwrap());
-    for (source, said) in [("dead.sock", "refused"), ("nowhere", "No such file"), ("noise", "nor a capture"), (".", "give a serial device")] {
+    for (source, said) in [("dead.sock", "refused"), ("nowhere", "No such file"), ("noise", "nor a capture"), (".", "give a serial device")]
+    {
         let ran = place.run(&["import", source]).expect(2);
         assert!(ran.err.contains(said), "{ran:?}");
     }
@@ -327,5 +328,6 @@ fn a_second_import_does_not_say_that_what_is_here_is_not() {
     let (path, _) = image(&place, "torn");
     assert!(!place.run(&["import", &path]).expect(1).out.contains("are not here"));
     let (path, _) = image(&place, "full");
-    assert!(place.run(&["import", &path]).out.contains("are not here"));
+    assert!(!place.run(&["import", &path]).out.contains("are not here"));
+    assert!(place.run(&["verify"]).out.contains("gap: "));
 }
