@@ -167,23 +167,9 @@ fn models(reader: &Reader) -> Result<Map<String, Value>, Failure> {
     Ok(models.into_iter().map(to_json).collect())
 }
 
-fn pairs(reader: &Reader, sql: &str) -> Result<Vec<(i64, u64)>, Failure> {
+/// Adds up, by the first number of each row, the second. Not in SQL: there a sum fails where it overflows, and groups are sorted in memory.
+fn sums(reader: &Reader, sql: &str) -> Result<BTreeMap<i64, u64>, Failure> {
     let failed = |source| sqlite(reader, source);
-    let mut select = reader.connection().prepare(sql).map_err(failed)?;
-    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()))).map_err(failed)?;
-    rows.collect::<Result<_, _>>().map_err(failed)
-}
-
-fn kinds(reader: &Reader) -> Result<Map<String, Value>, Failure> {
-    let rows = pairs(reader, "SELECT kind, count(*) FROM entry NOT INDEXED GROUP BY kind")?;
-    let name = |number: i64| u8::try_from(number).ok().and_then(Kind::from_number).map_or("malformed", Kind::name);
-    Ok(rows.into_iter().map(|(kind, count)| (name(kind).to_owned(), count.into())).collect())
-}
-
-fn losses(reader: &Reader) -> Result<Map<String, Value>, Failure> {
-    // No sum in SQL: it fails where it overflows.
-    let failed = |source| sqlite(reader, source);
-    let sql = "SELECT reason, lost FROM entry NOT INDEXED WHERE kind = 5 AND reason IS NOT NULL AND lost IS NOT NULL";
     let mut select = reader.connection().prepare(sql).map_err(failed)?;
     let mut rows = select.query([]).map_err(failed)?;
     let mut sums = BTreeMap::<i64, u64>::new();
@@ -191,8 +177,19 @@ fn losses(reader: &Reader) -> Result<Map<String, Value>, Failure> {
         let sum = sums.entry(row.get(0).map_err(failed)?).or_default();
         *sum = sum.saturating_add(row.get::<_, i64>(1).map_err(failed)?.cast_unsigned());
     }
+    Ok(sums)
+}
+
+fn kinds(reader: &Reader) -> Result<Map<String, Value>, Failure> {
+    let rows = sums(reader, "SELECT kind, 1 FROM entry NOT INDEXED")?;
+    let name = |number: i64| u8::try_from(number).ok().and_then(Kind::from_number).map_or("malformed", Kind::name);
+    Ok(rows.into_iter().map(|(kind, count)| (name(kind).to_owned(), count.into())).collect())
+}
+
+fn losses(reader: &Reader) -> Result<Map<String, Value>, Failure> {
+    let rows = sums(reader, "SELECT reason, lost FROM entry NOT INDEXED WHERE kind = 5 AND reason IS NOT NULL AND lost IS NOT NULL")?;
     let name = |number: i64| usize::try_from(number).ok().and_then(|number| GAP_REASONS.get(number)).map_or("malformed", |row| row.1);
-    Ok(sums.into_iter().map(|(reason, lost)| (name(reason).to_owned(), lost.into())).collect())
+    Ok(rows.into_iter().map(|(reason, lost)| (name(reason).to_owned(), lost.into())).collect())
 }
 
 /// How many alarms of each kind the log has, and the newest of them.
@@ -226,9 +223,9 @@ fn runs(reader: &Reader) -> Result<Value, Failure> {
 /// The runs of a device, as its own entries tell them.
 fn starts(reader: &Reader) -> Result<Value, Failure> {
     // Cases 0, 1 and 2 of a lifecycle event: a start, a stop, and that the run before ended without one.
-    let sql = "SELECT CASE substr(event, 1, 1) WHEN x'00' THEN 0 WHEN x'01' THEN 1 ELSE 2 END, count(*)
-        FROM entry NOT INDEXED WHERE kind = 4 AND substr(event, 1, 1) <= x'02' GROUP BY 1";
-    let found: BTreeMap<i64, u64> = pairs(reader, sql)?.into_iter().collect();
+    let sql = "SELECT CASE substr(event, 1, 1) WHEN x'00' THEN 0 WHEN x'01' THEN 1 ELSE 2 END, 1
+        FROM entry NOT INDEXED WHERE kind = 4 AND substr(event, 1, 1) <= x'02'";
+    let found = sums(reader, sql)?;
     let [started, stopped, unclean] = [0, 1, 2].map(|case| found.get(&case).copied().unwrap_or(0));
     Ok(json!({ "known": started, "not_stopped": started.saturating_sub(stopped.saturating_add(unclean)), "unclean_stops": unclean }))
 }

@@ -196,7 +196,7 @@ impl DeviceStore {
     ///
     /// What the database says.
     pub fn doubled(&self) -> Result<u64, ImportError> {
-        let sql = "SELECT count(*) FROM (SELECT 1 FROM entry WHERE stretch IN (SELECT id FROM stretch) GROUP BY idx HAVING min(body) <> max(body))";
+        let sql = "SELECT count(*) FROM (SELECT 1 FROM entry INDEXED BY entry_idx WHERE +stretch IN (SELECT id FROM stretch) GROUP BY idx HAVING min(body) <> max(body))";
         Ok(self.connection.query_row(sql, [], |row| row.get::<_, i64>(0))?.cast_unsigned())
     }
 
@@ -253,7 +253,7 @@ impl DeviceStore {
     /// What the database says.
     pub(crate) fn find(&self, index: u64, body: &[u8]) -> Result<Here, ImportError> {
         let sql = "SELECT count(*), coalesce(sum(body = ?2), 0) FROM entry \
-            WHERE idx = ?1 AND (stretch = ?3 OR stretch IN (SELECT id FROM stretch))";
+            WHERE idx = ?1 AND (stretch = ?3 OR +stretch IN (SELECT id FROM stretch))";
         let open = self.open.as_ref().map(|open| open.id);
         let found = self.connection.prepare_cached(sql)?.query_row(params![index.cast_signed(), body, open], |row| {
             Ok(match (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?) {

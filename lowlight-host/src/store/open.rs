@@ -26,6 +26,13 @@ pub(super) struct Opened {
 #[derive(Debug)]
 pub(crate) struct PrivateCopy(PathBuf);
 
+impl PrivateCopy {
+    /// The database in it.
+    pub(super) fn file(&self) -> PathBuf {
+        self.0.join("lowlight.db")
+    }
+}
+
 impl Drop for PrivateCopy {
     fn drop(&mut self) {
         // A copy that cannot be removed is left to the system's own clean-up of temporary files.
@@ -96,7 +103,7 @@ pub(super) fn connect(path: &Path) -> Result<Opened, StoreError> {
         return opened(&real, "immutable=1", None, false).map_err(sqlite);
     }
     let folder = private_folder()?;
-    let copy = folder.0.join("lowlight.db");
+    let copy = folder.file();
     let state = || [&real, &wal].map(|file| file.metadata().and_then(|meta| Ok((meta.len(), meta.modified()?))).ok());
     // A writer that starts meanwhile may move the journal into the database between the two copies.
     for _ in 0..3 {
@@ -111,7 +118,7 @@ pub(super) fn connect(path: &Path) -> Result<Opened, StoreError> {
     opened(&copy, "mode=ro", Some(folder), false).map_err(sqlite)
 }
 
-fn private_folder() -> Result<PrivateCopy, StoreError> {
+pub(super) fn private_folder() -> Result<PrivateCopy, StoreError> {
     use std::os::unix::fs::DirBuilderExt as _;
     let mut random = [0_u8; 8];
     let base = std::env::temp_dir();

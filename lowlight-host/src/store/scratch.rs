@@ -7,7 +7,7 @@
 //! 2. What cannot be decoded stands there as bytes that are not understood.
 
 use super::columns::{self, COUNT, Col, Value};
-use super::open::Opened;
+use super::open::{Opened, private_folder};
 use super::reader::Reader;
 use super::{StoreError, schema};
 use lowlight_core::entry::codec::{self, Buffer};
@@ -29,8 +29,8 @@ impl Scratch {
     /// An empty one for the log `log_id`, made from the file `of`.
     pub fn new(of: &Path, log_id: LogId) -> Result<Self, StoreError> {
         let sqlite = |source| StoreError::from_sqlite(of, source);
-        // A database without a name is a file that SQLite deletes as it makes it.
-        let connection = Connection::open("").map_err(sqlite)?;
+        let folder = private_folder()?;
+        let connection = Connection::open(folder.file()).map_err(sqlite)?;
         let prepare = || {
             connection.execute_batch("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; BEGIN")?;
             schema::create(&connection)?;
@@ -38,6 +38,9 @@ impl Scratch {
             connection.execute(insert, params![log_id.0, FORMAT, [0_u8; 32]])
         };
         prepare().map_err(sqlite)?;
+        // It is open now, and goes when the connection does, whatever becomes of this process. SQLite's own databases without a name stay in
+        // memory.
+        drop(folder);
         let insert = format!("INSERT OR REPLACE INTO entry VALUES ({})", vec!["?"; COUNT].join(","));
         Ok(Self { connection, of: of.to_path_buf(), insert, encoded: Box::new([[0; MAX_BODY]; 2]) })
     }
