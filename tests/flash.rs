@@ -61,6 +61,23 @@ impl Known {
         let known = |index| there.get(&index).or_else(|| self.durable.get(&index));
         (0..next).fold(ID.genesis(), |head, index| known(index).map_or(Digest([0; 32]), |body| leaf(&head, body)))
     }
+
+    /// What is known when a start has found that `next` comes next, and what is there: the log goes on from that.
+    fn found(&self, next: u64, there: &Bodies) -> Self {
+        let mut after = self.clone();
+        let found = usize::try_from(next.saturating_sub(self.next())).unwrap();
+        after.late.extend((self.next()..).zip(self.pending.iter().cloned()).skip(found));
+        after.durable.extend((self.next()..).zip(self.pending.iter().take(found).cloned()));
+        after.late.extend(self.durable.range(next..).map(|(index, body)| (*index, body.clone())));
+        after.durable.retain(|index, _| *index < next);
+        after.doubtful.extend(self.least()..next);
+        for index in self.least()..next {
+            if let Some(body) = there.get(&index) {
+                after.durable.insert(index, body.clone());
+            }
+        }
+        after
+    }
 }
 
 fn mount<const W: usize, const S: usize, const MAX: usize>(flash: Sim<W, S>) -> FlashLog<Sim<W, S>, MAX> {
@@ -212,24 +229,12 @@ fn cut<const W: usize, const S: usize, const MAX: usize>(
     let image = flash.image().to_vec();
     let mut log = mount::<W, S, MAX>(flash);
     let next = check(&mut log, known)?;
-    // It goes on from what it found.
-    let mut after = known.clone();
     let there = contents(&mut log)?;
     // What cannot be read is in no image.
     if tear != Tear::Poison {
         agree_on_image(&image, S, &there, next)?;
     }
-    let found = usize::try_from(next.saturating_sub(known.next())).unwrap();
-    after.late.extend((known.next()..).zip(known.pending.iter().cloned()).skip(found));
-    after.durable.extend((known.next()..).zip(known.pending.iter().take(found).cloned()));
-    after.late.extend(known.durable.range(next..).map(|(index, body)| (*index, body.clone())));
-    after.durable.retain(|index, _| *index < next);
-    after.doubtful.extend(known.least()..next);
-    for index in known.least()..next {
-        if let Some(body) = there.get(&index) {
-            after.durable.insert(index, body.clone());
-        }
-    }
+    let mut after = known.found(next, &there);
     let body = [&[2][..], &[0xA5; 40]].concat();
     after.pending = vec![body.clone()];
     after.first.0 = log.status().first;

@@ -268,6 +268,20 @@ fn sizes(cli: &Cli, reader: &Reader) -> Value {
     json!({ "database": length(reader.path()), "wal": length(wal.as_ref()), "quarantined_logs": moved })
 }
 
+fn print_devices(report: &Value, out: &mut impl Write) -> std::io::Result<()> {
+    for device in report["devices"].as_array().into_iter().flatten() {
+        let id = device["log_id"].as_str().unwrap_or_default();
+        match device["error"].as_str() {
+            Some(error) => writeln!(out, "device {id}: {}", text::safe(error))?,
+            None => {
+                let entries = text::plural(device["entries"].as_u64().unwrap_or(0), "entry", "entries");
+                writeln!(out, "device {id}: {entries} taken in; `lowlight stats --device {}` for more", &id[..id.len().min(8)])?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn print(report: &Value, out: &mut impl Write) -> std::io::Result<()> {
     let text_at = |pointer: &str| report.pointer(pointer).and_then(Value::as_str).unwrap_or("-").to_owned();
     let number_at = |pointer: &str| report.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
@@ -303,16 +317,7 @@ fn print(report: &Value, out: &mut impl Write) -> std::io::Result<()> {
     if let Some(witnessed) = report.pointer("/chain/witnessed").and_then(Value::as_u64) {
         writeln!(out, "{} cosigned by a witness", text::plural(witnessed, "entry", "entries"))?;
     }
-    for device in report["devices"].as_array().into_iter().flatten() {
-        let id = device["log_id"].as_str().unwrap_or_default();
-        match device["error"].as_str() {
-            Some(error) => writeln!(out, "device {id}: {}", text::safe(error))?,
-            None => {
-                let entries = text::plural(device["entries"].as_u64().unwrap_or(0), "entry", "entries");
-                writeln!(out, "device {id}: {entries} taken in; `lowlight stats --device {}` for more", &id[..id.len().min(8)])?;
-            }
-        }
-    }
+    print_devices(report, out)?;
     writeln!(out, "head {} (not verified here; run `lowlight verify`)", text_at("/chain/head"))?;
     let head = ["model", "count", "not ok", "p50 ms", "p90 ms", "p99 ms", "ttft p50", "tokens in", "out", "cost USD"];
     let mut table = vec![head.map(str::to_owned).to_vec()];

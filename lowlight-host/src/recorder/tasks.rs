@@ -140,16 +140,7 @@ impl Worker<'_> {
             self.removing.is_loaded = false;
             return Ok(());
         }
-        let sealed = self.sealing.newest_size();
-        if let Some(task) = self.removing.tasks.iter_mut().find(|task| !task.blank.is_empty() && task.seq < sealed) {
-            let (tombstone, altered) = (task.seq, task.overwrite(store, begun)?);
-            store.commit_removal()?;
-            if let Some(first) = altered.first() {
-                let why =
-                    format!("content of entry {first} was not what the entry committed to when it was erased: somebody had altered it");
-                self.alarm("erased_altered", why);
-                self.removing.count(tombstone, &|removed| removed.unfit.extend(&altered));
-            }
+        if self.blank(store, begun)? {
             return Ok(());
         }
         let Some(mut task) = self.removing.tasks.pop_front() else { return Ok(()) };
@@ -211,6 +202,20 @@ impl Worker<'_> {
             self.removing.tasks.push_front(task);
         }
         Ok(())
+    }
+
+    /// Overwrites some of what is to be erased, where there is any; whether there was.
+    fn blank(&mut self, store: &mut Store, begun: Instant) -> Result<bool, StoreError> {
+        let sealed = self.sealing.newest_size();
+        let Some(task) = self.removing.tasks.iter_mut().find(|task| !task.blank.is_empty() && task.seq < sealed) else { return Ok(false) };
+        let (tombstone, altered) = (task.seq, task.overwrite(store, begun)?);
+        store.commit_removal()?;
+        if let Some(first) = altered.first() {
+            let why = format!("content of entry {first} was not what the entry committed to when it was erased: somebody had altered it");
+            self.alarm("erased_altered", why);
+            self.removing.count(tombstone, &|removed| removed.unfit.extend(&altered));
+        }
+        Ok(true)
     }
 
     fn count_removed(&mut self, tombstone: u64, entries: u64, contents: u64, altered: &[u64]) {
