@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(!policy.keys().is_empty());
     for log in [None, Some("00000000000000000000000000000000")] {
         let mut report = Report { verdict: "intact", ..Report::unreadable("") };
-        policy.judge(&mut report, log, &[], 0);
+        policy.judge(&mut report, log, Ok(&[]), 0);
         assert_eq!(report.verdict, "unreadable", "met by nothing");
     }
 });
