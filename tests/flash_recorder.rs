@@ -66,7 +66,7 @@ fn a_recorder_whose_flush_is_dropped_anywhere_writes_each_entry_once_under_its_n
             match policy {
                 OverflowPolicy::DropNewest => assert_eq!((missing, told), (lost, lost), "{case}"),
                 OverflowPolicy::Block => assert_eq!((missing, told), (lost, 0), "{case}"),
-                // What was being written when it had to go is told as lost, and may be there: up to four at each of 13 flushes.
+                // What was being written when it had to go is told as lost, and may be there: up to four at a flush.
                 _ => assert!(missing <= told && told <= missing + 4 * 13 && recorded.last() == Some(&1039), "{case} {told}"),
             }
         }

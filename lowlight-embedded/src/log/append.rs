@@ -76,7 +76,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
                 settled => settled.map(|()| true),
             };
         }
-        let seq = self.seq.map_or(0, |seq| seq + 1);
+        let seq = self.next_seq();
         // A start knows nothing of what was erased before it: done at once, it would be done again at each of them.
         let is_early = self.is_open && self.offset < Self::SIZE / 4 * 3;
         if is_early || self.is_erased || (self.options.when_full == WhenFull::Stop && self.is_needed(seq).await) {
@@ -104,6 +104,11 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         Place { seq: self.seq.unwrap_or(0), anchor: self.anchor, offset: self.offset }
     }
 
+    /// The sector that is opened next.
+    fn next_seq(&self) -> u32 {
+        self.seq.map_or(0, |seq| seq + 1)
+    }
+
     /// What is left of the open sector, bytes.
     fn left(&self) -> usize {
         usize::try_from(Self::SIZE.saturating_sub(self.offset)).unwrap_or(0)
@@ -123,7 +128,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
 
     /// Settles what a start has left in doubt.
     async fn settle(&mut self) -> Result<(), FlashError> {
-        let next = self.seq.map_or(0, |seq| seq + 1);
+        let next = self.next_seq();
         // What could not be read as a header may have been one, with entries behind it.
         if self.doubt == Doubt::Next && self.options.when_full == WhenFull::Stop && self.is_needed(next).await {
             return Err(FlashError::Full);
@@ -138,7 +143,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
                 }
             }
         }
-        self.is_erased = self.erase(self.seq.map_or(0, |seq| seq + 1)).await;
+        self.is_erased = self.erase(self.next_seq()).await;
         Ok(())
     }
 
@@ -224,7 +229,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     /// Opens the next sector that can be erased and programmed.
     async fn open(&mut self) -> Result<(), FlashError> {
         self.is_open = false;
-        let next = self.seq.map_or(0, |seq| seq + 1);
+        let next = self.next_seq();
         if self.options.when_full == WhenFull::Stop && !self.is_erased && self.is_needed(next).await {
             return Err(FlashError::Full);
         }

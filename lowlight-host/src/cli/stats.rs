@@ -4,7 +4,7 @@ use super::args::{Cli, DeviceArgs};
 use super::query::sqlite;
 use super::{Failure, Outcome, open_log, stdout, text};
 use crate::checkpoints::{Checkpoints, newest_witnessed};
-use crate::import::{DeviceStore, Stretch, devices, names_of_devices};
+use crate::import::{DeviceStore, Stretch, devices, made_devices};
 use crate::store::columns::Col;
 use crate::store::{Layout, Reader};
 use crate::view::decimal;
@@ -241,8 +241,7 @@ fn of_devices(cli: &Cli) -> Value {
         let entries = stretches.iter().map(Stretch::entries).fold(0, u64::saturating_add);
         json!({ "log_id": id, "entries": entries, "end": stretches.iter().map(|stretch| stretch.import.end).max() })
     };
-    let is_made = |id: &String| !DeviceStore::is_unmade(&devices(&cli.path).join(id));
-    names_of_devices(&cli.path).into_iter().filter(is_made).map(of_one).collect()
+    made_devices(&cli.path).map(of_one).collect()
 }
 
 fn times(reader: &Reader) -> Result<Value, Failure> {

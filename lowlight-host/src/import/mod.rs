@@ -18,8 +18,8 @@ pub use image::{is_capture, is_image, read, verify_image};
 pub use read::open_device;
 pub use store::{DeviceStore, Stretch, devices};
 pub use take::{Import, Source, Taken};
-pub(crate) use verify::names_of_devices;
 pub use verify::{DeviceReport, verify_devices};
+pub(crate) use verify::{made_devices, names_of_devices};
 
 use crate::line::LineError;
 use crate::store::StoreError;

@@ -115,8 +115,7 @@ impl DeviceReport {
 pub fn verify_devices(dir: &Path, reader: &Reader) -> Result<Vec<DeviceReport>, StoreError> {
     let said = imports(reader)?;
     let mut names: BTreeSet<String> = said.keys().map(ToString::to_string).collect();
-    // Of an import that made no more than the place there is nothing to say.
-    names.extend(names_of_devices(dir).into_iter().filter(|name| !DeviceStore::is_unmade(&devices(dir).join(name))));
+    names.extend(made_devices(dir));
     let report = |name: &String| {
         let own = said.iter().find(|(log_id, _)| log_id.to_string() == *name).map_or(&[][..], |(_, own)| own);
         verify_one(&devices(dir).join(name), own, reader.tip().size).unwrap_or_else(|error| DeviceReport::unreadable(name.clone(), &error))
@@ -146,6 +145,11 @@ pub(crate) fn names_of_devices(dir: &Path) -> BTreeSet<String> {
     let found = std::fs::read_dir(devices(dir)).into_iter().flatten().flatten();
     let names = found.filter(|entry| entry.path().is_dir()).filter_map(|entry| entry.file_name().into_string().ok());
     names.filter(|name| is_log_id(name)).collect()
+}
+
+/// Those without what an import made that made no more than the place: of that there is nothing to say.
+pub(crate) fn made_devices(dir: &Path) -> impl Iterator<Item = String> {
+    names_of_devices(dir).into_iter().filter(move |name| !DeviceStore::is_unmade(&devices(dir).join(name)))
 }
 
 /// Whether a directory is that of a device, by its name.

@@ -79,12 +79,11 @@ mod firmware {
             // What fails is tried again, and a host may make room.
             let _ = recorder.flush(&mut log, now()).and_then(|_| log.prepare());
             while let Ok(true) = link.receive(uart) {
-                let mut port = &mut *uart;
                 #[cfg(feature = "witness")]
-                if let Ok(true) = link.answer_witness(&mut witness, &mut port) {
+                if let Ok(true) = link.answer_witness(&mut witness, uart) {
                     continue;
                 }
-                let Ok(()) = link.answer(&mut log, &mut port);
+                let Ok(()) = link.answer(&mut log, uart);
             }
             if core::hint::black_box(false) {
                 let _ = recorder.stop(&mut log, now());

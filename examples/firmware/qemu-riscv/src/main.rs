@@ -112,10 +112,9 @@ extern "C" fn main() -> ! {
         // A device would sleep until the next 16 ms are there. Flash that fails or is full is tried again; what is there can be drained.
         while recorder.flush(&mut log, now()).is_ok_and(|count| count > 0) {}
         while let Ok(true) = link.receive(&mut uart) {
-            let mut port = &mut uart;
-            let Ok(is_answered) = link.answer_witness(&mut witness, &mut port);
+            let Ok(is_answered) = link.answer_witness(&mut witness, &mut uart);
             if !is_answered {
-                let Ok(()) = link.answer(&mut log, &mut port);
+                let Ok(()) = link.answer(&mut log, &mut uart);
             }
         }
     }
