@@ -46,6 +46,13 @@ fn bodies(dir: &Path, board: &Board) -> Vec<(u64, Vec<u8>)> {
     found
 }
 
+/// Alarms in the host's log that a device has another history.
+fn alarms(dir: &Path) -> i64 {
+    let log = rusqlite::Connection::open(dir.join("lowlight.db")).unwrap();
+    let sql = "SELECT count(*) FROM entry WHERE instr(event, CAST('device_forked' AS BLOB)) > 0";
+    log.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
 #[test]
 fn what_a_device_recorded_is_taken_in_once_and_verified_with_the_log() {
     let (dir, mut board) = (scratch(), Board::new(64));
@@ -190,6 +197,9 @@ fn a_device_that_went_back_is_told_and_both_histories_are_kept() {
     let report = verdict(dir.path());
     assert_eq!(report.verdict, "broken");
     assert!(report.problems.iter().any(|problem| problem.kind == "reordered"), "{:?}", report.problems);
+    assert_eq!(alarms(dir.path()), 1);
+    // The same once more is nothing new.
+    assert_eq!(import(dir.path(), board.cable()).unwrap().entries, 0);
     // And when it has passed where it was.
     record(&mut board, 60);
     assert!(import(dir.path(), board.cable()).unwrap().entries >= 60);

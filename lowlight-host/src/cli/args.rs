@@ -418,6 +418,12 @@ pub struct ShowArgs {
     pub device: DeviceArgs,
     /// The entry's seq
     pub seq: u64,
+    /// Say whether FILE (- for stdin) is the value that the entry commits to in content field NAME (prompt, response, ...) instead; exit 1 when it is not
+    #[arg(long, value_name = "NAME=FILE")]
+    pub holds: Option<String>,
+    /// Salt of the value, 32 hex digits [default: the one that the log keeps]
+    #[arg(long, value_name = "HEX", requires = "holds")]
+    pub salt: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -1,33 +1,25 @@
-//! `lowlight show`: one entry whole.
+//! `lowlight show`: one entry whole, or whether a value kept elsewhere is the one that it commits to.
 
 use super::args::{Cli, ShowArgs};
 use super::{Failure, Outcome, open_log, stdout, text};
-use crate::export::{Opening, entry_line};
+use crate::export::{Opening, entry_line, unhex};
 use crate::store::columns;
 use crate::store::{Filter, Reader, StoreError};
 use crate::view::Views;
-use lowlight_core::FieldId;
 use lowlight_core::entry::codec;
-use lowlight_core::entry::{EntryError, Kind, MAX_BODY};
+use lowlight_core::entry::{EntryError, Kind, MAX_BODY, MAX_CONTENT};
 use lowlight_core::source::{EntrySource, Item};
-use std::io::Write;
+use lowlight_core::{Commitment, Digest, FieldId, Salt};
+use serde_json::json;
+use std::io::{Read as _, Write};
 
 pub(super) fn run(cli: &Cli, args: &ShowArgs) -> Outcome {
     let reader = open_log(cli, &args.device)?;
-    let line = line(&reader, args.seq)?;
-    let Some(line) = line else {
-        if let Some(tombstone) = reader.removed_by(args.seq)? {
-            return Err(Failure::Usage(format!(
-                "entry {} was removed: `lowlight show {tombstone}` is the tombstone that says why",
-                args.seq
-            )));
-        }
-        let size = reader.tip().size;
-        if args.device.device.is_some() && args.seq < size {
-            return Err(Failure::Usage(format!("entry {} of the device is not here: lost there, or taken in elsewhere", args.seq)));
-        }
-        return Err(Failure::Usage(format!("no entry {}: the log has {size} entries, 0 to {}", args.seq, size.saturating_sub(1))));
-    };
+    let Some(found) = find(&reader, args.seq)? else { return Err(not_there(&reader, args)) };
+    if let Some(holds) = &args.holds {
+        return hold(cli, args, &found, holds);
+    }
+    let line = found.line(args.seq)?;
     let mut out = stdout();
     if cli.json {
         out.write_all(&line)?;
@@ -44,8 +36,30 @@ pub(super) fn run(cli: &Cli, args: &ShowArgs) -> Outcome {
     Ok(0)
 }
 
-/// The entry as an export line: all columns, commitments, salts and values.
-fn line(reader: &Reader, seq: u64) -> Result<Option<Vec<u8>>, Failure> {
+/// Why there is no such entry.
+fn not_there(reader: &Reader, args: &ShowArgs) -> Failure {
+    let why = || {
+        if let Some(tombstone) = reader.removed_by(args.seq)? {
+            return Ok(format!("entry {} was removed: `lowlight show {tombstone}` is the tombstone that says why", args.seq));
+        }
+        let size = reader.tip().size;
+        Ok(if args.device.device.is_some() && args.seq < size {
+            format!("entry {} of the device is not here: lost there, or taken in elsewhere", args.seq)
+        } else {
+            format!("no entry {}: the log has {size} entries, 0 to {}", args.seq, size.saturating_sub(1))
+        })
+    };
+    why().map_or_else(|error: StoreError| error.into(), Failure::Usage)
+}
+
+/// An entry as it is stored, with the content that is still there.
+struct Found {
+    body: Vec<u8>,
+    leaf: Digest,
+    openings: Vec<Opening>,
+}
+
+fn find(reader: &Reader, seq: u64) -> Result<Option<Found>, Failure> {
     let Some(end) = seq.checked_add(1) else { return Ok(None) };
     let mut source = reader.source(seq..end, &Filter::default(), true);
     let (body, leaf) = match source.next()? {
@@ -59,22 +73,71 @@ fn line(reader: &Reader, seq: u64) -> Result<Option<Vec<u8>>, Failure> {
             openings.push(Opening { field, salt, value: value.map(|value| String::from_utf8_lossy(value).into_owned()) });
         }
     }
-    let (mut payload, mut encoded) = ([0; MAX_BODY], [0; MAX_BODY]);
-    let mut out = Vec::new();
-    let written = match codec::decode(&body) {
-        Ok(entry) => {
-            let fields = codec::encode_slots(&entry.fields, &mut encoded).unwrap_or_default();
-            entry_line(&mut out, &columns::row(&entry, fields, &leaf, &mut payload), &openings)
-        }
-        Err(EntryError::NotUnderstood) => {
-            let hex = crate::export::hex(&body);
-            out = format!("{{\"seq\":{seq},\"kind\":\"{}\",\"raw\":\"{hex}\",\"leaf\":\"{leaf}\"}}", Kind::Unknown.name()).into_bytes();
-            Ok(())
-        }
-        Err(_) => Err("its bytes are not a valid encoding"),
+    Ok(Some(Found { body, leaf, openings }))
+}
+
+impl Found {
+    /// As an export line: all columns, commitments, salts and values.
+    fn line(&self, seq: u64) -> Result<Vec<u8>, Failure> {
+        let (mut payload, mut encoded) = ([0; MAX_BODY], [0; MAX_BODY]);
+        let mut out = Vec::new();
+        let written = match codec::decode(&self.body) {
+            Ok(entry) => {
+                let fields = codec::encode_slots(&entry.fields, &mut encoded).unwrap_or_default();
+                entry_line(&mut out, &columns::row(&entry, fields, &self.leaf, &mut payload), &self.openings)
+            }
+            Err(EntryError::NotUnderstood) => {
+                let (hex, leaf) = (crate::export::hex(&self.body), self.leaf);
+                out = format!("{{\"seq\":{seq},\"kind\":\"{}\",\"raw\":\"{hex}\",\"leaf\":\"{leaf}\"}}", Kind::Unknown.name()).into_bytes();
+                Ok(())
+            }
+            Err(_) => Err("its bytes are not a valid encoding"),
+        };
+        written.map_err(|why| Failure::Usage(format!("entry {seq} cannot be read: {why}")))?;
+        Ok(out)
+    }
+}
+
+/// Says whether a value that was kept elsewhere is the one that the entry commits to.
+fn hold(cli: &Cli, args: &ShowArgs, found: &Found, holds: &str) -> Outcome {
+    let usage = |why: String| Failure::Usage(format!("--holds {holds}: {why}"));
+    let (name, file) = holds.split_once('=').ok_or_else(|| usage("give the name of a field, =, and a file".to_owned()))?;
+    let field = FieldId::from_name(name).ok_or_else(|| usage(format!("there is no content field {name}")))?;
+    let entry = codec::decode(&found.body).map_err(|why| usage(format!("entry {} cannot be read: {why}", args.seq)))?;
+    let Some(slot) = entry.fields.iter().find(|slot| slot.field == field) else {
+        return Err(usage(format!("entry {} has no such field", args.seq)));
     };
-    written.map_err(|why| Failure::Usage(format!("entry {seq} cannot be read: {why}")))?;
-    Ok(Some(out))
+    let salt = match &args.salt {
+        Some(hex) => unhex(&hex.to_ascii_lowercase())
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| Failure::Usage(format!("--salt {hex}: a salt has 32 hex digits")))?,
+        None => found
+            .openings
+            .iter()
+            .find(|opening| opening.field == field)
+            .and_then(|opening| opening.salt)
+            .ok_or_else(|| usage("the salt is not in the log: give --salt, as it was kept with the value".to_owned()))?,
+    };
+    let mut value = Vec::new();
+    let most = MAX_CONTENT as u64 + 1;
+    let read = if file == "-" {
+        std::io::stdin().lock().take(most).read_to_end(&mut value)
+    } else {
+        std::fs::File::open(file).and_then(|file| file.take(most).read_to_end(&mut value))
+    };
+    read.map_err(|error| usage(error.to_string()))?;
+    let is_held = Commitment::new(&Salt(salt), field, &value).0 == slot.commitment;
+    let mut out = stdout();
+    if cli.json {
+        let line = json!({ "seq": args.seq, "field": name, "holds": is_held, "commitment": slot.commitment.to_string(), "cut_from": slot.cut_from });
+        writeln!(out, "{line}")?;
+    } else if is_held {
+        writeln!(out, "{name} of entry {}: this is the value that the entry commits to", args.seq)?;
+    } else {
+        writeln!(out, "{name} of entry {}: this is not the value that the entry commits to, byte for byte, under this salt", args.seq)?;
+    }
+    out.flush()?;
+    Ok(u8::from(!is_held))
 }
 
 /// `named`: which tombstone names a content field of the entry.

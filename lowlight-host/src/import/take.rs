@@ -185,7 +185,9 @@ impl<'a> Import<'a> {
     fn line<P: Port>(&self, line: &mut Line<P>, progress: &mut dyn FnMut(u64, u64)) -> Result<Taken, ImportError> {
         let status = ask_status(line, Request::Status)?;
         let mut taking = self.begin(status.log_id, progress)?;
-        taking.is_forked = status.next < taking.known_to;
+        if status.next < taking.known_to {
+            taking.fork();
+        }
         // What the device has said in this run that it does not have.
         let mut absent = Vec::new();
         let stretches = taking.store.stretches()?;
@@ -201,7 +203,8 @@ impl<'a> Import<'a> {
             let read = taking.read(line, &mut from, status.next, &mut absent);
             if std::mem::take(&mut taking.disagrees) {
                 // What the device has before is another than what this host has: all of it is looked at.
-                (taking.is_forked, from) = (true, status.first);
+                taking.fork();
+                from = status.first;
                 (taking.verifier, taking.chain) = (DeviceVerifier::new(status.log_id, 0, None), None);
                 continue;
             }
@@ -340,7 +343,9 @@ impl Taking<'_> {
             self.known += 1;
             return Ok(());
         }
-        self.is_forked |= here == Here::Other;
+        if here == Here::Other {
+            self.fork();
+        }
         self.store.push(index, body, before, is_torn)?;
         (self.known_to, self.entries) = (self.known_to.max(index + 1), self.entries + 1);
         if self.store.pending() >= 4 * LONGEST {
@@ -348,6 +353,14 @@ impl Taking<'_> {
         }
         (self.progress)(self.entries, of);
         Ok(())
+    }
+
+    /// The device has another history than what was taken in of it before, or less of it: the host's log says so.
+    fn fork(&mut self) {
+        if !std::mem::replace(&mut self.is_forked, true) {
+            let text = format!("device {} has other entries than were taken in of it before, or fewer; all are kept", self.store.log_id());
+            self.recorder.alarm("device_forked", text);
+        }
     }
 
     /// Says in the host's log what was taken in and is not said there yet.

@@ -293,6 +293,11 @@ impl Recorder {
         self.accept(Record::import(import))
     }
 
+    /// Says in the log what somebody must look at, in front of what is written next.
+    pub(crate) fn alarm(&self, code: &'static str, text: String) {
+        self.shared().lock().alarms.push((code, text));
+    }
+
     fn accept(&self, record: Record<'_>) -> Ticket {
         let shared = self.shared();
         let options = &shared.options;

@@ -189,6 +189,33 @@ fn of_two_histories_the_later_is_read_and_it_is_said() {
 }
 
 #[test]
+fn a_value_that_was_kept_elsewhere_is_held_against_the_entry_of_a_device() {
+    use lowlight_core::entry::{Clock, Header, Inference, Severity, Slot, SlotState, Slots, codec};
+    use lowlight_core::{Commitment, FieldId, Salt};
+    let place = Place::new();
+    let (path, _) = image(&place, "full");
+    place.run(&["import", &path]);
+    let id = device(&place);
+    let commitment = Commitment::new(&Salt([7; 16]), FieldId::RESPONSE, b"door open").0;
+    let slot = Slot { field: FieldId::RESPONSE, state: SlotState::HashOnly, cut_from: None, commitment };
+    let header = Header { seq: 39, run: 1, ..Header::new(1, 1, Clock::Rtc, [1; 16], Severity::Info) };
+    let mut buffer = [0; 256];
+    let slots = Slots::from_slice(&[slot]).unwrap();
+    let body = codec::encode_payload(&header, &Inference::new("detect", "m", "ok"), &slots, &mut buffer).unwrap();
+    let database = rusqlite::Connection::open(place.dir().join("logs/devices").join(&id).join("device.db")).unwrap();
+    database.execute("UPDATE entry SET body = ?1 WHERE idx = 39", [body]).unwrap();
+    drop(database);
+    place.write("kept", "door open");
+    let kept = format!("response={}", place.path("kept").display());
+    let show = ["show", "39", "--device", &id, "--holds", &kept];
+    assert!(place.run(&show).expect(2).err.contains("give --salt"));
+    let with = |salt: &str| place.run(&[&show[..], &["--salt", salt]].concat());
+    assert!(with(&"07".repeat(16)).expect(0).out.contains("this is the value"));
+    assert!(with(&"08".repeat(16)).expect(1).out.contains("this is not the value"));
+    assert!(with("07").expect(2).err.contains("32 hex digits"));
+}
+
+#[test]
 fn a_device_that_is_not_there_is_named_with_those_that_are() {
     let place = Place::with(&[r#"{"model":"m"}"#]);
     assert!(place.run(&["query", "--device", "00"]).expect(2).err.contains("no device was taken in"));

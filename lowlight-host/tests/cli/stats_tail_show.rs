@@ -137,3 +137,31 @@ fn a_duration_is_not_rounded() {
     let place = Place::with(&[r#"{"model":"m","latency_ms":0.000001}"#]);
     assert_eq!(place.records()[0]["latency_ms"], json!(0.000_001));
 }
+
+#[test]
+fn show_holds_a_value_against_what_the_entry_commits_to() {
+    let place = Place::new();
+    let hash_only = [("LOWLIGHT_CONTENT", "hash_only")];
+    place.run_with(&hash_only, &["record"], r#"{"model":"phi","prompt":"one","response":"two"}"#).expect(0);
+    place.write("one", "one");
+    place.write("line", "one\n");
+    let hold = |holds: &str, more: &[&str]| place.run(&[&["show", "3", "--holds", holds], more].concat());
+    let named = |name: &str, file: &str| format!("{name}={}", place.path(file).display());
+    assert!(hold(&named("prompt", "one"), &[]).expect(0).out.contains("this is the value"));
+    assert_eq!(hold(&named("prompt", "one"), &["--json"]).expect(0).object()["holds"], true);
+    // Neither with a newline, nor as another field, nor under another salt.
+    assert!(hold(&named("prompt", "line"), &[]).expect(1).out.contains("is not the value"));
+    assert_eq!(hold(&named("response", "one"), &["--json"]).expect(1).object()["holds"], false);
+    hold(&named("prompt", "one"), &["--salt", &"00".repeat(16)]).expect(1);
+    place.feed(&["show", "3", "--holds", "prompt=-"], "one").expect(0);
+    for (holds, why) in [
+        (named("actor", "one"), "no such field"),
+        (named("thought", "one"), "no content field thought"),
+        (named("prompt", "none"), "No such file"),
+        ("prompt".to_owned(), "a file"),
+    ] {
+        let ran = hold(&holds, &[]).expect(2);
+        assert!(ran.err.contains(why), "{holds}: {}", ran.err);
+    }
+    place.run(&["show", "3", "--salt", &"00".repeat(16)]).expect(2);
+}
