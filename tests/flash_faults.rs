@@ -355,13 +355,14 @@ fn that_entries_are_lost_is_said_until_an_entry_follows_wherever_power_goes() {
                 let _ = poll_some(log.append(&[&[200; 60]]), times);
                 log = wait(FlashLog::mount(log.into_flash(), 0..8 * 1024, Options::default(), ID)).unwrap();
                 let (status, mut buffer) = (log.status(), [0; MAX]);
-                let is_there = wait(log.read(u64::from(filled), &mut buffer)).unwrap().is_some();
+                let stored = wait(log.read(u64::from(filled), &mut buffer)).unwrap();
+                let is_there = stored.is_some();
                 assert_eq!(
                     (status.next > u64::from(filled), !status.is_torn),
                     (is_there, is_there),
                     "{tear:?}, {times}, {filled}: {status:?}"
                 );
-                let before = wait(log.leaf_before(u64::from(filled)));
+                let before = stored.and_then(|stored| stored.before);
                 assert!(before.is_none_or(|before| before.is_torn), "{tear:?}, {times}, {filled}");
             }
         }

@@ -13,7 +13,6 @@ use super::{FlashSink, Write, bisync, only_blocking};
 #[cfg(feature = "witness")]
 use super::{NorFlash, Witness};
 use crate::Stored;
-use lowlight_core::chain::leaf;
 use lowlight_core::frame::{HEAD, MAX_MESSAGE, OVERHEAD, Receiver, seal, wire};
 #[cfg(feature = "witness")]
 use lowlight_core::link::Ask;
@@ -126,34 +125,26 @@ impl<const N: usize> Link<N> {
         messages: u8,
     ) -> Result<(), P::Error> {
         let mut index = from;
-        // The leaf before `index`, where that was asked for: it need not be known.
-        let mut known: Option<Option<Before>> = None;
         for _ in 0..messages {
             let mut length = ENTRIES_HEAD;
-            let Ok(found) = self.read(sink, index, length).await else { return self.send(port, REFUSED, number, 0).await };
-            let Some(stored) = found else {
+            let Ok(mut next) = self.read(sink, index, length).await else { return self.send(port, REFUSED, number, 0).await };
+            let Some(first) = next else {
                 let status = sink.status();
                 self.put_head(index, status.next, Some(Before { leaf: status.head, is_torn: status.is_torn }));
                 return self.send(port, kind | ANSWER, number, length).await;
             };
-            let mut before = match known.filter(|_| stored.index == index) {
-                Some(before) => before,
-                None => sink.leaf_before(stored.index).await,
-            };
-            self.put_head(index, stored.index, before);
-            let mut next = Some(stored);
-            index = stored.index;
+            self.put_head(index, first.index, first.before);
+            index = first.index;
             while let Some(stored) = next.filter(|stored| stored.index == index) {
                 // Where the leaf is known again, the host is told it.
-                if before.is_none() && length > ENTRIES_HEAD && sink.leaf_before(index).await.is_some() {
+                if first.before.is_none() && stored.before.is_some() {
                     break;
                 }
-                (length, before) = self.keep(length, stored.length, before);
+                length = self.keep(length, stored.length);
                 index += 1;
                 // One for which there is no room is the first of the next message.
                 next = self.read(sink, index, length).await.unwrap_or_default();
             }
-            known = before.map(Some);
             self.send(port, kind | ANSWER, number, length).await?;
         }
         Ok(())
@@ -169,14 +160,12 @@ impl<const N: usize> Link<N> {
         Entries::emit_head(asked, index, before, self.receiver.buffer().get_mut(HEAD..).unwrap_or_default());
     }
 
-    /// Keeps a body of `size` bytes that was read behind a payload of `length` bytes: the new length, and its leaf.
-    fn keep(&mut self, length: usize, size: usize, before: Option<Before>) -> (usize, Option<Before>) {
-        let payload = self.receiver.buffer().get_mut(HEAD + length..).unwrap_or_default();
-        if let Some(slot) = payload.first_chunk_mut::<2>() {
+    /// Keeps a body of `size` bytes that was read behind a payload of `length` bytes: the new length.
+    fn keep(&mut self, length: usize, size: usize) -> usize {
+        if let Some(slot) = self.receiver.buffer().get_mut(HEAD + length..).and_then(<[u8]>::first_chunk_mut) {
             *slot = u16::try_from(size).unwrap_or(0).to_le_bytes();
         }
-        let body = payload.get(2..2 + size).unwrap_or_default();
-        (length + 2 + size, before.map(|before| leaf(&before.leaf, body).into()))
+        length + 2 + size
     }
 
     async fn send<P: Write>(&mut self, port: &mut P, kind: u8, number: u16, length: usize) -> Result<(), P::Error> {

@@ -11,7 +11,7 @@
 use super::bisync;
 use crate::Stored;
 use embedded_io::Error;
-use lowlight_core::link::{Before, DeviceStatus};
+use lowlight_core::link::DeviceStatus;
 
 /// Non-volatile storage for the entries of one device log.
 ///
@@ -49,9 +49,6 @@ pub trait FlashSink {
     ///
     /// [`InvalidInput`](embedded_io::ErrorKind::InvalidInput) if `buffer` is too small for the entry.
     async fn read_from(&mut self, index: u64, buffer: &mut [u8]) -> Result<Option<Stored>, Self::Error>;
-
-    /// The leaf before the entry at `index`, as it was when that entry was appended; `None` where it is not known any more.
-    async fn leaf_before(&mut self, index: u64) -> Option<Before>;
 
     /// Says that all entries below `upto` are safe elsewhere, so that their space may be reclaimed first.
     ///

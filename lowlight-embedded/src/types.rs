@@ -3,6 +3,7 @@
 use embedded_io::ErrorKind;
 use embedded_storage::nor_flash::NorFlashErrorKind;
 use lowlight_core::entry::{Clock, EntryError, GapReason};
+use lowlight_core::link::Before;
 
 /// An entry that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub struct Stored {
     pub index: u64,
     /// Length of its body in the buffer, bytes.
     pub length: usize,
+    /// The leaf before it, as it was when it was appended; `None` where that is not known any more.
+    pub before: Option<Before>,
 }
 
 /// What happens when flash is full of entries that nobody has acknowledged.

@@ -206,8 +206,8 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         self.is_dirty = true;
         let is_erased = self.flash.erase(address, address + Self::SIZE).await.is_ok();
         self.window.1 = 0;
-        if self.cursor.place.seq == seq.wrapping_sub(self.sectors) {
-            self.cursor.next = u64::MAX;
+        if self.cursor.pass.place.seq == seq.wrapping_sub(self.sectors) {
+            self.cursor.pass.next = u64::MAX;
         }
         // What stood there is gone, or as good as gone.
         if let Some(gone) = seq.checked_sub(self.sectors)

@@ -21,8 +21,8 @@ use super::{FlashSink, NorFlash, bisync};
 use crate::{FlashError, Options, Stored};
 use core::ops::Range;
 use embedded_storage::nor_flash::NorFlashError as _;
-use lowlight_core::flash::{self, MOST_BAD, Place, SectorHeader};
-use lowlight_core::link::{Before, DeviceStatus};
+use lowlight_core::flash::{self, MOST_BAD, Pass, SectorHeader};
+use lowlight_core::link::DeviceStatus;
 use lowlight_core::{Digest, LogId};
 
 /// A log on the flash `F` in frames of at most `MAX` bytes.
@@ -82,11 +82,10 @@ enum Doubt {
     },
 }
 
-/// Where reading goes on: index `next` stands at `place` or behind it in the same sector.
+/// Where reading goes on: what comes next for `pass` stands at its place or behind it in the same sector.
 #[derive(Debug, Clone, Copy)]
 struct Cursor {
-    place: Place,
-    next: u64,
+    pass: Pass,
     /// Entries from here on were never there, up to the next note.
     end: u64,
 }
@@ -262,10 +261,6 @@ impl<F: NorFlash, const MAX: usize> FlashSink for FlashLog<F, MAX> {
 
     async fn read_from(&mut self, index: u64, buffer: &mut [u8]) -> Result<Option<Stored>, FlashError> {
         self.read(index, buffer).await
-    }
-
-    async fn leaf_before(&mut self, index: u64) -> Option<Before> {
-        Self::leaf_before(self, index).await
     }
 
     fn acknowledge(&mut self, upto: u64) {

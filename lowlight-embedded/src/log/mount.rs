@@ -3,8 +3,8 @@
 use super::{Cursor, Doubt, FlashLog, NorFlash, bisync};
 use crate::{FlashError, Options};
 use core::ops::{Range, RangeInclusive};
-use lowlight_core::LogId;
 use lowlight_core::flash::{self, MOST_BAD, Pass, Place, SectorHeader, Seen};
+use lowlight_core::{Digest, LogId};
 
 #[bisync]
 impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
@@ -42,7 +42,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             first: 0,
             acked: 0,
             dropped: 0,
-            cursor: Cursor { place, next: u64::MAX, end: 0 },
+            cursor: Cursor { pass: Pass::at(place, u64::MAX, Digest([0; 32])), end: 0 },
             window: (0, 0),
             buffer: [0; MAX],
         };
@@ -52,7 +52,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
 
     /// Sets what is known of the log from what is in the flash.
     pub(super) async fn find(&mut self) {
-        (self.is_open, self.is_erased, self.window.1, self.cursor.next) = (false, false, 0, u64::MAX);
+        (self.is_open, self.is_erased, self.window.1, self.cursor.pass.next) = (false, false, 0, u64::MAX);
         self.doubt = Doubt::None;
         let Some(newest) = self.newest().await else { return };
         self.log_id = newest.log_id;

@@ -78,10 +78,6 @@ impl FlashSink for Nowhere {
         Ok(None)
     }
 
-    fn leaf_before(&mut self, _: u64) -> Option<lowlight_core::link::Before> {
-        None
-    }
-
     fn acknowledge(&mut self, _: u64) {}
 
     fn set_dropped(&mut self, _: u64) {}
