@@ -191,7 +191,7 @@ fn a_device_that_went_back_is_told_and_both_histories_are_kept() {
     board.restore(&old);
     record(&mut board, 7);
     let taken = import(dir.path(), board.cable()).unwrap();
-    assert!(taken.is_forked && taken.entries > 7, "{taken:?}");
+    assert!(taken.is_forked && taken.fewer == Some(board.status().next) && taken.entries > 7, "{taken:?}");
     let after = bodies(dir.path(), &board);
     assert!(before.iter().all(|entry| after.contains(entry)) && board.entries().iter().all(|entry| after.contains(entry)));
     let report = verdict(dir.path());
@@ -321,6 +321,44 @@ fn a_device_that_lost_entries_says_so_and_is_no_forger() {
         torn += report.torn;
     }
     assert!(torn > 0);
+}
+
+#[test]
+fn entries_that_could_be_read_at_one_start_and_not_at_another_are_no_forgery() {
+    let mut torn = 0;
+    for wrong in 2..8 {
+        let (dir, mut board) = (scratch(), Board::new(16));
+        record(&mut board, 6);
+        let bit = board.rot(wrong);
+        // This start misses an entry, and says so; the next one reads it.
+        board.restart();
+        record(&mut board, 2);
+        board.flip(bit);
+        board.restart();
+        record(&mut board, 5);
+        import(dir.path(), board.cable()).unwrap();
+        let (line, image) = (verdict(dir.path()), verify_image(&board.image(), None).unwrap());
+        assert_eq!((line.verdict, line.entries, line.torn), ("intact", image.entries, image.torn), "{wrong}: {line:?}, {image:?}");
+        torn += line.torn;
+    }
+    assert!(torn > 0);
+}
+
+#[test]
+fn an_import_that_is_stopped_keeps_what_came_and_goes_on_later() {
+    let (dir, mut board) = (scratch(), Board::new(40));
+    record(&mut board, 200);
+    let all = board.entries().len() as u64;
+    let asked = std::cell::Cell::new(0);
+    let is_stopped = || asked.replace(asked.get() + 1) == 77;
+    let recorder = Recorder::builder(dir.path()).upkeep().open().unwrap();
+    let source = Source::Line(board.cable(), Duration::from_secs(2));
+    let stopped = Import::new(dir.path(), &recorder).until(&is_stopped).run(source, &mut |_, _| {});
+    assert!(matches!(stopped, Err(ImportError::Stopped(77))), "{stopped:?}");
+    recorder.close(Duration::from_secs(30)).unwrap();
+    assert_eq!((verdict(dir.path()).entries, verdict(dir.path()).untold), (77, 0));
+    assert_eq!(import(dir.path(), board.cable()).unwrap().entries, all - 77);
+    assert_eq!((verdict(dir.path()).entries, verdict(dir.path()).verdict), (all, "intact"));
 }
 
 #[test]

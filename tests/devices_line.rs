@@ -98,15 +98,21 @@ impl Board {
         self.log.as_ref().unwrap().flash().0.image().to_vec()
     }
 
-    /// The frame with that entry rots.
-    pub fn rot(&mut self, index: u64) {
+    /// The frame with that entry rots: which bit of the flash it is.
+    pub fn rot(&mut self, index: u64) -> usize {
         let mut buffer = [0; MAX];
         let stored = wait(self.log().read(index, &mut buffer)).unwrap().unwrap();
         assert_eq!(stored.index, index);
         let image = self.image();
         let at = image.windows(stored.length).position(|part| part == &buffer[..stored.length]).unwrap();
+        self.flip(at * 8 + 3);
+        at * 8 + 3
+    }
+
+    /// A bit of the flash changes, and power goes and comes back.
+    pub fn flip(&mut self, bit: usize) {
         let mut flash = self.log.take().unwrap().into_flash();
-        flash.0.flip(at * 8 + 3);
+        flash.0.flip(bit);
         self.log = Some(mount(flash));
     }
 

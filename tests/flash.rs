@@ -171,7 +171,38 @@ fn agree_on_image(image: &[u8], sector: usize, there: &Bodies, next: u64) -> Res
     Ok(())
 }
 
-/// A run of appends of random sizes, with starts between; each operation with the flash before it and what was known then.
+/// What was known up to which operation.
+type Phases = Vec<(usize, Known)>;
+
+/// How many operations there were.
+fn done<const W: usize, const S: usize, const MAX: usize>(log: &FlashLog<Sim<W, S>, MAX>) -> usize {
+    log.flash().journal.as_ref().map_or(0, Vec::len)
+}
+
+/// Appends a few bodies of random sizes.
+fn append<const W: usize, const S: usize, const MAX: usize>(
+    log: &mut FlashLog<Sim<W, S>, MAX>,
+    random: &mut Random,
+    (known, is_early): (&mut Known, bool),
+    phases: &mut Phases,
+) {
+    let batch: Vec<Vec<u8>> = (0..1 + random.below(3)).map(|_| body(random, MAX - 8)).collect();
+    known.first.0 = log.status().first;
+    known.pending.clone_from(&batch);
+    if is_early {
+        let next = known.next();
+        known.durable.extend((next..).zip(batch.clone()));
+        known.pending.clear();
+    }
+    let index = wait(log.append(&batch.iter().map(Vec::as_slice).collect::<Vec<_>>())).expect("nothing fails");
+    known.first.1 = log.status().first;
+    phases.push((done(log), known.clone()));
+    known.pending.clear();
+    known.durable.extend((index..).zip(batch));
+    known.first.0 = known.first.1;
+}
+
+/// A run of appends of random sizes, with stops and starts between; each operation with the flash before it and what was known then.
 fn record<const W: usize, const S: usize, const MAX: usize>(plan: &Plan) -> (Vec<(Sim<W, S>, Operation, Known)>, Sim<W, S>) {
     let mut random = Random(plan.seed);
     let mut flash = Sim::new(plan.blocks, plan.seed);
@@ -180,35 +211,28 @@ fn record<const W: usize, const S: usize, const MAX: usize>(plan: &Plan) -> (Vec
     let mut log = mount::<W, S, MAX>(flash);
     let (mut cases, mut known) = (Vec::new(), Known::default());
     for number in 0..plan.appends {
-        let batch: Vec<Vec<u8>> = (0..1 + random.below(3)).map(|_| body(&mut random, MAX - 8)).collect();
-        known.first.0 = log.status().first;
-        known.pending.clone_from(&batch);
-        if plan.is_early {
-            let next = known.next();
-            known.durable.extend((next..).zip(batch.clone()));
-            known.pending.clear();
-        }
-        let parts: Vec<&[u8]> = batch.iter().map(Vec::as_slice).collect();
-        let index = wait(log.append(&parts)).expect("nothing fails");
-        known.first.1 = log.status().first;
-        let mut flash = log.into_flash();
-        let operations = flash.journal.take().expect("it is there");
-        cases.extend(operations.into_iter().map(|(flash, operation)| (flash, operation, known.clone())));
-        known.pending.clear();
-        known.durable.extend((index..).zip(batch));
-        flash.journal = Some(Vec::new());
-        if number % 7 == 3 {
-            // A start with and without a clean stop; neither finds anything else than was there.
-            let mut again = mount::<W, S, MAX>(flash);
-            known.first = (again.status().first, again.status().first);
-            check(&mut again, &known).expect("a start changes nothing");
+        let mut phases = Vec::new();
+        append(&mut log, &mut random, (&mut known, plan.is_early), &mut phases);
+        if number % 5 == 1 {
+            wait(log.stop()).expect("nothing fails");
+            phases.push((done(&log), known.clone()));
+            // Whoever has stopped may go on.
             if number % 2 == 0 {
-                wait(again.stop()).expect("nothing fails");
+                append(&mut log, &mut random, (&mut known, plan.is_early), &mut phases);
             }
-            flash = again.into_flash();
-            let operations = flash.journal.replace(Vec::new()).expect("it is there");
-            cases.extend(operations.into_iter().map(|(flash, operation)| (flash, operation, known.clone())));
         }
+        if number % 7 == 3 {
+            // A start finds nothing else than was there.
+            log = mount::<W, S, MAX>(log.into_flash());
+            known.first = (log.status().first, log.status().first);
+            check(&mut log, &known).expect("a start changes nothing");
+        }
+        let mut flash = log.into_flash();
+        let operations = flash.journal.replace(Vec::new()).expect("it is there");
+        cases.extend(operations.into_iter().enumerate().map(|(at, (flash, operation))| {
+            let (_, known) = phases.iter().find(|(end, _)| at < *end).expect("each belongs to something");
+            (flash, operation, known.clone())
+        }));
         log = mount::<W, S, MAX>(flash);
     }
     (cases, log.into_flash())

@@ -1,10 +1,10 @@
 //! Images that have rotten, that belong to something else, or that somebody made up.
 
-use super::{Bodies, ID, contents, mount};
-use lowlight_core::Digest;
-use lowlight_core::flash::{Found, HEADER, Image, Pass, SectorHeader, Seen, parse};
+use super::{Bodies, ID, agree_on_image, contents, mount};
+use lowlight_core::flash::{Found, HEADER, Image, ImageError, Pass, SectorHeader, Seen, parse};
+use lowlight_core::{Digest, LogId};
 use lowlight_embedded::sim::{Random, Sim};
-use lowlight_embedded::wait;
+use lowlight_embedded::{FlashError, FlashLog, Options, wait};
 use std::collections::BTreeMap;
 
 const S: usize = 1024;
@@ -80,6 +80,7 @@ fn every_bit_that_flips_costs_what_it_stood_in_and_nothing_else() {
         };
         let left: Bodies = before.iter().filter(|(index, _)| !lost.contains(index)).map(|(index, body)| (*index, body.clone())).collect();
         assert!(there == left, "bit {bit}: {:?} are there, lost should be {lost:?}", there.keys());
+        agree_on_image(log.flash().image(), S, &there, log.status().next).unwrap_or_else(|why| panic!("bit {bit}: {why}"));
         // What is behind the last frame was never there, as far as anyone can tell; anything else is counted.
         let next = if lost.end == status.next { lost.start } else { status.next };
         let first = if lost.start == status.first && lost.end == second && at % S < HEADER { second } else { status.first };
@@ -102,6 +103,7 @@ fn header(random: &mut Random, seq: u32) -> SectorHeader {
         is_torn: false,
         seq,
         max: 192,
+        sectors: 4,
         log_id: ID,
         run: u32::try_from(wild(9) & 0xFFFF_FFFF).unwrap(),
         first: wild(50),
@@ -114,6 +116,7 @@ fn header(random: &mut Random, seq: u32) -> SectorHeader {
 #[test]
 fn images_of_something_else_are_mounted_and_written_to() {
     let (flash, _) = full();
+    let mut misplaced = 0;
     for seed in 0..3_000 {
         let mut random = Random(seed);
         let mut image = match seed % 3 {
@@ -132,7 +135,15 @@ fn images_of_something_else_are_mounted_and_written_to() {
             let at = random.below(image.len());
             image[at] = random.number().to_le_bytes()[0];
         }
-        let mut log = mount::<4, S, MAX>(Small::load(&image, seed));
+        let mut flash = Small::load(&image, seed);
+        if wait(FlashLog::<_, MAX>::mount(&mut flash, 0..4 * S as u32, Options::default(), ID)).is_err() {
+            // Nothing is in its place.
+            let mut headers = image.chunks(S).map(|sector| SectorHeader::parse(sector.first_chunk().unwrap()));
+            assert!((0..4).all(|position| headers.next().unwrap().is_none_or(|header| header.seq % 4 != position)), "seed {seed}");
+            misplaced += 1;
+            continue;
+        }
+        let mut log = mount::<4, S, MAX>(flash);
         contents(&mut log).unwrap();
         let _ = (log.status(), wait(log.prepare()), wait(log.stop()));
         if wait(log.append(&[b"new"])).is_ok() {
@@ -143,6 +154,70 @@ fn images_of_something_else_are_mounted_and_written_to() {
             assert!(there.get(&(next - 1)).is_some_and(|body| body == b"new"), "seed {seed}: {:?}, {there:?}", log.status());
         }
     }
+    assert!((1..1_000).contains(&misplaced), "{misplaced}");
+}
+
+/// What mounting the image like this says; nothing is written in any case.
+fn otherwise<const W: usize, const MAX: usize>(image: &[u8], region: std::ops::Range<usize>) -> Result<u64, FlashError> {
+    let mut flash = Sim::<W, S>::load(image, 0);
+    let region = u32::try_from(region.start).unwrap()..u32::try_from(region.end).unwrap();
+    let next = wait(FlashLog::<_, MAX>::mount(&mut flash, region, Options::default(), ID)).map(|log| log.status().next);
+    assert!(flash.image() == image);
+    next
+}
+
+#[test]
+fn a_log_that_was_mounted_otherwise_is_refused_and_stays_as_it_is() {
+    let (flash, all) = full();
+    let image = flash.image();
+    let layout = Err(FlashError::Layout);
+    assert_eq!(otherwise::<4, MAX>(image, 0..4 * S), Ok(all.len() as u64));
+    assert_eq!(otherwise::<4, 256>(image, 0..4 * S), layout);
+    assert_eq!(otherwise::<8, MAX>(image, 0..4 * S), layout);
+    // Regions that are smaller, larger, moved.
+    assert_eq!(otherwise::<4, MAX>(image, 0..2 * S), layout);
+    assert_eq!(otherwise::<4, MAX>(image, S..4 * S), layout);
+    let blank = vec![0xFF; 4 * S];
+    let chip = [image, &blank].concat();
+    assert_eq!(otherwise::<4, MAX>(&chip, 0..8 * S), layout);
+    assert_eq!(otherwise::<4, MAX>(&chip, S..5 * S), layout);
+    assert_eq!(otherwise::<4, MAX>(&chip, 4 * S..8 * S), Ok(0));
+    // In the first lap nothing tells but the header.
+    let mut log = mount::<4, S, MAX>(Small::new(4, 0));
+    wait(log.append(&[b"one"])).unwrap();
+    let chip = [log.flash().image(), &blank].concat();
+    assert_eq!(otherwise::<4, MAX>(&chip, 0..8 * S), layout);
+}
+
+#[test]
+fn an_image_of_a_part_of_a_log_says_so_and_is_read_when_it_is_filled_up() {
+    let (flash, all) = full();
+    let image = flash.image();
+    for cut in [&image[..3 * S], &image[S..], &image[..3 * S + 500], &image[2 * S..3 * S]] {
+        for sector in [None, Some(S)] {
+            assert_eq!(Image::new(cut, sector).unwrap_err(), ImageError::Cut(4), "{}", cut.len());
+        }
+    }
+    let filled = [&vec![0; S], &image[S..]].concat();
+    let image = Image::new(&filled, None).unwrap();
+    let read = image.found().filter_map(|found| match found {
+        Found::Entry { index, body } => Some((index, body)),
+        Found::Anchor { .. } => None,
+    });
+    let read: Vec<_> = read.collect();
+    assert!(read.len() > 20 && read.iter().all(|(index, body)| all[index] == *body), "{}", read.len());
+}
+
+#[test]
+fn of_two_logs_in_an_image_the_one_that_is_not_read_is_named() {
+    let (flash, _) = full();
+    let mut log = wait(FlashLog::<_, 256>::mount(Small::new(2, 0), 0..2 * S as u32, Options::default(), LogId([8; 16]))).unwrap();
+    wait(log.append(&[b"of another region"])).unwrap();
+    for chip in [[flash.image(), log.flash().image()].concat(), [log.flash().image(), flash.image()].concat()] {
+        let image = Image::new(&chip, None).unwrap();
+        assert_eq!((image.log_id(), image.other()), (ID, Some(LogId([8; 16]))));
+    }
+    assert_eq!(Image::new(flash.image(), None).unwrap().other(), None);
 }
 
 #[test]

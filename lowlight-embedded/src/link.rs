@@ -136,8 +136,9 @@ impl<const N: usize> Link<N> {
             self.put_head(index, first.index, first.before);
             index = first.index;
             while let Some(stored) = next.filter(|stored| stored.index == index) {
-                // Where the leaf is known again, the host is told it.
-                if first.before.is_none() && stored.before.is_some() {
+                // Where entries were lost before, or the leaf is known again, the host is told it.
+                let is_told = stored.before.is_some_and(|before| before.is_torn || first.before.is_none());
+                if is_told && length > ENTRIES_HEAD {
                     break;
                 }
                 length = self.keep(length, stored.length);

@@ -49,8 +49,10 @@ impl Default for Options {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum FlashError {
-    /// The region is not whole sectors, or fewer than two.
+    /// The region is not whole sectors, or not 2 to 65,535 of them.
     Region,
+    /// A log is there that has another `MAX`, write size or region.
+    Layout,
     /// An entry is longer than a frame holds, or empty.
     TooLarge,
     /// The buffer is shorter than the entry.
@@ -66,7 +68,8 @@ pub enum FlashError {
 impl core::fmt::Display for FlashError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
-            Self::Region => "the region must begin and end at an erase block and have at least two of them",
+            Self::Region => "the region must begin and end at an erase block and have 2 to 65,535 of them",
+            Self::Layout => "the flash holds a log with another MAX, write size or region: mount it as it was, or erase it for a new one",
             Self::TooLarge => "the entry is empty or longer than a frame holds: raise MAX, or write less into it",
             Self::Buffer => "the buffer is shorter than the entry: give one of MAX bytes",
             Self::Full => "flash is full: acknowledge what was drained, or choose WhenFull::Overwrite",
@@ -81,7 +84,7 @@ impl core::error::Error for FlashError {}
 impl embedded_io::Error for FlashError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Region | Self::TooLarge | Self::Buffer => ErrorKind::InvalidInput,
+            Self::Region | Self::Layout | Self::TooLarge | Self::Buffer => ErrorKind::InvalidInput,
             Self::Full => ErrorKind::OutOfMemory,
             Self::Failed | Self::Flash(_) => ErrorKind::Other,
         }

@@ -23,7 +23,9 @@ pub struct SectorHeader {
     /// Lap times the number of sectors, plus the position of this one.
     pub seq: u32,
     /// Largest frame of this log, bytes: a multiple of the write size, at most [`MAX_FRAME`].
-    pub max: u32,
+    pub max: u16,
+    /// Sectors of this log, at least 2.
+    pub sectors: u16,
     /// Id of the log.
     pub log_id: LogId,
     /// Number of the start of the firmware that opened the sector.
@@ -43,12 +45,13 @@ impl SectorHeader {
     pub fn emit(&self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         let log = u16::from(FORMAT) | u16::from(self.log2_write) << 8;
-        let parts: [&[u8]; 11] = [
+        let parts: [&[u8]; 12] = [
             &MAGIC.to_le_bytes(),
             &log.to_le_bytes(),
             &u16::from(self.is_torn).to_le_bytes(),
             &self.seq.to_le_bytes(),
             &self.max.to_le_bytes(),
+            &self.sectors.to_le_bytes(),
             &self.log_id.0,
             &self.run.to_le_bytes(),
             &self.first.to_le_bytes(),
@@ -74,7 +77,8 @@ impl SectorHeader {
             log2_write,
             is_torn: torn == 1,
             seq: u32::from_le_bytes(field(head, 8)?),
-            max: u32::from_le_bytes(field(head, 12)?),
+            max: u16::from_le_bytes(field(head, 12)?),
+            sectors: u16::from_le_bytes(field(head, 14)?),
             log_id: LogId(field(head, 16)?),
             run: u32::from_le_bytes(field(head, 32)?),
             first: u64::from_le_bytes(field(head, 36)?),
@@ -85,11 +89,17 @@ impl SectorHeader {
         header.is_valid().then_some(header)
     }
 
+    /// Whether it is of a log in as many sectors with the same frames.
+    pub fn has_layout_of(&self, other: &Self) -> bool {
+        (self.log2_write, self.max, self.sectors) == (other.log2_write, other.max, other.sectors)
+    }
+
     fn is_valid(&self) -> bool {
-        let max = usize::try_from(self.max).unwrap_or(usize::MAX);
+        let max = usize::from(self.max);
         // An index that no log reaches would overflow what is added to it.
         let small = [self.first, self.acked, self.dropped].into_iter().all(|number| number < crate::entry::MAX_SIZE);
-        self.log2_write <= 5 && self.seq < END_SEQ && max <= MAX_FRAME && max % (1 << self.log2_write) == 0 && max >= MIN_FRAME && small
+        let is_frame = max <= MAX_FRAME && max % (1 << self.log2_write) == 0 && max >= MIN_FRAME;
+        self.log2_write <= 5 && self.seq < END_SEQ && is_frame && self.sectors >= 2 && small
     }
 }
 
@@ -108,6 +118,7 @@ mod tests {
             is_torn: true,
             seq: 9,
             max: 256,
+            sectors: 6,
             log_id: LogId([3; 16]),
             run: 4,
             first: 77,
@@ -117,8 +128,8 @@ mod tests {
         };
         let bytes = header.emit();
         assert_eq!(SectorHeader::parse(&bytes), Some(header));
-        // Version, torn and the byte above it, with a checksum that is right.
-        for (at, value) in [(4, 2), (5, 6), (6, 2), (7, 1), (11, 0x80), (43, 1)] {
+        // Version, torn and the byte above it, a single sector, with a checksum that is right.
+        for (at, value) in [(4, 2), (5, 6), (6, 2), (7, 1), (11, 0x80), (14, 1), (43, 1)] {
             let mut other = bytes;
             other[at] = value;
             let sum = CRC.checksum(&other[..HEADER - 4]).to_le_bytes();

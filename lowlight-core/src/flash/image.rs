@@ -1,6 +1,6 @@
 //! Reading the log in an image of flash, as it was copied out of a device (`docs/format.md`, section 16.3).
 //!
-//! Limits: the image is a slice; nothing is kept per sector.
+//! Limits: the image is a slice; nothing is kept per sector, 2 KiB for the one that is being read.
 //!
 //! ```text
 //! Image::new -> next: Anchor(first sector) Entry Entry Anchor(note of a start) Entry ... Anchor(next sector) ...
@@ -20,13 +20,25 @@ pub enum ImageError {
     /// There is no sector of a flash log.
     #[error("no sector of a flash log is in it")]
     NoLog,
-    /// The length does not fit the sectors.
-    #[error("it is not made of whole sectors: give the erase size of the flash and the region that the log was mounted on")]
+    /// The headers of the log do not stand where sectors begin.
+    #[error("its sectors do not stand where they belong: this is no copy of the flash as it was, byte for byte")]
     Size,
+    /// The sectors have another size than was given.
+    #[error("its sectors have {0} bytes: leave the size out, or give that")]
+    Sector(usize),
     /// Frames of a sector stand behind its end.
     #[error("entries stand behind the end of a sector: its sectors are larger than the size that was given")]
     Larger,
+    /// The image is but a part of the log.
+    #[error(
+        "the log has {0} sectors, and not all of them are in the image: read out the whole region, or put zeros where something is missing"
+    )]
+    Cut(u16),
 }
+
+/// Parts of a sector for which is kept where entries before them end: so many times shorter is what is looked through for each note.
+const PARTS: usize = 256;
+type Ends = [u64; PARTS + 1];
 
 /// One thing that stands in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +71,7 @@ pub struct Image<'a> {
     max: u32,
     sectors: u32,
     newest: SectorHeader,
+    other: Option<LogId>,
     end: u64,
     /// The leaf before `end`, as the device knows it.
     head: Digest,
@@ -67,31 +80,53 @@ pub struct Image<'a> {
 
 impl<'a> Image<'a> {
     /// Reads the log in an image of flash with erase blocks of `sector` bytes, wherever in it the log's region is. Where the size is not
-    /// given, it is the largest power of two at whose multiples all headers stand.
+    /// given, the headers say it; a single one does not, and then it is the largest power of two of which the image has room for all
+    /// sectors.
     ///
     /// # Errors
     ///
     /// [`ImageError`].
     pub fn new(bytes: &'a [u8], sector: Option<usize>) -> Result<Self, ImageError> {
-        let newest = headers(bytes).map(|(_, header)| header).max_by_key(|header| header.seq).ok_or(ImageError::NoLog)?;
-        let least = HEADER + 2 * (newest.max as usize);
-        let is_whole = |size| headers(bytes).all(|(at, header)| header.log_id != newest.log_id || at.is_multiple_of(size));
-        let fits = |size| region(bytes, size, &newest).map(|region| (size, region));
-        let found = match sector {
-            Some(size) if reaches_behind(bytes, size, &newest) => return Err(ImageError::Larger),
-            Some(size) => Some(size).filter(|size| *size >= least && is_whole(*size)).and_then(fits),
-            None => (7..=24).rev().map(|shift| 1 << shift).filter(|size| *size >= least && is_whole(*size)).find_map(fits),
+        let (at, newest) = headers(bytes).max_by_key(|(_, header)| header.seq).ok_or(ImageError::NoLog)?;
+        let sectors = newest.sectors;
+        let least = HEADER + 2 * usize::from(newest.max);
+        let position = |header: &SectorHeader| header.seq as usize % usize::from(sectors);
+        let own = || headers(bytes).filter(|(_, header)| header.log_id == newest.log_id && header.has_layout_of(&newest));
+        let start = |size: usize| at.checked_sub(position(&newest).checked_mul(size)?);
+        let end = |size: usize| start(size)?.checked_add(usize::from(sectors).checked_mul(size)?).filter(|end| *end <= bytes.len());
+        // Of two of them the distance says how large a sector is.
+        let told = own().find(|(_, header)| position(header) != position(&newest)).and_then(|(other, header)| {
+            let apart = position(&header).abs_diff(position(&newest));
+            Some(other.abs_diff(at)).filter(|bytes| bytes.is_multiple_of(apart)).map(|bytes| bytes / apart)
+        });
+        let powers = || (7..=24).rev().map(|shift| 1 << shift).filter(|size| *size >= least);
+        let size = match (sector, told) {
+            (Some(size), Some(told)) if size != told => return Err(ImageError::Sector(told)),
+            (Some(size), None) if size < least || reaches_behind(bytes, size, &newest) => return Err(ImageError::Larger),
+            (Some(size), _) | (None, Some(size)) => size,
+            (None, None) => {
+                let size = powers().find(|size| end(*size).is_some()).ok_or(ImageError::Cut(sectors))?;
+                if reaches_behind(bytes, size, &newest) {
+                    return Err(ImageError::Cut(sectors));
+                }
+                size
+            }
         };
-        let (sector, (start, sectors)) = found.ok_or(ImageError::Size)?;
-        let length = sector * (sectors as usize);
-        let bytes = bytes.get(start * sector..start * sector + length).ok_or(ImageError::Size)?;
+        let place = |header: &SectorHeader| start(size)?.checked_add(position(header).checked_mul(size)?);
+        if size < least || own().any(|(at, header)| place(&header).is_some_and(|place| at != place)) {
+            return Err(ImageError::Size);
+        }
+        let (start, end) = start(size).zip(end(size)).ok_or(ImageError::Cut(sectors))?;
+        let other = headers(bytes).map(|(_, header)| header.log_id).find(|id| *id != newest.log_id);
+        let bytes = bytes.get(start..end).ok_or(ImageError::Size)?;
         let mut image = Self {
             bytes,
-            sector,
+            sector: size,
             write: 1 << newest.log2_write,
-            max: newest.max,
-            sectors,
+            max: newest.max.into(),
+            sectors: sectors.into(),
             newest,
+            other,
             end: 0,
             head: newest.anchor,
             is_torn: false,
@@ -114,6 +149,11 @@ impl<'a> Image<'a> {
         self.newest.log_id
     }
 
+    /// Another log of which there are sectors in what was given: only that with the highest seq is read.
+    pub fn other(&self) -> Option<LogId> {
+        self.other
+    }
+
     /// Size of a sector, bytes.
     pub fn sector(&self) -> usize {
         self.sector
@@ -131,7 +171,7 @@ impl<'a> Image<'a> {
 
     /// All that stands in it, in order.
     pub fn found(&self) -> FoundIn<'a> {
-        FoundIn { image: *self, pass: None, seq: self.oldest(), end: None, held: None, next: 0 }
+        FoundIn { image: *self, pass: None, seq: self.oldest(), end: None, ends: [0; PARTS + 1], held: None, next: 0 }
     }
 
     fn oldest(&self) -> u32 {
@@ -140,7 +180,7 @@ impl<'a> Image<'a> {
 
     fn header_at(&self, position: u32) -> Option<SectorHeader> {
         let header = header_in(self.bytes, position as usize * self.sector)?;
-        let is_ours = header.log_id == self.newest.log_id && 1 << header.log2_write == self.write && header.max == self.max;
+        let is_ours = header.log_id == self.newest.log_id && header.has_layout_of(&self.newest);
         (is_ours && header.seq % self.sectors == position).then_some(header)
     }
 
@@ -201,20 +241,45 @@ impl<'a> Image<'a> {
         pass
     }
 
-    /// Where entries end that stand at `pass` up to the next note; see the log on the device.
-    fn true_end(&self, pass: &Pass) -> u64 {
-        let (mut behind, mut end) = (*pass, u64::MAX);
-        while self.is_inside(&behind) {
-            let frames = behind.frames;
-            let (_, first) = self.step(&mut behind);
-            if first.is_none() && behind.frames > frames {
-                end = end.min(behind.next);
+    /// In which of the parts of its sector something stands.
+    fn part(&self, pass: &Pass) -> usize {
+        (pass.place.offset as usize * PARTS / self.sector).min(PARTS - 1)
+    }
+
+    /// How low what stands in each part of a sector, or behind it, says that entries before it end; last, what stands in the next sector.
+    fn ends(&self, header: &SectorHeader) -> Ends {
+        let (mut pass, mut ends) = (Pass { is_blind: true, ..Pass::new(header) }, [u64::MAX; PARTS + 1]);
+        while self.is_inside(&pass) {
+            if let Some(end) = ends.get_mut(self.part(&pass)) {
+                self.lower(&mut pass, end);
             }
         }
-        if behind.is_void {
-            return 0;
+        let next = || self.first_of(header.seq.saturating_add(1)).map_or(u64::MAX, |header| header.first);
+        let mut lowest = if pass.is_void { 0 } else { next() };
+        for end in ends.iter_mut().rev() {
+            lowest = lowest.min(*end);
+            *end = lowest;
         }
-        self.first_of(behind.place.seq + 1).map_or(end, |header| end.min(header.first))
+        ends
+    }
+
+    /// Where entries end that stand before `pass`, behind the last note before it; see the log on the device.
+    fn true_end(&self, pass: &Pass, ends: &Ends) -> u64 {
+        let (mut behind, mut end) = (Pass { is_blind: true, ..*pass }, u64::MAX);
+        let part = self.part(pass);
+        while self.is_inside(&behind) && self.part(&behind) == part {
+            self.lower(&mut behind, &mut end);
+        }
+        end.min(ends.get(part + 1).copied().unwrap_or(u64::MAX))
+    }
+
+    /// Goes on, and lowers `end` to what a frame without entries says.
+    fn lower(&self, pass: &mut Pass, end: &mut u64) {
+        let frames = pass.frames;
+        let (_, first) = self.step(pass);
+        if first.is_none() && pass.frames > frames {
+            *end = (*end).min(pass.next);
+        }
     }
 }
 
@@ -227,61 +292,25 @@ fn headers(bytes: &[u8]) -> impl Iterator<Item = (usize, SectorHeader)> {
     (0..bytes.len()).step_by(32).filter_map(|at| header_in(bytes, at).map(|header| (at, header)))
 }
 
-/// Whether a frame of a sector of the log of `newest` stands `size` bytes behind where the sector begins, or further.
+/// Whether a frame of a sector of the log of `newest` ends more than `size` bytes behind where the sector begins, as far as it stands
+/// right behind another, or where writing goes on when something is torn.
 fn reaches_behind(bytes: &[u8], size: usize, newest: &SectorHeader) -> bool {
-    let mut own = headers(bytes).filter(|(_, header)| header.log_id == newest.log_id && header.max == newest.max).peekable();
+    let mut own = headers(bytes).filter(|(_, header)| header.log_id == newest.log_id && header.has_layout_of(newest)).peekable();
     while let Some((start, header)) = own.next() {
         let end = own.peek().map_or(bytes.len(), |(at, _)| *at);
         let (mut pass, write) = (Pass { is_blind: true, ..Pass::new(&header) }, 1 << header.log2_write);
         while let at = start.saturating_add(pass.place.offset as usize)
             && at < end
         {
-            let seen = parse(&pass.place, write as usize, bytes.get(at..end.min(at + header.max as usize)).unwrap_or_default());
-            if at - start >= size && matches!(seen, Seen::Frame(..)) {
-                return true;
-            }
-            pass.take(&seen, write, header.max);
+            let seen = parse(&pass.place, write as usize, bytes.get(at..end.min(at + usize::from(header.max))).unwrap_or_default());
+            match seen {
+                Seen::Frame(_, length) if at - start + length > size => return true,
+                Seen::Bad => pass.take(&Seen::Erased, write, header.max.into()),
+                _ => pass.take(&seen, write, header.max.into()),
+            };
         }
     }
     false
-}
-
-/// The first sector and the number of sectors of the region in which each header of the log of `newest` proves its place: the largest
-/// one, for what no sector was opened in says nothing.
-fn region(bytes: &[u8], size: usize, newest: &SectorHeader) -> Option<(usize, u32)> {
-    let all = u32::try_from(bytes.len().checked_div(size)?).ok()?;
-    let mut own = headers(bytes).filter(|(at, header)| header.log_id == newest.log_id && at.is_multiple_of(size));
-    let (mut low, mut high, mut place) = (u32::MAX, 0, None);
-    // seq - position is a multiple of the number of sectors, less the first one: so is how far two of them are apart.
-    let (mut offset, mut apart) = (None, 0_i64);
-    own.try_for_each(|(at, header)| {
-        let position = u32::try_from(at / size).ok()?;
-        (low, high) = (low.min(position), high.max(position));
-        place = place.or((header.seq == newest.seq).then_some(position));
-        let own = i64::from(header.seq) - i64::from(position);
-        apart = gcd(apart, own - *offset.get_or_insert(own));
-        Some(())
-    })?;
-    let place = place?;
-    let fits = |count: u32| {
-        let start = place.checked_sub(newest.seq.checked_rem(count)?).filter(|_| count > 1)?;
-        (start <= low && high - start < count && count <= all - start).then_some((start as usize, count))
-    };
-    if apart == 0 {
-        // Of a log in its first lap nothing says where its region ends; in a later one every sector has a header.
-        let start = place.checked_sub(newest.seq);
-        return start.map_or_else(|| (high - low + 1..=high - low + 2).find_map(fits), |start| fits(all - start));
-    }
-    let most = u32::try_from(apart).unwrap_or(u32::MAX).min(all);
-    (2..=most).rev().filter(|count| apart % i64::from(*count) == 0).find_map(fits)
-}
-
-fn gcd(a: i64, b: i64) -> i64 {
-    let (mut a, mut b) = (a.abs(), b.abs());
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a
 }
 
 /// Goes through an image.
@@ -292,6 +321,8 @@ pub struct FoundIn<'a> {
     seq: u32,
     /// Where entries up to the next note end.
     end: Option<u64>,
+    /// Those of the sector.
+    ends: Ends,
     /// A frame whose entries are being given out, with the index of the next of them and how many were.
     held: Option<(Frame<'a>, u64, usize)>,
     /// Index behind the last entry that was given out.
@@ -309,6 +340,7 @@ impl<'a> Iterator for FoundIn<'a> {
             let Some(mut pass) = self.pass.filter(|pass| self.image.is_inside(pass)) else {
                 let Some(header) = self.image.first_of(self.seq) else { return self.at_end() };
                 (self.seq, self.end, self.pass) = (header.seq + 1, None, Some(Pass::new(&header)));
+                self.ends = self.image.ends(&header);
                 self.next = self.next.max(header.first);
                 return Some(Found::Anchor { index: header.first, head: header.anchor, is_torn: header.is_torn });
             };
@@ -318,7 +350,7 @@ impl<'a> Iterator for FoundIn<'a> {
                 Seen::Frame(Frame::Note(super::Note::Boot(boot)), _) => {
                     self.end = None;
                     // One that a later note takes back says nothing.
-                    if boot.next >= self.next && boot.next <= self.image.true_end(&pass) {
+                    if boot.next >= self.next && boot.next <= self.image.true_end(&pass, &self.ends) {
                         self.next = boot.next;
                         return Some(Found::Anchor { index: boot.next, head: boot.head, is_torn: boot.is_torn });
                     }
@@ -343,7 +375,7 @@ impl<'a> FoundIn<'a> {
 
     fn take_held(&mut self) -> Option<Found<'a>> {
         let (frame, index, given) = self.held?;
-        let end = *self.end.get_or_insert_with(|| self.pass.map_or(0, |pass| self.image.true_end(&pass)));
+        let end = *self.end.get_or_insert_with(|| self.pass.map_or(0, |pass| self.image.true_end(&pass, &self.ends)));
         let body = frame.bodies().nth(given).filter(|_| index < end.min(self.image.end));
         self.held = body.map(|_| (frame, index + 1, given + 1));
         let body = body?;

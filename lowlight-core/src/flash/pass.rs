@@ -123,7 +123,7 @@ impl Pass {
     pub fn following(&self, header: &SectorHeader) -> SectorHeader {
         SectorHeader {
             seq: header.seq.saturating_add(1),
-            is_torn: self.is_torn,
+            is_torn: self.lost_its_head(),
             run: self.run,
             first: self.next,
             anchor: self.head,

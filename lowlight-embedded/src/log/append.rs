@@ -57,7 +57,8 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         #[expect(clippy::cast_possible_truncation, reason = "the lowest 16 bits are what it has")]
         let note = Note::Stop(self.next as u16);
         match note.emit(&place, F::WRITE_SIZE, self.buffer.get_mut(..left.min(MAX)).unwrap_or_default()) {
-            Some(size) => self.program_frame(size).await.map(drop),
+            // Who goes on all the same is as one who starts: what tears then is not behind a clean stop.
+            Some(size) => self.program_frame(size).await.map(|is_there| self.needs_boot = is_there),
             // A full sector needs no note: the next start opens another.
             None => Ok(()),
         }
@@ -246,7 +247,8 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
                 log2_write: u8::try_from(F::WRITE_SIZE.trailing_zeros()).unwrap_or(0),
                 is_torn: self.is_torn,
                 seq,
-                max: u32::try_from(MAX).unwrap_or(0),
+                max: u16::try_from(MAX).unwrap_or(0),
+                sectors: u16::try_from(self.sectors).unwrap_or(0),
                 log_id: self.log_id,
                 run: self.run,
                 first: self.next,

@@ -55,6 +55,8 @@ pub struct FlashLog<F, const MAX: usize> {
     /// An operation was begun and its end not seen.
     is_dirty: bool,
     has_failed: bool,
+    /// There is a header of a log with other sectors or frames.
+    has_other: bool,
     /// Places in a row that failed.
     bad: u32,
     next: u64,
@@ -157,7 +159,8 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         let (size, end) = (Self::SIZE, usize::try_from(region.end).unwrap_or(usize::MAX));
         let length = region.end.checked_sub(region.start).ok_or(FlashError::Region)?;
         let is_whole = region.start.is_multiple_of(size) && length.is_multiple_of(size);
-        if is_whole && end <= capacity && length / size >= 2 { Ok(length / size) } else { Err(FlashError::Region) }
+        let is_ring = (2..=u16::MAX.into()).contains(&(length / size));
+        if is_whole && is_ring && end <= capacity { Ok(length / size) } else { Err(FlashError::Region) }
     }
 
     /// Where to go on writing when what stands from `offset` on may be torn: a multiple of `MAX` with a whole frame's room before it.
@@ -210,9 +213,12 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         let header = SectorHeader::parse(bytes)?;
         // Of another log nothing counts; which one this is the newest header says.
         let is_known = self.seq.is_none() || header.log_id == self.log_id;
-        let is_ours =
-            is_known && 1_usize.checked_shl(header.log2_write.into()) == Some(F::WRITE_SIZE) && usize::try_from(header.max) == Ok(MAX);
-        (is_ours && header.seq % self.sectors == position).then_some(header)
+        let is_layout = u32::from(header.log2_write) == F::WRITE_SIZE.trailing_zeros()
+            && usize::from(header.max) == MAX
+            && u32::from(header.sectors) == self.sectors
+            && header.seq % self.sectors == position;
+        self.has_other |= !is_layout;
+        (is_known && is_layout).then_some(header)
     }
 
     /// The bytes of the sector `seq` from `offset` on, as many as a frame there may have.

@@ -14,8 +14,9 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     ///
     /// # Errors
     ///
-    /// [`FlashError::Region`] when the region is not made of at least two whole sectors. What is in the flash, and whether it can be
-    /// read, is never an error.
+    /// [`FlashError::Region`] when the region is not made of 2 to 65,535 whole sectors; [`FlashError::Layout`] when a log is there that
+    /// was mounted with another `MAX`, write size or region: nothing of it is overwritten. Otherwise what is in the flash, and whether
+    /// it can be read, is never an error.
     pub async fn mount(flash: F, region: Range<u32>, options: Options, new_id: LogId) -> Result<Self, FlashError> {
         let sectors = Self::check(&region, flash.capacity())?;
         let place = Place { seq: 0, anchor: [0; 4], offset: 0 };
@@ -36,6 +37,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             doubt: Doubt::None,
             is_dirty: false,
             has_failed: false,
+            has_other: false,
             bad: 0,
             next: 0,
             head: new_id.genesis(),
@@ -47,7 +49,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             buffer: [0; MAX],
         };
         log.find().await;
-        Ok(log)
+        if log.seq.is_none() && log.has_other { Err(FlashError::Layout) } else { Ok(log) }
     }
 
     /// Sets what is known of the log from what is in the flash.

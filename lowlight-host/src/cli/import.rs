@@ -3,10 +3,12 @@
 use super::args::{Cli, ImportArgs};
 use super::progress::Progress;
 use super::record::{warn_at_end, warn_at_start};
+use super::stop::Stop;
 use super::verify::print_problems;
 use super::{Failure, Outcome, load_config, say, stdout, text};
-use crate::import::{DeviceReport, Import, ImportError, Source, Taken, is_capture, is_image, read};
+use crate::import::{DeviceReport, Import, ImportError, Source, Taken, is_capture, open_image, read};
 use crate::line::{LineError, OpenPort};
+use lowlight_core::flash::{Image, ImageError};
 use serde_json::json;
 use std::io::Write;
 use std::os::unix::fs::FileTypeExt as _;
@@ -25,10 +27,11 @@ pub(super) fn run(cli: &Cli, args: &ImportArgs) -> Outcome {
     } else if kind.is_file() {
         let bytes = read(&args.source).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
         // What is neither opens no log.
-        match (is_image(&bytes, args.sector), is_capture(&bytes)) {
-            (true, _) => Some(Source::Image(bytes, args.sector)),
-            (_, true) => Some(Source::Capture(bytes)),
-            _ => return Err(Failure::Usage(format!("{name}: {}", ImportError::Capture))),
+        match open_image(&bytes, args.sector).map(|image| tell_other(&name, &image)) {
+            Ok(()) => Some(Source::Image(bytes, args.sector)),
+            Err(ImportError::Image(ImageError::NoLog)) if is_capture(&bytes) => Some(Source::Capture(bytes)),
+            Err(ImportError::Image(ImageError::NoLog)) => return Err(Failure::Usage(format!("{name}: {}", ImportError::Capture))),
+            Err(error) => return Err(Failure::Usage(format!("{name}: {error}"))),
         }
     } else {
         return Err(Failure::Usage(format!("{name}: give a serial device, a pty, a Unix socket, a capture or an image of flash")));
@@ -48,9 +51,11 @@ pub(super) fn run(cli: &Cli, args: &ImportArgs) -> Outcome {
         (None, None) => line(open()?),
     };
     let (begun, mut progress) = (Instant::now(), Progress::new("taking in"));
-    let taken = Import::new(&cli.path, &recorder).run(source, &mut |done, total| match total {
+    let stop = Stop::watch()?;
+    let is_stopped = || stop.is_seen();
+    let taken = Import::new(&cli.path, &recorder).until(&is_stopped).run(source, &mut |done, total| match total {
         0 => progress.count(done),
-        total => progress.at(done, total),
+        total => progress.now(done, total),
     });
     drop(progress);
     let _stats = recorder.close(Duration::from_secs(30));
@@ -65,6 +70,16 @@ pub(super) fn run(cli: &Cli, args: &ImportArgs) -> Outcome {
     }
 }
 
+/// Says that there is more in an image than is read.
+pub(super) fn tell_other(name: &str, image: &Image<'_>) {
+    if let Some(other) = image.other() {
+        let read = image.log_id();
+        say(&format!(
+            "{name}: sectors of another log are in it, {other}, and only {read} is read: cut out the region of the other to read it"
+        ));
+    }
+}
+
 fn tell(cli: &Cli, taken: &Taken, name: &str, time: Duration) -> Outcome {
     let report = DeviceReport::new(taken.log_id, &taken.verdict);
     let is_fine = report.verdict == "intact" && !taken.is_forked;
@@ -75,12 +90,16 @@ fn tell(cli: &Cli, taken: &Taken, name: &str, time: Duration) -> Outcome {
             json!({ "run": status.run, "first": status.first, "next": status.next, "acked": status.acked,
                 "reclaimed": status.reclaimed, "dropped": status.dropped, "laps": status.laps })
         });
-        let line = json!({ "log_id": report.log_id, "entries": taken.entries, "known": taken.known, "import_entries": seqs,
+        let line = json!({ "log_id": report.log_id, "entries": taken.entries, "known": taken.known, "told_late": taken.late, "import_entries": seqs,
             "forked": taken.is_forked, "noise_bytes": taken.noise, "seconds": time.as_secs_f64(), "status": status, "device": report });
         writeln!(out, "{line}")?;
     } else {
         let entries = text::plural(taken.entries, "entry", "entries");
         let known = if taken.known > 0 { format!(", {} there already", taken.known) } else { String::new() };
+        if taken.late > 0 {
+            let late = text::plural(taken.late, "entry", "entries");
+            writeln!(out, "{late} that were here before, of which the log did not tell: it does now")?;
+        }
         let rate =
             if time.as_secs() > 0 { format!(", {} a second", u128::from(taken.entries) * 1000 / time.as_millis()) } else { String::new() };
         writeln!(out, "device {}: {entries} taken in{known}{rate}", report.log_id)?;
@@ -106,10 +125,14 @@ fn tell(cli: &Cli, taken: &Taken, name: &str, time: Duration) -> Outcome {
             text::plural(taken.noise, "byte", "bytes")
         ));
     }
-    if taken.is_forked {
+    if let Some(there) = taken.fewer {
+        let before = taken.before;
         say(&format!(
-            "{name}: the device has other entries than this host took in before, or fewer; all of them are kept: run `lowlight verify`"
+            "{name}: the device has entries up to {there}, and this host took in up to {before} before: its flash was put back, or another board \
+            has its id; what is here stays, and an alarm in the log says so"
         ));
+    } else if taken.is_forked {
+        say(&format!("{name}: the device has other entries than this host took in before; all of them are kept: run `lowlight verify`"));
     }
     Ok(u8::from(!is_fine))
 }

@@ -35,7 +35,14 @@ impl Progress {
     /// Notes how far the work is.
     pub fn at(&mut self, done: u64, total: u64) {
         // Looking at the clock costs more than an entry.
-        if !done.is_multiple_of(1024) || Instant::now() < self.next {
+        if done.is_multiple_of(1024) {
+            self.now(done, total);
+        }
+    }
+
+    /// As [`Self::at`], for work of which a piece takes longer than a look at the clock.
+    pub fn now(&mut self, done: u64, total: u64) {
+        if Instant::now() < self.next {
             return;
         }
         self.next = Instant::now() + EVERY;

@@ -1,4 +1,4 @@
-//! Signals that end `record` in order: SIGTERM, SIGINT and SIGHUP end its input, as closing it would.
+//! Signals that end `record` and `import` in order: SIGTERM, SIGINT and SIGHUP end the input of the one, as closing it would, and the other behind what came.
 //!
 //! 1. What was read before the signal is treated as at the end of any input: durable, or counted as lost.
 //! 2. A second signal does what it does everywhere else: it kills.

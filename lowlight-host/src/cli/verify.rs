@@ -2,12 +2,13 @@
 
 use super::args::{Cli, VerifyArgs};
 use super::import::print_details;
+use super::import::tell_other;
 use super::progress::Progress;
 use super::{Failure, Outcome, now, stdout, text};
 use crate::checkpoints::{Checkpoints, newest_witnessed};
 use crate::copy::compare;
 use crate::export::verify_export_with;
-use crate::import::{ImportError, read, verify_image};
+use crate::import::{ImportError, open_image, read, verify_image};
 use crate::prove;
 use crate::store::Reader;
 use crate::verify::{self, Against, Kept, Place, Report, ReportedProblem, Threads, VerifyPolicy, Vetted};
@@ -156,13 +157,15 @@ fn image(source: &Path, sector: Option<usize>) -> Option<Report> {
     if !source.is_file() || is_database(source) || std::fs::File::open(source).is_ok_and(is_other) {
         return None;
     }
-    match read(source).and_then(|bytes| verify_image(&bytes, sector)) {
+    let verified = read(source).and_then(|bytes| {
+        tell_other(&source.display().to_string(), &open_image(&bytes, sector)?);
+        verify_image(&bytes, sector)
+    });
+    match verified {
         Ok(device) => Some(Report::of_device(device)),
-        Err(ImportError::Image(error @ (ImageError::Size | ImageError::Larger))) => {
-            Some(Report::unreadable(format!("{}: {error}", source.display())))
-        }
         // It is something else, and said by what reads that.
-        Err(_) => None,
+        Err(ImportError::Image(ImageError::NoLog) | ImportError::Io(_)) => None,
+        Err(error) => Some(Report::unreadable(format!("{}: {error}", source.display()))),
     }
 }
 

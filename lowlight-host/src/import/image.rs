@@ -1,7 +1,7 @@
 //! Images of flash, as they were copied out of a device.
 
 use super::{DeviceReport, ImportError};
-use lowlight_core::flash::{Found, Image, ImageError};
+use lowlight_core::flash::{Found, Image};
 use lowlight_core::frame::{MAX_WIRE, Receiver};
 use lowlight_core::link::Answer;
 use lowlight_core::verify::DeviceVerifier;
@@ -9,12 +9,6 @@ use std::path::Path;
 
 /// Largest image that is read, bytes.
 pub const MAX_IMAGE: u64 = 1 << 30;
-
-/// Whether these bytes are an image of a flash log.
-pub fn is_image(bytes: &[u8], sector: Option<usize>) -> bool {
-    // Where the first header has rotten, another may be there.
-    !matches!(Image::new(bytes, sector), Err(ImageError::NoLog))
-}
 
 /// Whether these bytes are a capture of a line on which a device said where it stands.
 pub fn is_capture(bytes: &[u8]) -> bool {

@@ -14,7 +14,7 @@ mod store;
 mod take;
 mod verify;
 
-pub use image::{is_capture, is_image, read, verify_image};
+pub use image::{is_capture, open as open_image, read, verify_image};
 pub use read::open_device;
 pub use store::{DeviceStore, Stretch, devices};
 pub use take::{Import, Source, Taken};
@@ -47,6 +47,9 @@ pub enum ImportError {
     /// The device has entries in so many pieces that an entry of the log for each would fill it.
     #[error("the device has its entries in more than 10,000 pieces: what came was kept; run it again for more")]
     Scattered,
+    /// It was asked to stop.
+    #[error("stopped: {0} entries were taken in; run it again for the rest")]
+    Stopped(u64),
     /// Another device answers, or answered, on the same line.
     #[error("another device answers on the line, {0}: take in one at a time")]
     OtherDevice(LogId),

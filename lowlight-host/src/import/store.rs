@@ -376,6 +376,16 @@ impl DeviceStore {
         Ok(is_whole && next == end && first < end && head == head_after && Digest(hash.finalize().into()) == digest)
     }
 
+    /// Forgets which entry of the host's log says that a stretch was taken in.
+    ///
+    /// # Errors
+    ///
+    /// What the database says.
+    pub(crate) fn forget(&self, stretch: i64) -> Result<(), ImportError> {
+        self.connection.execute("UPDATE stretch SET seq = NULL WHERE id = ?1", [stretch])?;
+        Ok(())
+    }
+
     /// Notes which entry of the host's log says that a stretch was taken in.
     ///
     /// # Errors

@@ -9,9 +9,11 @@
 //! 3. Only what is here, or what the device has said in this run that it does not have, is acknowledged.
 
 use super::store::{DeviceStore, Here, Stretch, UNKNOWN, devices};
+use super::verify::tells;
 use super::{ImportError, image};
 use crate::line::{Answered, Aside, Line, LineError, Port};
 use crate::recorder::{Outcome, Recorder};
+use crate::store::Reader;
 use lowlight_core::chain::leaf;
 use lowlight_core::entry::MAX_SIZE;
 use lowlight_core::flash::Found;
@@ -20,10 +22,12 @@ use lowlight_core::link::{Answer, Before, DeviceStatus, Entries, Request};
 use lowlight_core::verify::{DeviceVerdict, DeviceVerifier, MAX_PROBLEMS};
 use lowlight_core::{Digest, LogId};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Entries after which what came is made durable and acknowledged.
 const LONGEST: u64 = 4096;
+/// Time after which that is done for fewer.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(10);
 /// Most stretches of one import.
 const MOST_STRETCHES: usize = 10_000;
 /// Messages that are asked for at once.
@@ -52,6 +56,11 @@ pub struct Taken {
     pub known: u64,
     /// Index behind the newest entry that was there already.
     pub before: u64,
+    /// Entries that were there already and of which the host's log tells only now: the import that took them in was cut, or the log
+    /// was put back since.
+    pub late: u64,
+    /// Where the device's log ends, when that is before what was taken in of it earlier.
+    pub fewer: Option<u64>,
     /// What they are in, in the order of the host's entries about them.
     pub stretches: Vec<Stretch>,
     /// What the entries themselves showed, while they came in.
@@ -65,13 +74,14 @@ pub struct Taken {
 }
 
 /// An import into the log in a directory.
-#[derive(Debug)]
 pub struct Import<'a> {
     dir: PathBuf,
     recorder: &'a Recorder,
+    is_stopped: &'a dyn Fn() -> bool,
 }
 
 /// One that is under way.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each of a single bit")]
 struct Taking<'a> {
     recorder: &'a Recorder,
     store: DeviceStore,
@@ -86,6 +96,13 @@ struct Taking<'a> {
     is_forked: bool,
     /// The device's leaf where the import begins is not the one that this host has.
     disagrees: bool,
+    /// It did not know that leaf.
+    assumes: bool,
+    late: u64,
+    fewer: Option<u64>,
+    /// When what came was made durable last.
+    committed: Instant,
+    is_stopped: &'a dyn Fn() -> bool,
     entries: u64,
     known: u64,
     stretches: Vec<Stretch>,
@@ -95,7 +112,13 @@ struct Taking<'a> {
 impl<'a> Import<'a> {
     /// An import into the log in `dir`, which `recorder` writes.
     pub fn new(dir: &Path, recorder: &'a Recorder) -> Self {
-        Self { dir: dir.to_path_buf(), recorder }
+        Self { dir: dir.to_path_buf(), recorder, is_stopped: &|| false }
+    }
+
+    /// Ends with [`ImportError::Stopped`] as soon as `is_stopped` says so.
+    #[must_use]
+    pub fn until(self, is_stopped: &'a dyn Fn() -> bool) -> Self {
+        Self { is_stopped, ..self }
     }
 
     /// Takes in what `source` has that is not there yet. `progress` gets how many entries were taken in, and of how many; 0 when that
@@ -128,14 +151,27 @@ impl<'a> Import<'a> {
             is_torn: false,
             is_forked: false,
             disagrees: false,
+            assumes: false,
+            late: 0,
+            fewer: None,
+            committed: Instant::now(),
+            is_stopped: self.is_stopped,
             entries: 0,
             known: 0,
             stretches: Vec::new(),
             progress,
         };
-        // What an import that broke off has left without an entry in the host's log.
+        // What an import that broke off has left without an entry in the host's log, or of which the log tells no more since it was put back.
+        let reader = Reader::open(&self.dir)?;
+        for stretch in taking.store.stretches()? {
+            if let Some(seq) = stretch.seq
+                && !tells(&reader, seq, &stretch.import)?
+            {
+                taking.store.forget(stretch.id)?;
+            }
+        }
         taking.tell()?;
-        taking.stretches.clear();
+        taking.late = taking.stretches.drain(..).map(|stretch| stretch.entries()).sum();
         taking.known_to = taking.store.stretches()?.iter().map(|stretch| stretch.import.end).max().unwrap_or(0);
         taking.before = taking.known_to;
         Ok(taking)
@@ -147,7 +183,7 @@ impl<'a> Import<'a> {
         for found in image.found() {
             match found {
                 Found::Anchor { index, head, is_torn } => taking.anchor(index, Before { leaf: head, is_torn }),
-                Found::Entry { index, body } => taking.entry(index, body, image.end())?,
+                Found::Entry { index, body } => taking.entry(index, body, image.end()).or_else(|error| taking.keep(error))?,
             }
         }
         taking.finish(None, 0)
@@ -174,7 +210,7 @@ impl<'a> Import<'a> {
                     }
                     status = status.filter(|status| status.next > said.next).or(Some(said));
                 }
-                (Some(Answer::Entries(entries)), Some(taking)) => taking.message(&entries, 0)?,
+                (Some(Answer::Entries(entries)), Some(taking)) => taking.message(&entries, 0).or_else(|error| taking.keep(error))?,
                 _ => {}
             }
         }
@@ -186,6 +222,7 @@ impl<'a> Import<'a> {
         let status = ask_status(line, Request::Status)?;
         let mut taking = self.begin(status.log_id, progress)?;
         if status.next < taking.known_to {
+            taking.fewer = Some(status.next);
             taking.fork();
         }
         // What the device has said in this run that it does not have.
@@ -210,12 +247,7 @@ impl<'a> Import<'a> {
             }
             let is_end = match read {
                 Ok(is_end) => is_end || from >= status.next,
-                Err(error) => {
-                    // What came before the line broke is kept.
-                    taking.store.commit()?;
-                    taking.tell()?;
-                    return Err(error);
-                }
+                Err(error) => return taking.keep(error),
             };
             let now = ask_status(line, Request::Status)?;
             if now.log_id != status.log_id {
@@ -288,7 +320,8 @@ impl Taking<'_> {
                     **from = entries.index + count;
                     left = left.saturating_sub(1);
                     is_end = count == 0;
-                    is_full = taking.store.pending() >= LONGEST || taking.disagrees;
+                    let is_due = taking.store.pending() > 0 && taking.committed.elapsed() >= AT_LEAST_EVERY;
+                    is_full = taking.store.pending() >= LONGEST || is_due || taking.disagrees;
                     Ok(if is_end || left == 0 || is_full { Answered::Last } else { Answered::More })
                 },
             )?;
@@ -308,10 +341,15 @@ impl Taking<'_> {
             return Ok(());
         }
         match entries.before {
-            Some(before) if index >= next => self.anchor(index, before),
+            Some(before) if index >= next => {
+                let found = self.verifier.so_far().problems.total();
+                self.anchor(index, before);
+                // They did not follow on what is here, and what came before them on the device was not asked for.
+                self.disagrees = std::mem::take(&mut self.assumes) && self.verifier.so_far().problems.total() > found;
+            }
             // That they follow on what this host has is not said.
             None if is_first => {
-                self.chain = None;
+                (self.chain, self.assumes) = (None, true);
                 self.verifier.assume();
             }
             // Where the device does not know the leaf, the chain goes on only from what was there before.
@@ -327,6 +365,9 @@ impl Taking<'_> {
     }
 
     fn entry(&mut self, index: u64, body: &[u8], of: u64) -> Result<(), ImportError> {
+        if (self.is_stopped)() {
+            return Err(ImportError::Stopped(self.entries));
+        }
         if index >= MAX_SIZE {
             // It says so.
             self.verifier.entry(index, body);
@@ -363,6 +404,13 @@ impl Taking<'_> {
         }
     }
 
+    /// Keeps what came before something went wrong.
+    fn keep<T>(&mut self, error: ImportError) -> Result<T, ImportError> {
+        self.store.commit()?;
+        self.tell()?;
+        Err(error)
+    }
+
     /// Says in the host's log what was taken in and is not said there yet.
     fn tell(&mut self) -> Result<(), ImportError> {
         for stretch in self.store.untold()? {
@@ -379,6 +427,7 @@ impl Taking<'_> {
             self.store.set_seq(stretch.id, seq)?;
             self.stretches.push(Stretch { seq: Some(seq), ..stretch });
         }
+        self.committed = Instant::now();
         Ok(())
     }
 
@@ -394,6 +443,8 @@ impl Taking<'_> {
             entries: self.entries,
             known: self.known,
             before: self.before,
+            late: self.late,
+            fewer: self.fewer,
             stretches: self.stretches,
             verdict: self.verifier.finish(),
             status,

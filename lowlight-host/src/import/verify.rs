@@ -140,6 +140,14 @@ fn imports(reader: &Reader) -> Result<BTreeMap<LogId, Vec<(u64, Import)>>, Store
     Ok(found)
 }
 
+/// Whether entry `seq` of the host's log says what `import` says.
+pub(super) fn tells(reader: &Reader, seq: u64, import: &Import) -> Result<bool, StoreError> {
+    let Some(end) = seq.checked_add(1).filter(|end| *end <= reader.tip().size) else { return Ok(false) };
+    let mut source = reader.source(seq..end, &Filter::default(), false);
+    let Some(Item::Entry { body, .. }) = source.next()? else { return Ok(false) };
+    Ok(decode(body).is_ok_and(|entry| matches!(entry.event, Event::Import(said) if said == *import)))
+}
+
 /// The devices that were taken in into the log in `dir`: the names of their directories in [`devices`].
 pub(crate) fn names_of_devices(dir: &Path) -> BTreeSet<String> {
     let found = std::fs::read_dir(devices(dir)).into_iter().flatten().flatten();

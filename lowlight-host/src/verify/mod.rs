@@ -175,6 +175,9 @@ impl Report {
         if devices.iter().any(|device| device.unchained > 0) {
             self.not_checked.push("unchained");
         }
+        if devices.iter().any(|device| device.untold > 0) {
+            self.not_checked.push("untold");
+        }
         self.devices = devices;
     }
 

@@ -110,7 +110,8 @@ fn what_is_no_source_is_said_and_changes_nothing() {
     }
     assert!(!place.path("logs/lowlight.db").exists(), "no log is begun for what is not there");
     let ran = place.run(&["import", &path, "--sector", "100"]).expect(2);
-    assert!(ran.err.contains("erase size"), "{ran:?}");
+    assert!(ran.err.contains("its sectors are larger"), "{ran:?}");
+    assert!(!place.path("logs/lowlight.db").exists());
     assert!(!place.dir().join("logs/devices").read_dir().is_ok_and(|mut found| found.next().is_some()));
 }
 
@@ -317,6 +318,27 @@ fn entries_that_no_import_took_in_are_told_and_read_by_nobody() {
         (&report["devices"][0]["problems"][0]["kind"], &report["devices"][0]["problems"][0]["seq"]),
         (&"inserted".into(), &39.into())
     );
+}
+
+#[test]
+fn what_the_log_does_not_tell_of_is_said_and_told_by_the_next_import() {
+    let place = Place::new();
+    let (path, count) = image(&place, "full");
+    place.run(&["import", &path]).expect(0);
+    let database = rusqlite::Connection::open(home(&place).join("device.db")).unwrap();
+    // No entry, one to come, and one that says something else: the log was put back.
+    for seq in ["NULL", "1 << 50", "1"] {
+        database.execute(&format!("UPDATE stretch SET seq = {seq}"), []).unwrap();
+        let report = place.run(&["verify", "--json"]).expect(0).object();
+        if seq != "1" {
+            assert!(report["not_checked"].as_array().unwrap().contains(&"untold".into()), "{seq}: {report}");
+            assert_eq!(report["devices"][0]["untold"], count, "{seq}");
+        }
+        let said = place.run(&["import", &path, "--json"]).expect(0).object();
+        assert_eq!((&said["entries"], &said["told_late"]), (&0.into(), &count.into()), "{seq}");
+        let report = place.run(&["verify", "--json"]).expect(0).object();
+        assert_eq!((&report["verdict"], &report["devices"][0]["untold"]), (&"intact".into(), &0.into()), "{seq}");
+    }
 }
 
 #[test]
