@@ -9,6 +9,7 @@ a directory that it names, and leaves there. Exit 0: all was as it should be.
 
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -40,7 +41,7 @@ class Shell:
         self.environment = {**os.environ, "LOWLIGHT_CONFIG": str(home / "lowlight.toml"), "LOWLIGHT_PATH": "logs"}
 
     def run(self, *words, code=0, input=""):
-        print("$ lowlight " + " ".join(word if " " not in word and "+" not in word else f"'{word}'" for word in words), flush=True)
+        print("$ lowlight " + shlex.join(words), flush=True)
         done = subprocess.run([self.lowlight, *words], cwd=self.home, env=self.environment, input=input, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
         print(done.stdout, end="", flush=True)

@@ -8,7 +8,7 @@ use crate::store::columns::{SEVERITIES, TOKENS_SOURCES};
 use crate::store::{DbSource, StoreError};
 use crate::time::rfc3339;
 use lowlight_core::entry::codec::decode;
-use lowlight_core::entry::{Cause, Event, FieldId, Kind, Lifecycle, Tombstone};
+use lowlight_core::entry::{Cause, Clock, Event, FieldId, Kind, Lifecycle, Tombstone};
 use lowlight_core::source::{EntrySource, Item};
 use lowlight_core::{Digest, Entry};
 use serde_json::{Value, json};
@@ -94,6 +94,8 @@ pub struct View {
     pub kind: Kind,
     /// Its leaf.
     pub leaf: Option<Digest>,
+    /// ns since power on, when the clock was never set: then `recorded` says nothing.
+    pub since_start: Option<u64>,
     cells: Vec<(&'static str, Cell)>,
 }
 
@@ -140,7 +142,7 @@ impl View {
     }
 
     fn new(seq: u64, leaf: Option<Digest>) -> Self {
-        let mut view = Self { seq, kind: Kind::Unknown, leaf, cells: Vec::with_capacity(24) };
+        let mut view = Self { seq, kind: Kind::Unknown, leaf, since_start: None, cells: Vec::with_capacity(24) };
         view.put("seq", Cell::Number(seq.to_string()));
         view
     }
@@ -172,6 +174,7 @@ impl View {
         self.kind = entry.event.kind();
         self.put("kind", Cell::Text(self.kind.name().to_owned()));
         self.put("recorded", Cell::Text(rfc3339(header.recorded)));
+        self.since_start = (header.clock == Clock::Unset).then_some(header.monotonic);
         self.text_of("occurred", header.occurred.map(rfc3339).as_deref());
         self.put("id", Cell::Text(random::uuid_text(header.id)));
         let level = SEVERITIES[header.severity as usize];

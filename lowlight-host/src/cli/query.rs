@@ -2,6 +2,7 @@
 
 use super::args::{Cli, QueryArgs};
 use super::{Failure, Outcome, load_config, open_log, stdout, text, time_argument};
+use crate::import::made_devices;
 use crate::redact::Redactor;
 use crate::store::{Filter, Reader, StoreError};
 use crate::view::{View, Views};
@@ -125,7 +126,9 @@ pub(super) fn run(cli: &Cli, args: &QueryArgs) -> Outcome {
     let (shown, more) = list(&reader, &conditions, limit, cli.json, &mut out)?;
     if !cli.json {
         if shown == 0 {
-            writeln!(out, "no records match")?;
+            let devices = if args.device.device.is_none() { made_devices(&cli.path).count() } else { 0 };
+            let there = if devices > 0 { "; those of devices are listed with --device ID, see `lowlight stats`" } else { "" };
+            writeln!(out, "no records match{there}")?;
         } else if more && args.limit.is_none() {
             writeln!(out, "the newest {shown} are shown; --limit N shows more")?;
         }
@@ -168,8 +171,11 @@ pub(super) fn print(view: &View, json: bool, out: &mut impl Write) -> std::io::R
         return writeln!(out, "{}", view.to_json());
     }
     let text = |name| view.text(name).unwrap_or_default();
-    let time = text("recorded").chars().take(19).collect::<String>();
-    write!(out, "{:>6}  {time}  {:<9}", view.seq, view.kind.name())?;
+    let time = match view.since_start {
+        Some(nanoseconds) => format!("+{} s", crate::view::decimal(nanoseconds / 1_000_000, 3)),
+        None => text("recorded").chars().take(19).collect(),
+    };
+    write!(out, "{:>6}  {time:<19}  {:<9}", view.seq, view.kind.name())?;
     for name in ["model", "event_type", "level", "status", "outcome"] {
         if let Some(value) = view.text(name) {
             write!(out, "  {}", text::shorten(&value, 40))?;

@@ -180,8 +180,8 @@ pub(super) fn report(source: &Path, threads: Threads, against: Against<'_>) -> R
         return match std::fs::File::open(source) {
             Ok(file) => {
                 let mut report = verify_export_with(BufReader::with_capacity(64 << 10, file), against, &mut at);
-                let blank = || if is_blank(source) { " (nothing but 0xFF: erased flash?)" } else { "" };
-                report.error = report.error.map(|why| format!("{}{}: {why}", source.display(), blank()));
+                let blank = || "no log is in it, and it begins with nothing but 0xFF: erased flash?".to_owned();
+                report.error = report.error.map(|why| format!("{}: {}", source.display(), if is_blank(source) { blank() } else { why }));
                 report
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

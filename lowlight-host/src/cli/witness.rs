@@ -60,6 +60,9 @@ pub(super) fn run(cli: &Cli, args: &WitnessArgs) -> Outcome {
         }
         (WitnessAction::Provision { .. }, ..) => needs("provision", "serial PORT"),
         (WitnessAction::Init { .. }, ..) => needs("init", "state DIR"),
+        (WitnessAction::Trust { .. } | WitnessAction::Free { .. }, None, Some(_)) => Err(Failure::Usage(
+            "a witness on a device does that at the word of its firmware alone, not over the line: see docs/firmware.md".to_owned(),
+        )),
         (WitnessAction::Trust { .. }, ..) => needs("trust", "state DIR"),
         (WitnessAction::Free { .. }, ..) => needs("free", "state DIR"),
         (WitnessAction::Serve { .. }, ..) => needs("serve", "state DIR"),

@@ -16,6 +16,12 @@ use std::path::Path;
 ///
 /// [`ImportError::Device`] when there is not one such device; otherwise what the system says.
 pub fn open_device(dir: &Path, id: &str) -> Result<(Reader, u64), ImportError> {
+    match std::fs::read_dir(devices(dir)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(ImportError::Device(format!("{}: {error}", devices(dir).display())));
+        }
+        _ => {}
+    }
     let known = names_of_devices(dir);
     let found: Vec<_> = known.iter().filter(|name| name.starts_with(&id.to_ascii_lowercase())).collect();
     let [name] = found[..] else {

@@ -1,4 +1,4 @@
-//! Opening a database for reading without writing beside it.
+//! Opening a database for reading without writing beside it. What a process that was killed has left of a private copy goes with the next.
 //!
 //! ```text
 //! -shm there -> live (read-only connection)    no -wal -> immutable    else -> private copy of db and -wal
@@ -10,7 +10,10 @@ use super::writer::uri;
 use super::{StoreError, function, schema};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A connection for reading and what it reads from.
 pub(super) struct Opened {
@@ -22,21 +25,52 @@ pub(super) struct Opened {
     pub(super) live: bool,
 }
 
-/// A folder only we can read, removed when dropped.
+/// A folder only we can read, removed when dropped; one whose process was killed is removed by the next that makes one.
 #[derive(Debug)]
-pub(crate) struct PrivateCopy(PathBuf);
+pub(crate) struct PrivateCopy {
+    path: PathBuf,
+    /// Locked as long as the process lives.
+    _lock: File,
+}
 
 impl PrivateCopy {
     /// The database in it.
     pub(super) fn file(&self) -> PathBuf {
-        self.0.join("lowlight.db")
+        self.path.join("lowlight.db")
     }
 }
 
 impl Drop for PrivateCopy {
     fn drop(&mut self) {
         // A copy that cannot be removed is left to the system's own clean-up of temporary files.
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+/// How such a folder is called, before 16 hex digits.
+const PREFIX: &str = "lowlight-";
+/// Age of a folder that whoever made it has locked by now.
+const SETTLED: Duration = Duration::from_secs(60);
+
+/// Removes our folders in `base` that nobody holds any more: what is in them may be erased from the log by now.
+fn sweep(base: &Path) {
+    let uid = rustix::process::geteuid().as_raw();
+    for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let digits = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        if !digits.is_some_and(|digits| digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+            continue;
+        }
+        // Not through a link.
+        let Ok(meta) = entry.metadata() else { continue };
+        let is_settled = meta.modified().is_ok_and(|at| at.elapsed().is_ok_and(|age| age > SETTLED));
+        if !meta.is_dir() || meta.uid() != uid || !is_settled {
+            continue;
+        }
+        let is_held = File::open(entry.path().join("lock")).is_ok_and(|lock| lock.try_lock().is_err());
+        if !is_held {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -123,7 +157,10 @@ pub(super) fn private_folder() -> Result<PrivateCopy, StoreError> {
     let mut random = [0_u8; 8];
     let base = std::env::temp_dir();
     crate::random::fill(&mut random).map_err(|source| StoreError::from_io(&base, source))?;
-    let path = base.join(format!("lowlight-{:016x}", u64::from_le_bytes(random)));
+    sweep(&base);
+    let path = base.join(format!("{PREFIX}{:016x}", u64::from_le_bytes(random)));
     std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(|source| StoreError::from_io(&path, source))?;
-    Ok(PrivateCopy(path))
+    let locked = File::create_new(path.join("lock")).and_then(|lock| lock.lock().map(|()| lock));
+    let lock = locked.map_err(|source| StoreError::from_io(&path, source))?;
+    Ok(PrivateCopy { path, _lock: lock })
 }

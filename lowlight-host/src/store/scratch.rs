@@ -19,8 +19,10 @@ use std::path::{Path, PathBuf};
 /// A database that is being filled.
 pub(crate) struct Scratch {
     connection: Connection,
-    /// What it is made from, for messages.
+    /// What it is made from, for messages of who reads it.
     of: PathBuf,
+    /// Where it was made, for messages of who fills it.
+    place: PathBuf,
     insert: String,
     encoded: Box<[Buffer; 2]>,
 }
@@ -28,8 +30,9 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// An empty one for the log `log_id`, made from the file `of`.
     pub fn new(of: &Path, log_id: LogId) -> Result<Self, StoreError> {
-        let sqlite = |source| StoreError::from_sqlite(of, source);
         let folder = private_folder()?;
+        let place = std::env::temp_dir();
+        let sqlite = |source| full(&place, &source);
         let connection = Connection::open(folder.file()).map_err(sqlite)?;
         let prepare = || {
             connection.execute_batch("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; BEGIN")?;
@@ -42,7 +45,7 @@ impl Scratch {
         // memory.
         drop(folder);
         let insert = format!("INSERT OR REPLACE INTO entry VALUES ({})", vec!["?"; COUNT].join(","));
-        Ok(Self { connection, of: of.to_path_buf(), insert, encoded: Box::new([[0; MAX_BODY]; 2]) })
+        Ok(Self { connection, of: of.to_path_buf(), place, insert, encoded: Box::new([[0; MAX_BODY]; 2]) })
     }
 
     /// Puts an entry under `seq`, over one that is there.
@@ -61,7 +64,7 @@ impl Scratch {
         }
         row[Col::Seq as usize] = Value::Int(seq);
         let done = self.connection.prepare_cached(&self.insert).and_then(|mut insert| insert.execute(params_from_iter(row)));
-        done.map(drop).map_err(|source| StoreError::from_sqlite(&self.of, source))
+        done.map(drop).map_err(|source| full(&self.place, &source))
     }
 
     /// Reads what was put.
@@ -70,11 +73,17 @@ impl Scratch {
     ///
     /// [`StoreError::Corrupt`] when that was nothing.
     pub fn read(self) -> Result<Reader, StoreError> {
-        let sqlite = |source| StoreError::from_sqlite(&self.of, source);
+        let sqlite = |source| full(&self.place, &source);
         let set = "UPDATE log SET size = (SELECT coalesce(max(seq), -1) + 1 FROM entry), \
             head = coalesce((SELECT leaf FROM entry ORDER BY seq DESC LIMIT 1), head); COMMIT";
         self.connection.execute_batch(set).map_err(sqlite)?;
         // Nobody can open it a second time.
         Reader::pin(self.of, Opened { connection: self.connection, uri: String::new(), copy: None, live: false }, false)
     }
+}
+
+/// What went wrong with it.
+fn full(place: &Path, source: &rusqlite::Error) -> StoreError {
+    let why = format!("{source} in the folder for temporary files, where the entries are laid out: set TMPDIR to one with more room");
+    StoreError::Unsafe { path: place.to_path_buf(), why }
 }

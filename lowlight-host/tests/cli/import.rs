@@ -152,6 +152,50 @@ fn the_entries_of_a_device_are_read_as_those_of_a_log() {
 }
 
 #[test]
+fn what_a_killed_reader_has_left_of_a_copy_goes_with_the_next() {
+    let place = Place::new();
+    let (path, _) = image(&place, "full");
+    place.run(&["import", &path]);
+    let id = device(&place);
+    let temporary = place.path("tmp");
+    let names = ["lowlight-00000000000000aa", "lowlight-00000000000000bb", "lowlight-00000000000000cc", "lowlight-mine"];
+    let [left, held, young, mine] = names.map(|name| temporary.join(name));
+    for folder in [&left, &held, &young, &mine] {
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::write(folder.join("lowlight.db"), "content").unwrap();
+        std::fs::write(folder.join("lock"), "").unwrap();
+    }
+    let lock = std::fs::File::open(held.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    for folder in [&left, &held, &mine] {
+        std::fs::File::open(folder).unwrap().set_modified(hour_ago).unwrap();
+    }
+    place.run_with(&[("TMPDIR", temporary.to_str().unwrap())], &["stats", "--device", &id], "").expect(0);
+    assert_eq!([&left, &held, &young, &mine].map(|folder| folder.exists()), [false, true, true, true]);
+    assert_eq!(temporary.read_dir().unwrap().count(), 3);
+    drop(lock);
+}
+
+#[test]
+fn of_a_device_without_a_clock_the_time_since_power_on_is_listed() {
+    use lowlight_core::entry::{Clock, Header, Inference, Severity, Slots, codec};
+    let place = Place::new();
+    let (path, _) = image(&place, "full");
+    place.run(&["import", &path]);
+    let id = device(&place);
+    assert!(place.run(&["query"]).expect(0).out.contains("--device"));
+    let header = Header { seq: 39, run: 1, ..Header::new(0, 12_345_678_901, Clock::Unset, [1; 16], Severity::Info) };
+    let mut buffer = [0; 256];
+    let body = codec::encode_payload(&header, &Inference::new("detect", "m", "ok"), &Slots::new(), &mut buffer).unwrap();
+    let database = rusqlite::Connection::open(home(&place).join("device.db")).unwrap();
+    database.execute("UPDATE entry SET body = ?1 WHERE idx = 39", [body]).unwrap();
+    drop(database);
+    let out = place.run(&["query", "--device", &id]).expect(0).out;
+    assert!(out.lines().any(|line| line.contains("+12.345 s") && !line.contains("1970")), "{out}");
+}
+
+#[test]
 fn entries_of_a_later_version_are_told_as_such() {
     let place = Place::new();
     let (path, _) = image(&place, "full");
