@@ -139,11 +139,11 @@ fn an_image_of_flash_is_verified_and_taken_in_as_the_line_is() {
     board.restart();
     record(&mut board, 100);
     let image = board.image();
-    let report = verify_image(&image, None).unwrap();
+    let report = verify_image(&image).unwrap();
     assert_eq!((report.verdict, report.end, report.first), ("intact", board.status().next, Some(board.status().first)));
     let recorder = Recorder::builder(dir.path()).upkeep().open().unwrap();
     let import_image = || {
-        let source: Source<Cable<'_>> = Source::Image(image.clone(), Some(1024));
+        let source: Source<Cable<'_>> = Source::Image(image.clone());
         Import::new(dir.path(), &recorder).run(source, &mut |_, _| {}).unwrap()
     };
     let taken = import_image();
@@ -200,6 +200,7 @@ fn a_device_that_went_back_is_told_and_both_histories_are_kept() {
     assert_eq!(alarms(dir.path()), 1);
     // The same once more is nothing new.
     assert_eq!(import(dir.path(), board.cable()).unwrap().entries, 0);
+    assert_eq!(alarms(dir.path()), 1);
     // And when it has passed where it was.
     record(&mut board, 60);
     assert!(import(dir.path(), board.cable()).unwrap().entries >= 60);
@@ -337,7 +338,7 @@ fn entries_that_could_be_read_at_one_start_and_not_at_another_are_no_forgery() {
         board.restart();
         record(&mut board, 5);
         import(dir.path(), board.cable()).unwrap();
-        let (line, image) = (verdict(dir.path()), verify_image(&board.image(), None).unwrap());
+        let (line, image) = (verdict(dir.path()), verify_image(&board.image()).unwrap());
         assert_eq!((line.verdict, line.entries, line.torn), ("intact", image.entries, image.torn), "{wrong}: {line:?}, {image:?}");
         torn += line.torn;
     }
@@ -349,11 +350,11 @@ fn an_import_that_is_stopped_keeps_what_came_and_goes_on_later() {
     let (dir, mut board) = (scratch(), Board::new(40));
     record(&mut board, 200);
     let all = board.entries().len() as u64;
-    let asked = std::cell::Cell::new(0);
-    let is_stopped = || asked.replace(asked.get() + 1) == 77;
+    let came = std::cell::Cell::new(0);
+    let is_stopped = || came.get() == 77;
     let recorder = Recorder::builder(dir.path()).upkeep().open().unwrap();
     let source = Source::Line(board.cable(), Duration::from_secs(2));
-    let stopped = Import::new(dir.path(), &recorder).until(&is_stopped).run(source, &mut |_, _| {});
+    let stopped = Import::new(dir.path(), &recorder).until(&is_stopped).run(source, &mut |count, _| came.set(count));
     assert!(matches!(stopped, Err(ImportError::Stopped(77))), "{stopped:?}");
     recorder.close(Duration::from_secs(30)).unwrap();
     assert_eq!((verdict(dir.path()).entries, verdict(dir.path()).untold), (77, 0));
@@ -361,18 +362,35 @@ fn an_import_that_is_stopped_keeps_what_came_and_goes_on_later() {
     assert_eq!((verdict(dir.path()).entries, verdict(dir.path()).verdict), (all, "intact"));
 }
 
-#[test]
-fn what_a_device_does_not_know_of_its_chain_is_not_taken_for_what_is_here() {
-    let (dir, mut board) = (scratch(), Board::new(8));
+/// A device of which so many entries were taken in; then older flash was put back, and it went past that with others.
+fn put_back(dir: &Path) -> (Board, u64) {
+    let mut board = Board::new(8);
     record(&mut board, 4);
     let older = board.image();
     record(&mut board, 3);
-    let there = import(dir.path(), board.cable()).unwrap().entries;
-    // Older flash is put back, and it goes past what was taken in; where that went on, a frame before has rotten.
+    let there = import(dir, board.cable()).unwrap().entries;
     board.restore(&older);
     record(&mut board, 3);
     assert!(board.status().next > there, "{:?}", board.status());
+    (board, there)
+}
+
+#[test]
+fn another_history_is_told_by_the_last_entry_where_the_device_does_not_know_its_chain() {
+    let dir = scratch();
+    let (mut board, there) = put_back(dir.path());
     board.rot(there - 2);
+    assert_eq!(board.leaf_before(there), None);
+    assert!(import(dir.path(), board.cable()).unwrap().is_forked);
+    assert_eq!((alarms(dir.path()), verdict(dir.path()).verdict), (1, "broken"));
+}
+
+#[test]
+fn what_a_device_does_not_know_of_its_chain_is_not_taken_for_what_is_here() {
+    let dir = scratch();
+    let (mut board, there) = put_back(dir.path());
+    // Where that went on, the frame before has rotten.
+    board.rot(there - 1);
     assert_eq!(board.leaf_before(there), None);
     let taken = import(dir.path(), board.cable()).unwrap();
     let verdict = verdict(dir.path());

@@ -144,8 +144,8 @@ fn body(random: &mut Random, most: usize) -> Vec<u8> {
 }
 
 /// What is read in the image is what the log reads, and the chain through it is right.
-fn agree_on_image(image: &[u8], sector: usize, there: &Bodies, next: u64) -> Result<(), String> {
-    let image = match Image::new(image, Some(sector)) {
+fn agree_on_image(image: &[u8], there: &Bodies, next: u64) -> Result<(), String> {
+    let image = match Image::new(image) {
         Ok(image) => image,
         Err(ImageError::NoLog) if there.is_empty() && next == 0 => return Ok(()),
         Err(error) => return Err(error.to_string()),
@@ -256,7 +256,7 @@ fn cut<const W: usize, const S: usize, const MAX: usize>(
     let there = contents(&mut log)?;
     // What cannot be read is in no image.
     if tear != Tear::Poison {
-        agree_on_image(&image, S, &there, next)?;
+        agree_on_image(&image, &there, next)?;
     }
     let mut after = known.found(next, &there);
     let body = [&[2][..], &[0xA5; 40]].concat();

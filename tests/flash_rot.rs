@@ -80,7 +80,7 @@ fn every_bit_that_flips_costs_what_it_stood_in_and_nothing_else() {
         };
         let left: Bodies = before.iter().filter(|(index, _)| !lost.contains(index)).map(|(index, body)| (*index, body.clone())).collect();
         assert!(there == left, "bit {bit}: {:?} are there, lost should be {lost:?}", there.keys());
-        agree_on_image(log.flash().image(), S, &there, log.status().next).unwrap_or_else(|why| panic!("bit {bit}: {why}"));
+        agree_on_image(log.flash().image(), &there, log.status().next).unwrap_or_else(|why| panic!("bit {bit}: {why}"));
         // What is behind the last frame was never there, as far as anyone can tell; anything else is counted.
         let next = if lost.end == status.next { lost.start } else { status.next };
         let first = if lost.start == status.first && lost.end == second && at % S < HEADER { second } else { status.first };
@@ -100,6 +100,7 @@ fn header(random: &mut Random, seq: u32) -> SectorHeader {
     let mut wild = |end: u64| if random.below(2) == 0 { random.number() % end } else { random.number() % (1 << 56) };
     SectorHeader {
         log2_write: 2,
+        log2_sector: 10,
         is_torn: false,
         seq,
         max: 192,
@@ -174,6 +175,15 @@ fn a_log_that_was_mounted_otherwise_is_refused_and_stays_as_it_is() {
     assert_eq!(otherwise::<4, MAX>(image, 0..4 * S), Ok(all.len() as u64));
     assert_eq!(otherwise::<4, 256>(image, 0..4 * S), layout);
     assert_eq!(otherwise::<8, MAX>(image, 0..4 * S), layout);
+    // Sectors of another size, as many of them.
+    let blank = vec![0xFF; 12 * S];
+    let chip = [image, &blank].concat();
+    let mut flash = Sim::<4, { 4 * S }>::load(&chip, 0);
+    let mounted = wait(FlashLog::<_, MAX>::mount(&mut flash, 0..u32::try_from(16 * S).unwrap(), Options::default(), ID));
+    assert_eq!(mounted.map(drop), Err(FlashError::Layout));
+    let mut flash = Sim::<4, { S / 2 }>::load(image, 0);
+    let mounted = wait(FlashLog::<_, MAX>::mount(&mut flash, 0..u32::try_from(2 * S).unwrap(), Options::default(), ID));
+    assert_eq!(mounted.map(drop), Err(FlashError::Layout));
     // Regions that are smaller, larger, moved.
     assert_eq!(otherwise::<4, MAX>(image, 0..2 * S), layout);
     assert_eq!(otherwise::<4, MAX>(image, S..4 * S), layout);
@@ -194,17 +204,11 @@ fn an_image_of_a_part_of_a_log_says_so_and_is_read_when_it_is_filled_up() {
     let (flash, all) = full();
     let image = flash.image();
     for cut in [&image[..3 * S], &image[S..], &image[..3 * S + 500], &image[2 * S..3 * S]] {
-        for sector in [None, Some(S)] {
-            assert_eq!(Image::new(cut, sector).unwrap_err(), ImageError::Cut(4), "{}", cut.len());
-        }
+        assert_eq!(Image::new(cut).unwrap_err(), ImageError::Cut(4), "{}", cut.len());
     }
     let filled = [&vec![0; S], &image[S..]].concat();
-    let image = Image::new(&filled, None).unwrap();
-    let read = image.found().filter_map(|found| match found {
-        Found::Entry { index, body } => Some((index, body)),
-        Found::Anchor { .. } => None,
-    });
-    let read: Vec<_> = read.collect();
+    let image = Image::new(&filled).unwrap();
+    let read = entries(&image);
     assert!(read.len() > 20 && read.iter().all(|(index, body)| all[index] == *body), "{}", read.len());
 }
 
@@ -214,10 +218,10 @@ fn of_two_logs_in_an_image_the_one_that_is_not_read_is_named() {
     let mut log = wait(FlashLog::<_, 256>::mount(Small::new(2, 0), 0..2 * S as u32, Options::default(), LogId([8; 16]))).unwrap();
     wait(log.append(&[b"of another region"])).unwrap();
     for chip in [[flash.image(), log.flash().image()].concat(), [log.flash().image(), flash.image()].concat()] {
-        let image = Image::new(&chip, None).unwrap();
+        let image = Image::new(&chip).unwrap();
         assert_eq!((image.log_id(), image.other()), (ID, Some(LogId([8; 16]))));
     }
-    assert_eq!(Image::new(flash.image(), None).unwrap().other(), None);
+    assert_eq!(Image::new(flash.image()).unwrap().other(), None);
 }
 
 #[test]
@@ -243,6 +247,14 @@ fn a_copy_of_a_frame_inside_an_entry_is_no_frame_when_the_entry_rots() {
     }
 }
 
+fn entries(image: &Image<'_>) -> Bodies {
+    let entries = image.found().filter_map(|found| match found {
+        Found::Entry { index, body } => Some((index, body.to_vec())),
+        Found::Anchor { .. } => None,
+    });
+    entries.collect()
+}
+
 #[test]
 fn a_log_is_found_wherever_it_is_in_an_image_of_the_whole_chip() {
     let (flash, _) = full();
@@ -254,14 +266,34 @@ fn a_log_is_found_wherever_it_is_in_an_image_of_the_whole_chip() {
             chip.iter_mut().take(700).for_each(|byte| *byte = 0x5A);
             chip.extend_from_slice(flash.image());
             chip.extend(vec![0xFF; behind * S]);
-            for sector in [Some(S), None] {
-                let image = Image::new(&chip, sector).unwrap_or_else(|error| panic!("{before}, {behind}: {error}"));
-                let entries = image.found().filter_map(|found| match found {
-                    Found::Entry { index, body } => Some((index, body.to_vec())),
-                    Found::Anchor { .. } => None,
-                });
-                assert_eq!(entries.collect::<Bodies>(), wanted, "{before}, {behind}");
-            }
+            let image = Image::new(&chip).unwrap_or_else(|error| panic!("{before}, {behind}: {error}"));
+            assert_eq!(entries(&image), wanted, "{before}, {behind}");
         }
     }
+}
+
+#[test]
+fn what_somebody_has_recorded_is_no_sector() {
+    // On the 32 bytes at which headers are looked for, whatever stands before.
+    for pad in 0..32 {
+        let mut log = mount::<4, S, MAX>(Small::new(4, 0));
+        wait(log.append(&[b"one"])).unwrap();
+        let foreign = SectorHeader { seq: 1 << 30, log_id: LogId([8; 16]), ..header(&mut Random(1), 0) };
+        let own = SectorHeader { first: 0, ..header(&mut Random(1), 3) };
+        for made_up in [foreign, own] {
+            let body = [&vec![b'x'; pad][..], &made_up.emit()].concat();
+            wait(log.append(&[&body, b"behind"])).unwrap();
+        }
+        let wanted = contents(&mut log).unwrap();
+        let image = Image::new(log.flash().image()).unwrap_or_else(|error| panic!("{pad}: {error}"));
+        assert_eq!((image.log_id(), image.other(), entries(&image)), (ID, None, wanted), "{pad}");
+    }
+}
+
+#[test]
+fn sectors_of_one_log_in_two_regions_are_read_one_by_one() {
+    let (flash, _) = full();
+    let chip = [flash.image(), flash.image()].concat();
+    assert_eq!(Image::new(&chip).unwrap_err(), ImageError::Twice);
+    assert!(Image::new(chip.get(4 * S..).unwrap()).is_ok());
 }

@@ -31,8 +31,8 @@ def crc32c(data):
     return value ^ 0xFFFFFFFF
 
 
-def header(log2_write, seq, longest, sectors, log_id, run, first, acked, dropped, anchor, torn=0):
-    head = struct.pack("<IBBHIHH", MAGIC, 1, log2_write, torn, seq, longest, sectors) + log_id
+def header(log2_write, log2_sector, seq, longest, sectors, log_id, run, first, acked, dropped, anchor, torn=0):
+    head = struct.pack("<IBBBBIHH", MAGIC, 1, log2_write, log2_sector, torn, seq, longest, sectors) + log_id
     head += struct.pack("<IQQQ", run, first, acked, dropped) + anchor
     return head + struct.pack("<I", crc32c(head))
 
@@ -41,15 +41,15 @@ def parse_header(data):
     """The fields of a header, or None."""
     if len(data) < HEADER or struct.unpack_from("<I", data, 92)[0] != crc32c(data[:92]):
         return None
-    magic, version, log2_write, flags, seq, longest, sectors = struct.unpack_from("<IBBHIHH", data)
+    magic, version, log2_write, log2_sector, torn, seq, longest, sectors = struct.unpack_from("<IBBBBIHH", data)
     run, first, acked, dropped = struct.unpack_from("<IQQQ", data, 32)
     small = all(number < 1 << 56 for number in (first, acked, dropped))
-    if (magic, version) != (MAGIC, 1) or flags > 1 or log2_write > 5 or seq >= 1 << 31 or not small:
+    if (magic, version) != (MAGIC, 1) or torn > 1 or log2_write > 5 or log2_sector > 20 or seq >= 1 << 31 or not small:
         return None
-    if not 128 <= longest <= 4032 or longest % (1 << log2_write) or sectors < 2:
+    if not 128 <= longest <= 4032 or longest % (1 << log2_write) or sectors < 2 or HEADER + 2 * longest > 1 << log2_sector:
         return None
-    return {"w": 1 << log2_write, "seq": seq, "max": longest, "sectors": sectors, "log_id": data[16:32], "run": run, "first": first,
-            "torn": flags, "acked": acked, "dropped": dropped, "anchor": data[60:92]}
+    return {"w": 1 << log2_write, "sector": 1 << log2_sector, "seq": seq, "max": longest, "sectors": sectors, "log_id": data[16:32], "run": run, "first": first,
+            "torn": torn, "acked": acked, "dropped": dropped, "anchor": data[60:92]}
 
 
 def frame(place, kind, index, payload, write):
@@ -119,8 +119,8 @@ class Writer:
         start = self.start()
         self.image[start:start + self.sector] = b"\xff" * self.sector
         self.anchor, self.offset = self.head, HEADER
-        self.image[start:start + HEADER] = header(self.write.bit_length() - 1, self.seq, self.longest, self.sectors, self.log_id,
-                                                  self.run, self.next, self.acked, self.dropped, self.head)
+        self.image[start:start + HEADER] = header(self.write.bit_length() - 1, self.sector.bit_length() - 1, self.seq, self.longest,
+                                                  self.sectors, self.log_id, self.run, self.next, self.acked, self.dropped, self.head)
 
     def start(self):
         return self.seq % self.sectors * self.sector
@@ -170,10 +170,10 @@ class Reader:
     def __init__(self, image, sector):
         self.image, self.sector, self.sectors = bytes(image), sector, len(image) // sector
         headers = [parse_header(self.image[at:at + HEADER]) for at in range(0, len(image), sector)]
-        known = [found if found and found["sectors"] == self.sectors and found["seq"] % self.sectors == place else None
+        known = [found if found and (found["sector"], found["sectors"]) == (sector, self.sectors) and found["seq"] % self.sectors == place else None
                  for place, found in enumerate(headers)]
         self.newest = max((found for found in known if found), key=lambda found: found["seq"])
-        keys = ("log_id", "w", "max", "sectors")
+        keys = ("log_id", "w", "sector", "max", "sectors")
         self.headers = [found if found and all(found[key] == self.newest[key] for key in keys) else None for found in known]
         self.write, self.max = self.newest["w"], self.newest["max"]
         for _ in range(MOST_BAD + 1):

@@ -51,7 +51,7 @@ impl Default for Options {
 pub enum FlashError {
     /// The region is not whole sectors, or not 2 to 65,535 of them.
     Region,
-    /// A log is there that has another `MAX`, write size or region.
+    /// A log is there that has another `MAX`, write size, erase size or region.
     Layout,
     /// An entry is longer than a frame holds, or empty.
     TooLarge,
@@ -69,7 +69,9 @@ impl core::fmt::Display for FlashError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::Region => "the region must begin and end at an erase block and have 2 to 65,535 of them",
-            Self::Layout => "the flash holds a log with another MAX, write size or region: mount it as it was, or erase it for a new one",
+            Self::Layout => {
+                "the flash holds a log with another MAX, write size, erase size or region: mount it as it was, or erase it for a new one"
+            }
             Self::TooLarge => "the entry is empty or longer than a frame holds: raise MAX, or write less into it",
             Self::Buffer => "the buffer is shorter than the entry: give one of MAX bytes",
             Self::Full => "flash is full: acknowledge what was drained, or choose WhenFull::Overwrite",

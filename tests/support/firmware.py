@@ -22,9 +22,9 @@ FIRMWARE = Path(__file__).resolve().parent.parent.parent / "examples" / "firmwar
 TARGET = "thumbv7em-none-eabihf"
 QEMU = "qemu-system-arm"
 # What was measured, and a tenth.
-MOST_CODE = 25_080 * 11 // 10
+MOST_CODE = 25_192 * 11 // 10
 MOST_MEMORY = 7_352 * 11 // 10
-MOST_WITNESS = 45_524 * 11 // 10
+MOST_WITNESS = 45_528 * 11 // 10
 MOST_SIGNING = 13_944 * 11 // 10
 
 

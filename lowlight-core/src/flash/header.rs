@@ -9,6 +9,8 @@ use crate::frame::{CRC, put_all};
 pub const HEADER: usize = 96;
 /// "LWLF", little endian.
 const MAGIC: u32 = 0x464C_574C;
+/// log2 of the largest sector, bytes: 1 MiB.
+pub const LOG2_MAX_SECTOR: u8 = 20;
 /// Seqs are below this; a ring of 8,192 sectors would have been erased 262,144 times.
 pub const END_SEQ: u32 = 1 << 31;
 
@@ -18,6 +20,8 @@ pub const END_SEQ: u32 = 1 << 31;
 pub struct SectorHeader {
     /// log2 of the write size, bytes.
     pub log2_write: u8,
+    /// log2 of the size of a sector, bytes.
+    pub log2_sector: u8,
     /// Entries before it could not be read at the start that opened it, so that `anchor` is not the leaf of the entry before.
     pub is_torn: bool,
     /// Lap times the number of sectors, plus the position of this one.
@@ -44,11 +48,9 @@ impl SectorHeader {
     /// The bytes.
     pub fn emit(&self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
-        let log = u16::from(FORMAT) | u16::from(self.log2_write) << 8;
-        let parts: [&[u8]; 12] = [
+        let parts: [&[u8]; 11] = [
             &MAGIC.to_le_bytes(),
-            &log.to_le_bytes(),
-            &u16::from(self.is_torn).to_le_bytes(),
+            &[FORMAT, self.log2_write, self.log2_sector, u8::from(self.is_torn)],
             &self.seq.to_le_bytes(),
             &self.max.to_le_bytes(),
             &self.sectors.to_le_bytes(),
@@ -69,12 +71,13 @@ impl SectorHeader {
     pub fn parse(bytes: &[u8; HEADER]) -> Option<Self> {
         let (head, checksum) = bytes.split_last_chunk::<4>()?;
         let magic = u32::from_le_bytes(field(head, 0)?);
-        let [version, log2_write, torn, zero] = field(head, 4)?;
-        if magic != MAGIC || version != FORMAT || torn > 1 || zero != 0 || CRC.checksum(head) != u32::from_le_bytes(*checksum) {
+        let [version, log2_write, log2_sector, torn] = field(head, 4)?;
+        if magic != MAGIC || version != FORMAT || torn > 1 || CRC.checksum(head) != u32::from_le_bytes(*checksum) {
             return None;
         }
         let header = Self {
             log2_write,
+            log2_sector,
             is_torn: torn == 1,
             seq: u32::from_le_bytes(field(head, 8)?),
             max: u16::from_le_bytes(field(head, 12)?),
@@ -89,17 +92,24 @@ impl SectorHeader {
         header.is_valid().then_some(header)
     }
 
-    /// Whether it is of a log in as many sectors with the same frames.
+    /// Size of a sector, bytes.
+    pub fn sector(&self) -> usize {
+        1 << self.log2_sector
+    }
+
+    /// Whether it is of a log in as many sectors of that size with the same frames.
     pub fn has_layout_of(&self, other: &Self) -> bool {
-        (self.log2_write, self.max, self.sectors) == (other.log2_write, other.max, other.sectors)
+        let layout = |header: &Self| (header.log2_write, header.log2_sector, header.max, header.sectors);
+        layout(self) == layout(other)
     }
 
     fn is_valid(&self) -> bool {
         let max = usize::from(self.max);
         // An index that no log reaches would overflow what is added to it.
         let small = [self.first, self.acked, self.dropped].into_iter().all(|number| number < crate::entry::MAX_SIZE);
-        let is_frame = max <= MAX_FRAME && max % (1 << self.log2_write) == 0 && max >= MIN_FRAME;
-        self.log2_write <= 5 && self.seq < END_SEQ && is_frame && self.sectors >= 2 && small
+        let sizes = self.log2_write <= 5 && self.log2_sector <= LOG2_MAX_SECTOR && self.sectors >= 2;
+        let is_frame = (MIN_FRAME..=MAX_FRAME).contains(&max) && HEADER + 2 * max <= 1 << self.log2_sector.min(LOG2_MAX_SECTOR);
+        sizes && is_frame && max % (1 << self.log2_write) == 0 && self.seq < END_SEQ && small
     }
 }
 
@@ -115,6 +125,7 @@ mod tests {
     fn a_header_has_one_spelling() {
         let header = SectorHeader {
             log2_write: 2,
+            log2_sector: 10,
             is_torn: true,
             seq: 9,
             max: 256,
@@ -128,8 +139,8 @@ mod tests {
         };
         let bytes = header.emit();
         assert_eq!(SectorHeader::parse(&bytes), Some(header));
-        // Version, torn and the byte above it, a single sector, with a checksum that is right.
-        for (at, value) in [(4, 2), (5, 6), (6, 2), (7, 1), (11, 0x80), (14, 1), (43, 1)] {
+        // Version, write size, sectors too small and too large, torn, seq, a single sector, an index; with a checksum that is right.
+        for (at, value) in [(4, 2), (5, 6), (5, 64), (6, 9), (6, 21), (6, 64), (7, 2), (11, 0x80), (14, 1), (43, 1)] {
             let mut other = bytes;
             other[at] = value;
             let sum = CRC.checksum(&other[..HEADER - 4]).to_le_bytes();

@@ -20,15 +20,9 @@ pub enum ImageError {
     /// There is no sector of a flash log.
     #[error("no sector of a flash log is in it")]
     NoLog,
-    /// The headers of the log do not stand where sectors begin.
-    #[error("its sectors do not stand where they belong: this is no copy of the flash as it was, byte for byte")]
-    Size,
-    /// The sectors have another size than was given.
-    #[error("its sectors have {0} bytes: leave the size out, or give that")]
-    Sector(usize),
-    /// Frames of a sector stand behind its end.
-    #[error("entries stand behind the end of a sector: its sectors are larger than the size that was given")]
-    Larger,
+    /// There are sectors of the log in more than one region.
+    #[error("sectors of the same log stand in more than one region of the image: cut out the one to read")]
+    Twice,
     /// The image is but a part of the log.
     #[error(
         "the log has {0} sectors, and not all of them are in the image: read out the whole region, or put zeros where something is missing"
@@ -79,52 +73,29 @@ pub struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    /// Reads the log in an image of flash with erase blocks of `sector` bytes, wherever in it the log's region is. Where the size is not
-    /// given, the headers say it; a single one does not, and then it is the largest power of two of which the image has room for all
-    /// sectors.
+    /// Reads the log in an image of flash, wherever in it the log's region is; of several logs that whose newest sector has the highest
+    /// seq.
     ///
     /// # Errors
     ///
     /// [`ImageError`].
-    pub fn new(bytes: &'a [u8], sector: Option<usize>) -> Result<Self, ImageError> {
+    pub fn new(bytes: &'a [u8]) -> Result<Self, ImageError> {
         let (at, newest) = headers(bytes).max_by_key(|(_, header)| header.seq).ok_or(ImageError::NoLog)?;
-        let sectors = newest.sectors;
-        let least = HEADER + 2 * usize::from(newest.max);
-        let position = |header: &SectorHeader| header.seq as usize % usize::from(sectors);
-        let own = || headers(bytes).filter(|(_, header)| header.log_id == newest.log_id && header.has_layout_of(&newest));
-        let start = |size: usize| at.checked_sub(position(&newest).checked_mul(size)?);
-        let end = |size: usize| start(size)?.checked_add(usize::from(sectors).checked_mul(size)?).filter(|end| *end <= bytes.len());
-        // Of two of them the distance says how large a sector is.
-        let told = own().find(|(_, header)| position(header) != position(&newest)).and_then(|(other, header)| {
-            let apart = position(&header).abs_diff(position(&newest));
-            Some(other.abs_diff(at)).filter(|bytes| bytes.is_multiple_of(apart)).map(|bytes| bytes / apart)
-        });
-        let powers = || (7..=24).rev().map(|shift| 1 << shift).filter(|size| *size >= least);
-        let size = match (sector, told) {
-            (Some(size), Some(told)) if size != told => return Err(ImageError::Sector(told)),
-            (Some(size), None) if size < least || reaches_behind(bytes, size, &newest) => return Err(ImageError::Larger),
-            (Some(size), _) | (None, Some(size)) => size,
-            (None, None) => {
-                let size = powers().find(|size| end(*size).is_some()).ok_or(ImageError::Cut(sectors))?;
-                if reaches_behind(bytes, size, &newest) {
-                    return Err(ImageError::Cut(sectors));
-                }
-                size
-            }
-        };
-        let place = |header: &SectorHeader| start(size)?.checked_add(position(header).checked_mul(size)?);
-        if size < least || own().any(|(at, header)| place(&header).is_some_and(|place| at != place)) {
-            return Err(ImageError::Size);
+        let (size, sectors) = (newest.sector(), usize::from(newest.sectors));
+        let start = |at: usize, header: &SectorHeader| at.checked_sub((header.seq as usize % sectors).checked_mul(size)?);
+        let own = |header: &SectorHeader| header.log_id == newest.log_id && header.has_layout_of(&newest);
+        let place = start(at, &newest);
+        if headers(bytes).any(|(at, header)| own(&header) && start(at, &header) != place) {
+            return Err(ImageError::Twice);
         }
-        let (start, end) = start(size).zip(end(size)).ok_or(ImageError::Cut(sectors))?;
+        let region = place.and_then(|start| bytes.get(start..)?.get(..size.checked_mul(sectors)?));
         let other = headers(bytes).map(|(_, header)| header.log_id).find(|id| *id != newest.log_id);
-        let bytes = bytes.get(start..end).ok_or(ImageError::Size)?;
         let mut image = Self {
-            bytes,
+            bytes: region.ok_or(ImageError::Cut(newest.sectors))?,
             sector: size,
             write: 1 << newest.log2_write,
             max: newest.max.into(),
-            sectors: sectors.into(),
+            sectors: newest.sectors.into(),
             newest,
             other,
             end: 0,
@@ -287,28 +258,34 @@ fn header_in(bytes: &[u8], at: usize) -> Option<SectorHeader> {
     SectorHeader::parse(bytes.get(at..)?.first_chunk::<HEADER>()?)
 }
 
-/// All that parses as a header of a sector, and where.
+/// All headers of sectors, and where. What parses as one inside a frame of another sector is what somebody has recorded.
 fn headers(bytes: &[u8]) -> impl Iterator<Item = (usize, SectorHeader)> {
-    (0..bytes.len()).step_by(32).filter_map(|at| header_in(bytes, at).map(|header| (at, header)))
+    let mut sector: Option<(usize, SectorHeader, Pass)> = None;
+    (0..bytes.len()).step_by(32).filter_map(move |at| {
+        let header = header_in(bytes, at)?;
+        if let Some((start, around, pass)) = &mut sector
+            && at - *start < around.sector()
+            && covers(bytes.get(*start..)?, around, pass, at - *start)
+        {
+            return None;
+        }
+        sector = Some((at, header, Pass { is_blind: true, ..Pass::new(&header) }));
+        Some((at, header))
+    })
 }
 
-/// Whether a frame of a sector of the log of `newest` ends more than `size` bytes behind where the sector begins, as far as it stands
-/// right behind another, or where writing goes on when something is torn.
-fn reaches_behind(bytes: &[u8], size: usize, newest: &SectorHeader) -> bool {
-    let mut own = headers(bytes).filter(|(_, header)| header.log_id == newest.log_id && header.has_layout_of(newest)).peekable();
-    while let Some((start, header)) = own.next() {
-        let end = own.peek().map_or(bytes.len(), |(at, _)| *at);
-        let (mut pass, write) = (Pass { is_blind: true, ..Pass::new(&header) }, 1 << header.log2_write);
-        while let at = start.saturating_add(pass.place.offset as usize)
-            && at < end
+/// Whether a frame of the sector covers what stands at `at` in it; `pass` has come no further than to there.
+fn covers(bytes: &[u8], header: &SectorHeader, pass: &mut Pass, at: usize) -> bool {
+    while pass.place.offset as usize <= at {
+        let place = pass.place;
+        let end = header.sector().min(place.offset as usize + usize::from(header.max));
+        let seen = parse(&place, 1 << header.log2_write, bytes.get(place.offset as usize..end.min(bytes.len())).unwrap_or_default());
+        if let Seen::Frame(_, size) = seen
+            && place.offset as usize + size > at
         {
-            let seen = parse(&pass.place, write as usize, bytes.get(at..end.min(at + usize::from(header.max))).unwrap_or_default());
-            match seen {
-                Seen::Frame(_, length) if at - start + length > size => return true,
-                Seen::Bad => pass.take(&Seen::Erased, write, header.max.into()),
-                _ => pass.take(&seen, write, header.max.into()),
-            };
+            return true;
         }
+        pass.take(&seen, 1 << header.log2_write, header.max.into());
     }
     false
 }

@@ -17,7 +17,7 @@ mod pass;
 mod witness;
 
 pub use frame::{Boot, Frame, Note, Place, Seen, emit, parse};
-pub use header::{END_SEQ, HEADER, SectorHeader};
+pub use header::{END_SEQ, HEADER, LOG2_MAX_SECTOR, SectorHeader};
 pub use image::{Found, FoundIn, Image, ImageError};
 pub use pass::Pass;
 pub use witness::{WITNESS_HEADER, WITNESS_NAMES, WITNESS_RECORD, WITNESS_SLOTS, WitnessHeader, WitnessRecord};

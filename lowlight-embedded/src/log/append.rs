@@ -245,6 +245,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             }
             let header = SectorHeader {
                 log2_write: u8::try_from(F::WRITE_SIZE.trailing_zeros()).unwrap_or(0),
+                log2_sector: u8::try_from(Self::SIZE.trailing_zeros()).unwrap_or(0),
                 is_torn: self.is_torn,
                 seq,
                 max: u16::try_from(MAX).unwrap_or(0),

@@ -105,8 +105,8 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
             F::ERASE_SIZE.is_multiple_of(F::WRITE_SIZE) && F::ERASE_SIZE >= flash::HEADER + 2 * MAX,
             "a sector must hold its header and two frames"
         );
-        assert!(F::ERASE_SIZE.is_multiple_of(32), "sectors must be a multiple of 32 bytes");
-        assert!(F::ERASE_SIZE <= 1 << 24, "sectors of up to 16 MiB are supported");
+        assert!(F::ERASE_SIZE.is_power_of_two(), "the size of a sector must be a power of two");
+        assert!(F::ERASE_SIZE <= 1 << flash::LOG2_MAX_SECTOR, "sectors of up to 1 MiB are supported");
     };
     #[expect(clippy::cast_possible_truncation, reason = "checked above")]
     const SIZE: u32 = F::ERASE_SIZE as u32;
@@ -214,6 +214,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
         // Of another log nothing counts; which one this is the newest header says.
         let is_known = self.seq.is_none() || header.log_id == self.log_id;
         let is_layout = u32::from(header.log2_write) == F::WRITE_SIZE.trailing_zeros()
+            && u32::from(header.log2_sector) == Self::SIZE.trailing_zeros()
             && usize::from(header.max) == MAX
             && u32::from(header.sectors) == self.sectors
             && header.seq % self.sectors == position;

@@ -15,7 +15,7 @@ impl<F: NorFlash, const MAX: usize> FlashLog<F, MAX> {
     /// # Errors
     ///
     /// [`FlashError::Region`] when the region is not made of 2 to 65,535 whole sectors; [`FlashError::Layout`] when a log is there that
-    /// was mounted with another `MAX`, write size or region: nothing of it is overwritten. Otherwise what is in the flash, and whether
+    /// was mounted with another `MAX`, write size, erase size or region: nothing of it is overwritten. Otherwise what is in the flash, and whether
     /// it can be read, is never an error.
     pub async fn mount(flash: F, region: Range<u32>, options: Options, new_id: LogId) -> Result<Self, FlashError> {
         let sectors = Self::check(&region, flash.capacity())?;

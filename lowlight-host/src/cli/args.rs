@@ -117,9 +117,6 @@ pub struct VerifyArgs {
     /// Read a log on a second thread, which is faster on more than one processor
     #[arg(long)]
     pub parallel: bool,
-    /// Size of an erase block of the flash that an image is of, bytes [default: found in the image]
-    #[arg(long, value_name = "BYTES")]
-    pub sector: Option<usize>,
 }
 
 #[derive(Debug, Args)]
@@ -132,9 +129,6 @@ pub struct ImportArgs {
     /// How long an answer may take, seconds; a device is asked five times
     #[arg(long, default_value_t = 2.0, value_name = "S")]
     pub timeout: f64,
-    /// Size of an erase block of the flash, bytes [default: found in the image]
-    #[arg(long, value_name = "BYTES")]
-    pub sector: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

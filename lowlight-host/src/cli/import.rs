@@ -27,8 +27,8 @@ pub(super) fn run(cli: &Cli, args: &ImportArgs) -> Outcome {
     } else if kind.is_file() {
         let bytes = read(&args.source).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
         // What is neither opens no log.
-        match open_image(&bytes, args.sector).map(|image| tell_other(&name, &image)) {
-            Ok(()) => Some(Source::Image(bytes, args.sector)),
+        match open_image(&bytes).map(|image| tell_other(&name, &image)) {
+            Ok(()) => Some(Source::Image(bytes)),
             Err(ImportError::Image(ImageError::NoLog)) if is_capture(&bytes) => Some(Source::Capture(bytes)),
             Err(ImportError::Image(ImageError::NoLog)) => return Err(Failure::Usage(format!("{name}: {}", ImportError::Capture))),
             Err(error) => return Err(Failure::Usage(format!("{name}: {error}"))),

@@ -51,7 +51,7 @@ pub(super) fn run(cli: &Cli, args: &VerifyArgs) -> Outcome {
         None if !args.key.is_empty() && kept.is_empty() => {
             return Err(Failure::Usage("--key is for checkpoints: give --checkpoint, or a proof to verify".to_owned()));
         }
-        None => match image(source, args.sector) {
+        None => match image(source) {
             Some(report) => report,
             None => report(source, threads, Against::kept(&kept, &keys)),
         },
@@ -152,14 +152,14 @@ fn kept(file: &Path, keys: &[Key<'_>]) -> Result<Vec<Kept>, Failure> {
 }
 
 /// The report on an image of flash, if the file is one.
-fn image(source: &Path, sector: Option<usize>) -> Option<Report> {
+fn image(source: &Path) -> Option<Report> {
     let is_other = |file: std::fs::File| is_export(&mut BufReader::new(file));
     if !source.is_file() || is_database(source) || std::fs::File::open(source).is_ok_and(is_other) {
         return None;
     }
     let verified = read(source).and_then(|bytes| {
-        tell_other(&source.display().to_string(), &open_image(&bytes, sector)?);
-        verify_image(&bytes, sector)
+        tell_other(&source.display().to_string(), &open_image(&bytes)?);
+        verify_image(&bytes)
     });
     match verified {
         Ok(device) => Some(Report::of_device(device)),

@@ -25,8 +25,8 @@ pub fn is_capture(bytes: &[u8]) -> bool {
 /// # Errors
 ///
 /// [`ImportError::Image`].
-pub fn open(bytes: &[u8], sector: Option<usize>) -> Result<Image<'_>, ImportError> {
-    Ok(Image::new(bytes, sector)?)
+pub fn open(bytes: &[u8]) -> Result<Image<'_>, ImportError> {
+    Ok(Image::new(bytes)?)
 }
 
 /// What an image of a device's flash shows.
@@ -34,8 +34,8 @@ pub fn open(bytes: &[u8], sector: Option<usize>) -> Result<Image<'_>, ImportErro
 /// # Errors
 ///
 /// [`ImportError::Image`].
-pub fn verify_image(bytes: &[u8], sector: Option<usize>) -> Result<DeviceReport, ImportError> {
-    let image = open(bytes, sector)?;
+pub fn verify_image(bytes: &[u8]) -> Result<DeviceReport, ImportError> {
+    let image = open(bytes)?;
     let mut verifier = DeviceVerifier::new(image.log_id(), 0, None);
     for found in image.found() {
         match found {

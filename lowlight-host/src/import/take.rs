@@ -9,7 +9,7 @@
 //! 3. Only what is here, or what the device has said in this run that it does not have, is acknowledged.
 
 use super::store::{DeviceStore, Here, Stretch, UNKNOWN, devices};
-use super::verify::tells;
+use super::verify::{is_alarmed, tells};
 use super::{ImportError, image};
 use crate::line::{Answered, Aside, Line, LineError, Port};
 use crate::recorder::{Outcome, Recorder};
@@ -21,11 +21,14 @@ use lowlight_core::frame::{MAX_WIRE, Receiver};
 use lowlight_core::link::{Answer, Before, DeviceStatus, Entries, Request};
 use lowlight_core::verify::{DeviceVerdict, DeviceVerifier, MAX_PROBLEMS};
 use lowlight_core::{Digest, LogId};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Entries after which what came is made durable and acknowledged.
 const LONGEST: u64 = 4096;
+/// The alarm that a device has another history.
+const FORKED: &str = "device_forked";
 /// Time after which that is done for fewer.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(10);
 /// Most stretches of one import.
@@ -41,8 +44,8 @@ pub enum Source<P> {
     Line(P, Duration),
     /// Bytes that were captured on such a line.
     Capture(Vec<u8>),
-    /// An image of its flash, with the size of an erase block where that is known.
-    Image(Vec<u8>, Option<usize>),
+    /// An image of its flash.
+    Image(Vec<u8>),
 }
 
 /// What an import did.
@@ -98,6 +101,8 @@ struct Taking<'a> {
     disagrees: bool,
     /// It did not know that leaf.
     assumes: bool,
+    /// That the device has another history stands among the newest entries of the host's log.
+    is_alarmed: bool,
     late: u64,
     fewer: Option<u64>,
     /// When what came was made durable last.
@@ -107,6 +112,22 @@ struct Taking<'a> {
     known: u64,
     stretches: Vec<Stretch>,
     progress: &'a mut dyn FnMut(u64, u64),
+}
+
+/// A port at which nobody waits any more once a stop was asked for.
+struct Until<'a, P> {
+    port: P,
+    is_stopped: &'a dyn Fn() -> bool,
+}
+
+impl<P: Port> Port for Until<'_, P> {
+    fn receive(&mut self, bytes: &mut [u8], patience: Duration) -> io::Result<Option<usize>> {
+        if (self.is_stopped)() { Err(io::Error::other("stopped")) } else { self.port.receive(bytes, patience) }
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.port.send(bytes)
+    }
 }
 
 impl<'a> Import<'a> {
@@ -132,10 +153,11 @@ impl<'a> Import<'a> {
         match source {
             Source::Line(port, patience) => {
                 let aside = Aside::new(Some(devices(&self.dir).join("noise")));
+                let port = Until { port, is_stopped: self.is_stopped };
                 self.line(&mut Line::new(port, patience, aside), progress)
             }
             Source::Capture(bytes) => self.capture(&bytes, progress),
-            Source::Image(bytes, sector) => self.image(&bytes, sector, progress),
+            Source::Image(bytes) => self.image(&bytes, progress),
         }
     }
 
@@ -152,6 +174,7 @@ impl<'a> Import<'a> {
             is_forked: false,
             disagrees: false,
             assumes: false,
+            is_alarmed: false,
             late: 0,
             fewer: None,
             committed: Instant::now(),
@@ -170,6 +193,7 @@ impl<'a> Import<'a> {
                 taking.store.forget(stretch.id)?;
             }
         }
+        taking.is_alarmed = is_alarmed(&reader, FORKED, &forked(log_id))?;
         taking.tell()?;
         taking.late = taking.stretches.drain(..).map(|stretch| stretch.entries()).sum();
         taking.known_to = taking.store.stretches()?.iter().map(|stretch| stretch.import.end).max().unwrap_or(0);
@@ -177,8 +201,8 @@ impl<'a> Import<'a> {
         Ok(taking)
     }
 
-    fn image(&self, bytes: &[u8], sector: Option<usize>, progress: &mut dyn FnMut(u64, u64)) -> Result<Taken, ImportError> {
-        let image = image::open(bytes, sector)?;
+    fn image(&self, bytes: &[u8], progress: &mut dyn FnMut(u64, u64)) -> Result<Taken, ImportError> {
+        let image = image::open(bytes)?;
         let mut taking = self.begin(image.log_id(), progress)?;
         for found in image.found() {
             match found {
@@ -219,7 +243,8 @@ impl<'a> Import<'a> {
     }
 
     fn line<P: Port>(&self, line: &mut Line<P>, progress: &mut dyn FnMut(u64, u64)) -> Result<Taken, ImportError> {
-        let status = ask_status(line, Request::Status)?;
+        let stopped = |error| if (self.is_stopped)() { ImportError::Stopped(0) } else { error };
+        let status = ask_status(line, Request::Status).map_err(stopped)?;
         let mut taking = self.begin(status.log_id, progress)?;
         if status.next < taking.known_to {
             taking.fewer = Some(status.next);
@@ -230,8 +255,12 @@ impl<'a> Import<'a> {
         let stretches = taking.store.stretches()?;
         // What the device has overwritten since is asked for as well: then it says so.
         let known = stretches.iter().map(|stretch| stretch.import.end).filter(|end| *end <= status.first).max();
-        let (mut from, head) =
+        let (mut from, mut head) =
             if taking.is_forked { (status.first, None) } else { lacking(&stretches, &absent, known.unwrap_or(status.first)) };
+        if head.is_some() && from > status.first && taking.differs(line, from - 1)? {
+            taking.fork();
+            (from, head) = (status.first, None);
+        }
         if let Some(head) = head {
             taking.verifier = DeviceVerifier::new(status.log_id, from, Some(head));
             taking.chain = Some((from, head));
@@ -245,11 +274,8 @@ impl<'a> Import<'a> {
                 (taking.verifier, taking.chain) = (DeviceVerifier::new(status.log_id, 0, None), None);
                 continue;
             }
-            let is_end = match read {
-                Ok(is_end) => is_end || from >= status.next,
-                Err(error) => return taking.keep(error),
-            };
-            let now = ask_status(line, Request::Status)?;
+            let is_end = read.or_else(|error| taking.keep(error))? || from >= status.next;
+            let now = ask_status(line, Request::Status).or_else(|error| taking.keep(error))?;
             if now.log_id != status.log_id {
                 taking.store.rollback();
                 return Err(ImportError::OtherDevice(now.log_id));
@@ -270,6 +296,11 @@ impl<'a> Import<'a> {
         let noise = line.aside.count;
         taking.finish(Some(last), noise)
     }
+}
+
+/// What an alarm says of a device with another history.
+fn forked(log_id: LogId) -> String {
+    format!("device {log_id} has other entries than were taken in of it before, or fewer; all are kept")
 }
 
 /// The lowest index from `first` on that no stretch has and that is not known to be absent, and the leaf before it where a stretch
@@ -398,17 +429,37 @@ impl Taking<'_> {
 
     /// The device has another history than what was taken in of it before, or less of it: the host's log says so.
     fn fork(&mut self) {
-        if !std::mem::replace(&mut self.is_forked, true) {
-            let text = format!("device {} has other entries than were taken in of it before, or fewer; all are kept", self.store.log_id());
-            self.recorder.alarm("device_forked", text);
+        if !std::mem::replace(&mut self.is_forked, true) && !self.is_alarmed {
+            self.recorder.alarm(FORKED, forked(self.store.log_id()));
         }
     }
 
-    /// Keeps what came before something went wrong.
+    /// Keeps what came before something went wrong, or a stop was asked for.
     fn keep<T>(&mut self, error: ImportError) -> Result<T, ImportError> {
         self.store.commit()?;
         self.tell()?;
-        Err(error)
+        Err(if (self.is_stopped)() { ImportError::Stopped(self.entries) } else { error })
+    }
+
+    /// Whether the device has another entry under an index than is here: of one that went back, and then does not know the leaf where it
+    /// is to go on, nothing else tells it.
+    fn differs<P: Port>(&self, line: &mut Line<P>, index: u64) -> Result<bool, ImportError> {
+        let mut differs = false;
+        line.ask::<_, ImportError>(
+            &mut differs,
+            |_| Request::Read { from: index, messages: 1 },
+            |differs, answer| {
+                let Answer::Entries(entries) = answer else { return Ok(Answered::Lost) };
+                if entries.asked != index {
+                    return Ok(Answered::Lost);
+                }
+                if let Some(body) = entries.bodies().next().filter(|_| entries.index == index) {
+                    *differs = self.store.find(index, body)? == Here::Other;
+                }
+                Ok(Answered::Last)
+            },
+        )?;
+        Ok(differs)
     }
 
     /// Says in the host's log what was taken in and is not said there yet.

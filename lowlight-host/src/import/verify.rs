@@ -6,7 +6,7 @@ use crate::store::{Filter, Reader, StoreError};
 use crate::verify::ReportedProblem;
 use lowlight_core::LogId;
 use lowlight_core::entry::codec::decode;
-use lowlight_core::entry::{Event, Import, Kind};
+use lowlight_core::entry::{Event, Import, Kind, Lifecycle};
 use lowlight_core::source::{EntrySource as _, Item};
 use lowlight_core::verify::{DeviceVerdict, DeviceVerifier, MAX_PROBLEMS};
 use serde::Serialize;
@@ -146,6 +146,26 @@ pub(super) fn tells(reader: &Reader, seq: u64, import: &Import) -> Result<bool, 
     let mut source = reader.source(seq..end, &Filter::default(), false);
     let Some(Item::Entry { body, .. }) = source.next()? else { return Ok(false) };
     Ok(decode(body).is_ok_and(|entry| matches!(entry.event, Event::Import(said) if said == *import)))
+}
+
+/// Newest entries of the host's log among which an alarm is not said again.
+const NEW: u64 = 1000;
+
+/// Whether an alarm stands among the newest entries of the host's log.
+pub(super) fn is_alarmed(reader: &Reader, code: &str, detail: &str) -> Result<bool, StoreError> {
+    let mut filter = Filter::default();
+    filter.and("kind = ?", [rusqlite::types::Value::Integer(Kind::Lifecycle.number().into())]);
+    let size = reader.tip().size;
+    let mut source = reader.source(size.saturating_sub(NEW)..size, &filter, false);
+    while let Some(item) = source.next()? {
+        if let Item::Entry { body, .. } = item
+            && let Ok(entry) = decode(body)
+            && entry.event == Event::Lifecycle(Lifecycle::Alarm { code, detail })
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The devices that were taken in into the log in `dir`: the names of their directories in [`devices`].

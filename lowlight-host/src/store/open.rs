@@ -67,8 +67,13 @@ fn sweep(base: &Path) {
         if !meta.is_dir() || meta.uid() != uid || !is_settled {
             continue;
         }
-        let is_held = File::open(entry.path().join("lock")).is_ok_and(|lock| lock.try_lock().is_err());
-        if !is_held {
+        // Whoever makes one locks it first; what else is there is somebody else's.
+        let mut names = std::fs::read_dir(entry.path()).into_iter().flatten().flatten().map(|inside| inside.file_name().into_string());
+        let is_ours = names.all(|name| name.is_ok_and(|name| name == "lock" || name.starts_with("lowlight.db")));
+        let lock = entry.path().join("lock");
+        let is_free =
+            || lock.symlink_metadata().is_ok_and(|meta| meta.is_file()) && File::open(&lock).is_ok_and(|lock| lock.try_lock().is_ok());
+        if is_ours && is_free() {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
