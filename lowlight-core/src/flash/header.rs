@@ -94,7 +94,7 @@ impl SectorHeader {
 
     /// Size of a sector, bytes.
     pub fn sector(&self) -> usize {
-        1 << self.log2_sector
+        1 << self.log2_sector.min(LOG2_MAX_SECTOR)
     }
 
     /// Whether it is of a log in as many sectors of that size with the same frames.
@@ -108,7 +108,7 @@ impl SectorHeader {
         // An index that no log reaches would overflow what is added to it.
         let small = [self.first, self.acked, self.dropped].into_iter().all(|number| number < crate::entry::MAX_SIZE);
         let sizes = self.log2_write <= 5 && self.log2_sector <= LOG2_MAX_SECTOR && self.sectors >= 2;
-        let is_frame = (MIN_FRAME..=MAX_FRAME).contains(&max) && HEADER + 2 * max <= 1 << self.log2_sector.min(LOG2_MAX_SECTOR);
+        let is_frame = (MIN_FRAME..=MAX_FRAME).contains(&max) && HEADER + 2 * max <= self.sector();
         sizes && is_frame && max % (1 << self.log2_write) == 0 && self.seq < END_SEQ && small
     }
 }

@@ -20,9 +20,6 @@ pub enum ImageError {
     /// There is no sector of a flash log.
     #[error("no sector of a flash log is in it")]
     NoLog,
-    /// There are sectors of the log in more than one region.
-    #[error("sectors of the same log stand in more than one region of the image: cut out the one to read")]
-    Twice,
     /// The image is but a part of the log.
     #[error(
         "the log has {0} sectors, and not all of them are in the image: read out the whole region, or put zeros where something is missing"
@@ -73,25 +70,21 @@ pub struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    /// Reads the log in an image of flash, wherever in it the log's region is; of several logs that whose newest sector has the highest
-    /// seq.
+    /// Reads the log in an image of flash, wherever in it the log's region is; of several, that of which most sectors are there.
     ///
     /// # Errors
     ///
     /// [`ImageError`].
     pub fn new(bytes: &'a [u8]) -> Result<Self, ImageError> {
-        let (at, newest) = headers(bytes).max_by_key(|(_, header)| header.seq).ok_or(ImageError::NoLog)?;
-        let (size, sectors) = (newest.sector(), usize::from(newest.sectors));
-        let start = |at: usize, header: &SectorHeader| at.checked_sub((header.seq as usize % sectors).checked_mul(size)?);
-        let own = |header: &SectorHeader| header.log_id == newest.log_id && header.has_layout_of(&newest);
-        let place = start(at, &newest);
-        if headers(bytes).any(|(at, header)| own(&header) && start(at, &header) != place) {
-            return Err(ImageError::Twice);
-        }
-        let region = place.and_then(|start| bytes.get(start..)?.get(..size.checked_mul(sectors)?));
-        let other = headers(bytes).map(|(_, header)| header.log_id).find(|id| *id != newest.log_id);
+        let groups = groups(bytes);
+        let group = groups.iter().max_by_key(|group| (group.count, core::cmp::Reverse(group.at))).ok_or(ImageError::NoLog)?;
+        let other = groups.iter().find(|other| other.at != group.at).map(|other| other.newest.log_id);
+        let newest = group.newest;
+        let (size, cut) = (newest.sector(), ImageError::Cut(newest.sectors));
+        let start = usize::try_from(group.start).map_err(|_| cut)?;
+        let length = size.checked_mul(newest.sectors.into()).ok_or(cut)?;
         let mut image = Self {
-            bytes: region.ok_or(ImageError::Cut(newest.sectors))?,
+            bytes: bytes.get(start..).and_then(|bytes| bytes.get(..length)).ok_or(cut)?,
             sector: size,
             write: 1 << newest.log2_write,
             max: newest.max.into(),
@@ -120,14 +113,9 @@ impl<'a> Image<'a> {
         self.newest.log_id
     }
 
-    /// Another log of which there are sectors in what was given: only that with the highest seq is read.
+    /// The log of sectors that are not among those that are read: another one, or a copy of this one.
     pub fn other(&self) -> Option<LogId> {
         self.other
-    }
-
-    /// Size of a sector, bytes.
-    pub fn sector(&self) -> usize {
-        self.sector
     }
 
     /// Index behind the newest entry.
@@ -256,6 +244,40 @@ impl<'a> Image<'a> {
 
 fn header_in(bytes: &[u8], at: usize) -> Option<SectorHeader> {
     SectorHeader::parse(bytes.get(at..)?.first_chunk::<HEADER>()?)
+}
+
+/// Sectors of one log in one region.
+struct Group {
+    /// Where the region begins, as its headers say; negative when that is not in the image.
+    start: i64,
+    /// Where the first of them stands.
+    at: usize,
+    count: u32,
+    newest: SectorHeader,
+}
+
+/// Most groups that are told apart: others that come later are passed over.
+const MOST_GROUPS: usize = 16;
+
+/// What sectors there are. By their number the log is told from what was made up and stands in a frame that has rotten since.
+fn groups(bytes: &[u8]) -> heapless::Vec<Group, MOST_GROUPS> {
+    let mut groups = heapless::Vec::<Group, MOST_GROUPS>::new();
+    for (at, header) in headers(bytes) {
+        let position = i64::from(header.seq % u32::from(header.sectors));
+        let start = i64::try_from(at).unwrap_or(i64::MAX) - (position << header.log2_sector);
+        let is_same =
+            |group: &&mut Group| group.start == start && group.newest.log_id == header.log_id && group.newest.has_layout_of(&header);
+        match groups.iter_mut().find(is_same) {
+            Some(group) => {
+                group.count += 1;
+                if group.newest.seq < header.seq {
+                    group.newest = header;
+                }
+            }
+            None => drop(groups.push(Group { start, at, count: 1, newest: header })),
+        }
+    }
+    groups
 }
 
 /// All headers of sectors, and where. What parses as one inside a frame of another sector is what somebody has recorded.

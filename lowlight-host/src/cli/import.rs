@@ -75,7 +75,7 @@ pub(super) fn tell_other(name: &str, image: &Image<'_>) {
     if let Some(other) = image.other() {
         let read = image.log_id();
         say(&format!(
-            "{name}: sectors of another log are in it, {other}, and only {read} is read: cut out the region of the other to read it"
+            "{name}: other sectors are in it, of log {other}; only those of {read} are read: cut out the region of the others to read them"
         ));
     }
 }

@@ -11,7 +11,7 @@
 use super::store::{DeviceStore, Here, Stretch, UNKNOWN, devices};
 use super::verify::{is_alarmed, tells};
 use super::{ImportError, image};
-use crate::line::{Answered, Aside, Line, LineError, Port};
+use crate::line::{Answered, Aside, Line, LineError, Port, Until};
 use crate::recorder::{Outcome, Recorder};
 use crate::store::Reader;
 use lowlight_core::chain::leaf;
@@ -21,7 +21,6 @@ use lowlight_core::frame::{MAX_WIRE, Receiver};
 use lowlight_core::link::{Answer, Before, DeviceStatus, Entries, Request};
 use lowlight_core::verify::{DeviceVerdict, DeviceVerifier, MAX_PROBLEMS};
 use lowlight_core::{Digest, LogId};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -112,22 +111,6 @@ struct Taking<'a> {
     known: u64,
     stretches: Vec<Stretch>,
     progress: &'a mut dyn FnMut(u64, u64),
-}
-
-/// A port at which nobody waits any more once a stop was asked for.
-struct Until<'a, P> {
-    port: P,
-    is_stopped: &'a dyn Fn() -> bool,
-}
-
-impl<P: Port> Port for Until<'_, P> {
-    fn receive(&mut self, bytes: &mut [u8], patience: Duration) -> io::Result<Option<usize>> {
-        if (self.is_stopped)() { Err(io::Error::other("stopped")) } else { self.port.receive(bytes, patience) }
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.port.send(bytes)
-    }
 }
 
 impl<'a> Import<'a> {
@@ -246,55 +229,8 @@ impl<'a> Import<'a> {
         let stopped = |error| if (self.is_stopped)() { ImportError::Stopped(0) } else { error };
         let status = ask_status(line, Request::Status).map_err(stopped)?;
         let mut taking = self.begin(status.log_id, progress)?;
-        if status.next < taking.known_to {
-            taking.fewer = Some(status.next);
-            taking.fork();
-        }
-        // What the device has said in this run that it does not have.
-        let mut absent = Vec::new();
-        let stretches = taking.store.stretches()?;
-        // What the device has overwritten since is asked for as well: then it says so.
-        let known = stretches.iter().map(|stretch| stretch.import.end).filter(|end| *end <= status.first).max();
-        let (mut from, mut head) =
-            if taking.is_forked { (status.first, None) } else { lacking(&stretches, &absent, known.unwrap_or(status.first)) };
-        if head.is_some() && from > status.first && taking.differs(line, from - 1)? {
-            taking.fork();
-            (from, head) = (status.first, None);
-        }
-        if let Some(head) = head {
-            taking.verifier = DeviceVerifier::new(status.log_id, from, Some(head));
-            taking.chain = Some((from, head));
-        }
-        loop {
-            let read = taking.read(line, &mut from, status.next, &mut absent);
-            if std::mem::take(&mut taking.disagrees) {
-                // What the device has before is another than what this host has: all of it is looked at.
-                taking.fork();
-                from = status.first;
-                (taking.verifier, taking.chain) = (DeviceVerifier::new(status.log_id, 0, None), None);
-                continue;
-            }
-            let is_end = read.or_else(|error| taking.keep(error))? || from >= status.next;
-            let now = ask_status(line, Request::Status).or_else(|error| taking.keep(error))?;
-            if now.log_id != status.log_id {
-                taking.store.rollback();
-                return Err(ImportError::OtherDevice(now.log_id));
-            }
-            taking.store.commit()?;
-            taking.tell()?;
-            let upto = lacking(&taking.store.stretches()?, &absent, status.first).0;
-            ask_status(line, Request::Acknowledge { upto: if taking.is_forked { from } else { upto.min(now.next) } })?;
-            if is_end {
-                break;
-            }
-            if taking.stretches.len() > MOST_STRETCHES {
-                return Err(ImportError::Scattered);
-            }
-        }
-        // Where it stands now; where it stood before, when it does not say.
-        let last = ask_status(line, Request::Status).unwrap_or(status);
-        let noise = line.aside.count;
-        taking.finish(Some(last), noise)
+        let last = taking.drain(line, status).or_else(|error| taking.keep(error))?;
+        taking.finish(Some(last), line.aside.count)
     }
 }
 
@@ -329,6 +265,60 @@ fn ask_status<P: Port>(line: &mut Line<P>, request: Request) -> Result<DeviceSta
 }
 
 impl Taking<'_> {
+    /// Takes in what the device has and this host has not, and acknowledges it; where the device stands behind that.
+    fn drain<P: Port>(&mut self, line: &mut Line<P>, status: DeviceStatus) -> Result<DeviceStatus, ImportError> {
+        if status.next < self.known_to {
+            self.fewer = Some(status.next);
+            self.fork();
+        }
+        // What the device has said in this run that it does not have.
+        let mut absent = Vec::new();
+        let stretches = self.store.stretches()?;
+        // What the device has overwritten since is asked for as well: then it says so.
+        let known = stretches.iter().map(|stretch| stretch.import.end).filter(|end| *end <= status.first).max();
+        let (mut from, mut head) =
+            if self.is_forked { (status.first, None) } else { lacking(&stretches, &absent, known.unwrap_or(status.first)) };
+        if head.is_some() && from > status.first && self.differs(line, from - 1)? {
+            self.fork();
+            (from, head) = (status.first, None);
+        }
+        if let Some(head) = head {
+            self.verifier = DeviceVerifier::new(status.log_id, from, Some(head));
+            self.chain = Some((from, head));
+        }
+        loop {
+            let read = self.read(line, &mut from, status.next, &mut absent);
+            if std::mem::take(&mut self.disagrees) {
+                // What the device has before is another than what this host has: all of it is looked at.
+                self.fork();
+                from = status.first;
+                (self.verifier, self.chain) = (DeviceVerifier::new(status.log_id, 0, None), None);
+                continue;
+            }
+            let is_end = read? || from >= status.next;
+            let now = ask_status(line, Request::Status).inspect_err(|_| {
+                // It is not known whose entries came.
+                self.entries -= self.store.pending();
+                self.store.rollback();
+            })?;
+            if now.log_id != status.log_id {
+                self.store.rollback();
+                return Err(ImportError::OtherDevice(now.log_id));
+            }
+            self.store.commit()?;
+            self.tell()?;
+            let upto = lacking(&self.store.stretches()?, &absent, status.first).0;
+            ask_status(line, Request::Acknowledge { upto: if self.is_forked { from } else { upto.min(now.next) } })?;
+            if is_end {
+                // Where it stands now; where it stood before, when it does not say.
+                return Ok(ask_status(line, Request::Status).unwrap_or(status));
+            }
+            if self.stretches.len() > MOST_STRETCHES {
+                return Err(ImportError::Scattered);
+            }
+        }
+    }
+
     /// Asks for entries from `from` on until a stretch is full; whether there are no more.
     fn read<P: Port>(&mut self, line: &mut Line<P>, from: &mut u64, of: u64, absent: &mut Vec<(u64, u64)>) -> Result<bool, ImportError> {
         loop {
@@ -438,7 +428,10 @@ impl Taking<'_> {
     fn keep<T>(&mut self, error: ImportError) -> Result<T, ImportError> {
         self.store.commit()?;
         self.tell()?;
-        Err(if (self.is_stopped)() { ImportError::Stopped(self.entries) } else { error })
+        Err(match error {
+            ImportError::Line(LineError::Io(_)) if (self.is_stopped)() => ImportError::Stopped(self.entries),
+            other => other,
+        })
     }
 
     /// Whether the device has another entry under an index than is here: of one that went back, and then does not know the leaf where it

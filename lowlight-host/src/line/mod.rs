@@ -4,8 +4,8 @@
 
 mod port;
 
-pub(crate) use port::connect;
 pub use port::{OpenPort, Port};
+pub(crate) use port::{Until, connect};
 
 use lowlight_core::frame::{HEAD, MAX_MESSAGE, MAX_WIRE, Message, Receiver, seal, wire};
 use lowlight_core::link::{ANSWER, Answer, Ask, REFUSED, Request, parse_answer};

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// How long another process may have the line before it is said to be busy.
 const FOR_OTHERS: Duration = Duration::from_secs(3);
+/// How long is waited until it is asked whether to stop.
+const TO_ASK: Duration = Duration::from_secs(1);
 /// How long it may take until a line has taken what is sent.
 const TO_SEND: Duration = Duration::from_secs(5);
 /// How long until a socket whose queue of connections is full is tried again.
@@ -142,4 +144,21 @@ pub(crate) fn connect(path: &Path, patience: Duration) -> std::io::Result<UnixSt
         }
     }
     Ok(socket)
+}
+
+/// A port at which nobody waits any more once a stop was asked for.
+pub(crate) struct Until<'a, P> {
+    pub port: P,
+    pub is_stopped: &'a dyn Fn() -> bool,
+}
+
+impl<P: Port> Port for Until<'_, P> {
+    fn receive(&mut self, bytes: &mut [u8], patience: Duration) -> io::Result<Option<usize>> {
+        // A signal wakes who waits, another thread does not.
+        if (self.is_stopped)() { Err(io::Error::other("stopped")) } else { self.port.receive(bytes, patience.min(TO_ASK)) }
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.port.send(bytes)
+    }
 }

@@ -391,6 +391,23 @@ fn what_the_log_does_not_tell_of_is_said_and_told_by_the_next_import() {
 }
 
 #[test]
+fn an_import_that_waits_for_a_device_ends_at_a_signal() {
+    let place = Place::new();
+    let listener = std::os::unix::net::UnixListener::bind(place.path("silent.sock")).unwrap();
+    let mut import = place.start(&["import", "silent.sock", "--timeout", "600"]);
+    let (mut line, _) = listener.accept().unwrap();
+    // It has asked, and waits.
+    assert!(std::io::Read::read(&mut line, &mut [0; 64]).unwrap() > 0);
+    import.signal(rustix::process::Signal::INT);
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while import.is_running() {
+        assert!(std::time::Instant::now() < until, "it still waits");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert_eq!(import.status(), Some(2));
+}
+
+#[test]
 fn a_damaged_database_of_a_device_says_what_to_do() {
     let place = Place::new();
     let (path, count) = image(&place, "full");
