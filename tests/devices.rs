@@ -3,7 +3,7 @@
 use crate::devices_line::{Board, Cable, record};
 use lowlight_core::link::Request;
 use lowlight_host::Recorder;
-use lowlight_host::import::{Import, ImportError, Source, Taken, devices, verify_image};
+use lowlight_host::import::{Import, ImportError, Source, Taken, devices, open_image, verify_image};
 use lowlight_host::line::LineError;
 use lowlight_host::verify::{self, Against, Threads};
 use lowlight_tests::scratch;
@@ -139,7 +139,7 @@ fn an_image_of_flash_is_verified_and_taken_in_as_the_line_is() {
     board.restart();
     record(&mut board, 100);
     let image = board.image();
-    let report = verify_image(&image).unwrap();
+    let report = verify_image(&open_image(&image).unwrap());
     assert_eq!((report.verdict, report.end, report.first), ("intact", board.status().next, Some(board.status().first)));
     let recorder = Recorder::builder(dir.path()).upkeep().open().unwrap();
     let import_image = || {
@@ -338,7 +338,7 @@ fn entries_that_could_be_read_at_one_start_and_not_at_another_are_no_forgery() {
         board.restart();
         record(&mut board, 5);
         import(dir.path(), board.cable()).unwrap();
-        let (line, image) = (verdict(dir.path()), verify_image(&board.image()).unwrap());
+        let (line, image) = (verdict(dir.path()), verify_image(&open_image(&board.image()).unwrap()));
         assert_eq!((line.verdict, line.entries, line.torn), ("intact", image.entries, image.torn), "{wrong}: {line:?}, {image:?}");
         torn += line.torn;
     }

@@ -159,7 +159,7 @@ fn images_of_something_else_are_mounted_and_written_to() {
 }
 
 /// What mounting the image like this says; nothing is written in any case.
-fn otherwise<const W: usize, const MAX: usize>(image: &[u8], region: std::ops::Range<usize>) -> Result<u64, FlashError> {
+fn otherwise<const W: usize, const S: usize, const MAX: usize>(image: &[u8], region: std::ops::Range<usize>) -> Result<u64, FlashError> {
     let mut flash = Sim::<W, S>::load(image, 0);
     let region = u32::try_from(region.start).unwrap()..u32::try_from(region.end).unwrap();
     let next = wait(FlashLog::<_, MAX>::mount(&mut flash, region, Options::default(), ID)).map(|log| log.status().next);
@@ -172,31 +172,27 @@ fn a_log_that_was_mounted_otherwise_is_refused_and_stays_as_it_is() {
     let (flash, all) = full();
     let image = flash.image();
     let layout = Err(FlashError::Layout);
-    assert_eq!(otherwise::<4, MAX>(image, 0..4 * S), Ok(all.len() as u64));
-    assert_eq!(otherwise::<4, 256>(image, 0..4 * S), layout);
-    assert_eq!(otherwise::<8, MAX>(image, 0..4 * S), layout);
+    assert_eq!(otherwise::<4, S, MAX>(image, 0..4 * S), Ok(all.len() as u64));
+    assert_eq!(otherwise::<4, S, 256>(image, 0..4 * S), layout);
+    assert_eq!(otherwise::<8, S, MAX>(image, 0..4 * S), layout);
     // Sectors of another size, as many of them.
     let blank = vec![0xFF; 12 * S];
     let chip = [image, &blank].concat();
-    let mut flash = Sim::<4, { 4 * S }>::load(&chip, 0);
-    let mounted = wait(FlashLog::<_, MAX>::mount(&mut flash, 0..u32::try_from(16 * S).unwrap(), Options::default(), ID));
-    assert_eq!(mounted.map(drop), Err(FlashError::Layout));
-    let mut flash = Sim::<4, { S / 2 }>::load(image, 0);
-    let mounted = wait(FlashLog::<_, MAX>::mount(&mut flash, 0..u32::try_from(2 * S).unwrap(), Options::default(), ID));
-    assert_eq!(mounted.map(drop), Err(FlashError::Layout));
+    assert_eq!(otherwise::<4, { 4 * S }, MAX>(&chip, 0..16 * S), layout);
+    assert_eq!(otherwise::<4, { S / 2 }, MAX>(image, 0..2 * S), layout);
     // Regions that are smaller, larger, moved.
-    assert_eq!(otherwise::<4, MAX>(image, 0..2 * S), layout);
-    assert_eq!(otherwise::<4, MAX>(image, S..4 * S), layout);
+    assert_eq!(otherwise::<4, S, MAX>(image, 0..2 * S), layout);
+    assert_eq!(otherwise::<4, S, MAX>(image, S..4 * S), layout);
     let blank = vec![0xFF; 4 * S];
     let chip = [image, &blank].concat();
-    assert_eq!(otherwise::<4, MAX>(&chip, 0..8 * S), layout);
-    assert_eq!(otherwise::<4, MAX>(&chip, S..5 * S), layout);
-    assert_eq!(otherwise::<4, MAX>(&chip, 4 * S..8 * S), Ok(0));
+    assert_eq!(otherwise::<4, S, MAX>(&chip, 0..8 * S), layout);
+    assert_eq!(otherwise::<4, S, MAX>(&chip, S..5 * S), layout);
+    assert_eq!(otherwise::<4, S, MAX>(&chip, 4 * S..8 * S), Ok(0));
     // In the first lap nothing tells but the header.
     let mut log = mount::<4, S, MAX>(Small::new(4, 0));
     wait(log.append(&[b"one"])).unwrap();
     let chip = [log.flash().image(), &blank].concat();
-    assert_eq!(otherwise::<4, MAX>(&chip, 0..8 * S), layout);
+    assert_eq!(otherwise::<4, S, MAX>(&chip, 0..8 * S), layout);
 }
 
 #[test]

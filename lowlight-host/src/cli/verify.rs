@@ -158,8 +158,9 @@ fn image(source: &Path) -> Option<Report> {
         return None;
     }
     let verified = read(source).and_then(|bytes| {
-        tell_other(&source.display().to_string(), &open_image(&bytes)?);
-        verify_image(&bytes)
+        let image = open_image(&bytes)?;
+        tell_other(&source.display().to_string(), &image);
+        Ok(verify_image(&image))
     });
     match verified {
         Ok(device) => Some(Report::of_device(device)),

@@ -1,6 +1,8 @@
 //! `import`, and `verify` of what came in.
 
 use super::common::Place;
+use lowlight_core::entry::{Clock, Header, Inference, Severity, Slot, SlotState, Slots, codec};
+use lowlight_core::{Commitment, FieldId, Salt};
 use serde_json::Value;
 use std::path::Path;
 
@@ -184,18 +186,13 @@ fn what_a_killed_reader_has_left_of_a_copy_goes_with_the_next() {
 
 #[test]
 fn of_a_device_without_a_clock_the_time_since_power_on_is_listed() {
-    use lowlight_core::entry::{Clock, Header, Inference, Severity, Slots, codec};
     let place = Place::new();
     let (path, _) = image(&place, "full");
     place.run(&["import", &path]);
     let id = device(&place);
     assert!(place.run(&["query"]).expect(0).out.contains("--device"));
     let header = Header { seq: 39, run: 1, ..Header::new(0, 12_345_678_901, Clock::Unset, [1; 16], Severity::Info) };
-    let mut buffer = [0; 256];
-    let body = codec::encode_payload(&header, &Inference::new("detect", "m", "ok"), &Slots::new(), &mut buffer).unwrap();
-    let database = rusqlite::Connection::open(home(&place).join("device.db")).unwrap();
-    database.execute("UPDATE entry SET body = ?1 WHERE idx = 39", [body]).unwrap();
-    drop(database);
+    put_entry(&place, &header, &[]);
     let out = place.run(&["query", "--device", &id]).expect(0).out;
     assert!(out.lines().any(|line| line.contains("+12.345 s") && !line.contains("1970")), "{out}");
 }
@@ -238,10 +235,17 @@ fn of_two_histories_the_later_is_read_and_it_is_said() {
     assert_eq!(ran.json().last().unwrap()["kind"], "inference");
 }
 
+/// Puts another entry in the place of the last one of the image `full`.
+fn put_entry(place: &Place, header: &Header<'_>, slots: &[Slot]) {
+    let mut buffer = [0; 256];
+    let slots = Slots::from_slice(slots).unwrap();
+    let body = codec::encode_payload(header, &Inference::new("detect", "m", "ok"), &slots, &mut buffer).unwrap();
+    let database = rusqlite::Connection::open(home(place).join("device.db")).unwrap();
+    database.execute("UPDATE entry SET body = ?1 WHERE idx = 39", [body]).unwrap();
+}
+
 #[test]
 fn a_value_that_was_kept_elsewhere_is_held_against_the_entry_of_a_device() {
-    use lowlight_core::entry::{Clock, Header, Inference, Severity, Slot, SlotState, Slots, codec};
-    use lowlight_core::{Commitment, FieldId, Salt};
     let place = Place::new();
     let (path, _) = image(&place, "full");
     place.run(&["import", &path]);
@@ -249,12 +253,7 @@ fn a_value_that_was_kept_elsewhere_is_held_against_the_entry_of_a_device() {
     let commitment = Commitment::new(&Salt([7; 16]), FieldId::RESPONSE, b"door open").0;
     let slot = Slot { field: FieldId::RESPONSE, state: SlotState::HashOnly, cut_from: None, commitment };
     let header = Header { seq: 39, run: 1, ..Header::new(1, 1, Clock::Rtc, [1; 16], Severity::Info) };
-    let mut buffer = [0; 256];
-    let slots = Slots::from_slice(&[slot]).unwrap();
-    let body = codec::encode_payload(&header, &Inference::new("detect", "m", "ok"), &slots, &mut buffer).unwrap();
-    let database = rusqlite::Connection::open(place.dir().join("logs/devices").join(&id).join("device.db")).unwrap();
-    database.execute("UPDATE entry SET body = ?1 WHERE idx = 39", [body]).unwrap();
-    drop(database);
+    put_entry(&place, &header, &[slot]);
     place.write("kept", "door open");
     let kept = format!("response={}", place.path("kept").display());
     let show = ["show", "39", "--device", &id, "--holds", &kept];
