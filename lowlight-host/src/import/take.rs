@@ -85,6 +85,7 @@ pub struct Import<'a> {
 /// One that is under way.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each of a single bit")]
 struct Taking<'a> {
+    dir: &'a Path,
     recorder: &'a Recorder,
     store: DeviceStore,
     verifier: DeviceVerifier<MAX_PROBLEMS>,
@@ -100,8 +101,6 @@ struct Taking<'a> {
     disagrees: bool,
     /// It did not know that leaf.
     assumes: bool,
-    /// That the device has another history stands among the newest entries of the host's log.
-    is_alarmed: bool,
     late: u64,
     fewer: Option<u64>,
     /// When what came was made durable last.
@@ -147,6 +146,7 @@ impl<'a> Import<'a> {
     fn begin<'b>(&'b self, log_id: LogId, progress: &'b mut dyn FnMut(u64, u64)) -> Result<Taking<'b>, ImportError> {
         let store = DeviceStore::open(&self.dir, log_id)?;
         let mut taking = Taking {
+            dir: &self.dir,
             recorder: self.recorder,
             store,
             verifier: DeviceVerifier::new(log_id, 0, None),
@@ -157,7 +157,6 @@ impl<'a> Import<'a> {
             is_forked: false,
             disagrees: false,
             assumes: false,
-            is_alarmed: false,
             late: 0,
             fewer: None,
             committed: Instant::now(),
@@ -176,7 +175,6 @@ impl<'a> Import<'a> {
                 taking.store.forget(stretch.id)?;
             }
         }
-        taking.is_alarmed = is_alarmed(&reader, FORKED, &forked(log_id))?;
         taking.tell()?;
         taking.late = taking.stretches.drain(..).map(|stretch| stretch.entries()).sum();
         taking.known_to = taking.store.stretches()?.iter().map(|stretch| stretch.import.end).max().unwrap_or(0);
@@ -234,11 +232,6 @@ impl<'a> Import<'a> {
     }
 }
 
-/// What an alarm says of a device with another history.
-fn forked(log_id: LogId) -> String {
-    format!("device {log_id} has other entries than were taken in of it before, or fewer; all are kept")
-}
-
 /// The lowest index from `first` on that no stretch has and that is not known to be absent, and the leaf before it where a stretch
 /// ends there.
 fn lacking(stretches: &[Stretch], absent: &[(u64, u64)], first: u64) -> (u64, Option<Digest>) {
@@ -269,7 +262,7 @@ impl Taking<'_> {
     fn drain<P: Port>(&mut self, line: &mut Line<P>, status: DeviceStatus) -> Result<DeviceStatus, ImportError> {
         if status.next < self.known_to {
             self.fewer = Some(status.next);
-            self.fork();
+            self.fork()?;
         }
         // What the device has said in this run that it does not have.
         let mut absent = Vec::new();
@@ -279,7 +272,7 @@ impl Taking<'_> {
         let (mut from, mut head) =
             if self.is_forked { (status.first, None) } else { lacking(&stretches, &absent, known.unwrap_or(status.first)) };
         if head.is_some() && from > status.first && self.differs(line, from - 1)? {
-            self.fork();
+            self.fork()?;
             (from, head) = (status.first, None);
         }
         if let Some(head) = head {
@@ -290,7 +283,7 @@ impl Taking<'_> {
             let read = self.read(line, &mut from, status.next, &mut absent);
             if std::mem::take(&mut self.disagrees) {
                 // What the device has before is another than what this host has: all of it is looked at.
-                self.fork();
+                self.fork()?;
                 from = status.first;
                 (self.verifier, self.chain) = (DeviceVerifier::new(status.log_id, 0, None), None);
                 continue;
@@ -406,7 +399,7 @@ impl Taking<'_> {
             return Ok(());
         }
         if here == Here::Other {
-            self.fork();
+            self.fork()?;
         }
         self.store.push(index, body, before, is_torn)?;
         (self.known_to, self.entries) = (self.known_to.max(index + 1), self.entries + 1);
@@ -418,10 +411,12 @@ impl Taking<'_> {
     }
 
     /// The device has another history than what was taken in of it before, or less of it: the host's log says so.
-    fn fork(&mut self) {
-        if !std::mem::replace(&mut self.is_forked, true) && !self.is_alarmed {
-            self.recorder.alarm(FORKED, forked(self.store.log_id()));
+    fn fork(&mut self) -> Result<(), ImportError> {
+        let text = format!("device {} has other entries than were taken in of it before, or fewer; all are kept", self.store.log_id());
+        if !std::mem::replace(&mut self.is_forked, true) && !is_alarmed(&Reader::open(self.dir)?, FORKED, &text)? {
+            self.recorder.alarm(FORKED, text);
         }
+        Ok(())
     }
 
     /// Keeps what came before something went wrong, or a stop was asked for.
